@@ -1,0 +1,51 @@
+/* args.h -- what every attention kernel is told, by value: one struct shared by
+ * the host compiler and OpenCL C, so that the two cannot disagree. */
+#ifndef CA_ARGS_H
+#define CA_ARGS_H
+
+#ifdef __OPENCL_C_VERSION__
+typedef long ca_long;
+typedef int ca_int;
+#else
+#include <stdint.h>
+typedef int64_t ca_long;
+typedef int32_t ca_int;
+#endif
+
+/* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
+ * Bases per (batch, head) are 64-bit; a tile's rows times its row stride fit 31 bits. */
+typedef struct ca_args {
+    ca_long q_0, q_b, q_h;
+    ca_long k_0, k_b, k_h;
+    ca_long v_0, v_b, v_h;
+    ca_long o_0, o_b, o_h;
+    ca_long lse_0;          /* lse is f32 [B][Hq][Nq] */
+    ca_long qoff_0;         /* q_offset is int32 [B] */
+    ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
+    ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d;
+    ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
+    ca_int Nq, Nk, D, Dv;
+    ca_int left, right;     /* window about p, CA_UNLIMITED when open; causal is right = 0 */
+    ca_int offset;          /* p = i + offset, unless has_qoff */
+    ca_int has_qoff, has_lse;
+    float scale;            /* factor on q.k in the natural domain */
+    ca_int split_len;       /* keys per part (split only) */
+    ca_int splits;          /* parts (split only) */
+} ca_args;
+
+#define CA_UNLIMITED 0x7fffffff
+
+/* The keys [lo, hi) that the query at position p may see: the whole mask of a dense,
+ * causal or windowed attention.  Positions are 64-bit here: p + right may pass 2^31. */
+static inline ca_int ca_key_lo(ca_long p, ca_int left, ca_int Nk)
+{
+    ca_long lo = left == CA_UNLIMITED ? 0 : p - left;
+    return lo < 0 ? 0 : lo > Nk ? Nk : (ca_int)lo;
+}
+static inline ca_int ca_key_hi(ca_long p, ca_int right, ca_int Nk)
+{
+    ca_long hi = right == CA_UNLIMITED ? Nk : p + right + 1;
+    return hi < 0 ? 0 : hi > Nk ? Nk : (ca_int)hi;
+}
+
+#endif

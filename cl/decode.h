@@ -1,0 +1,157 @@
+/* decode.h -- few queries, long KV, in the lane dialect: here a lane holds one of VL neighbouring dims, so that
+ * K and V are read once, in order, by whole vectors; the limit is memory bandwidth.
+ *
+ * One call does one part of the keys for up to RB rows that share a KV head: row r of the pack is query
+ * r % Nq of head r / Nq of the group.  What it leaves is the monoid's state per row: o unnormalised, m, l,
+ * to be merged with the other parts.
+ *
+ * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL).
+ * Needs VL and dialect.h; RB rows at once, DK keys per tile (a multiple of VL and of 4). */
+
+/* VL dims of a row from D on; past the end 0. */
+INLINE vf decode_load(GLOBAL const stored *row, int stride, int d, int D)
+{
+    if (stride == 1 && d + VL <= D) return load_vec(row + d);
+    float x[VL];
+    for (int i = 0; i < VL; i++) x[i] = d + i < D ? load_at(row, (ca_long)(d + i) * stride) : 0.f;
+    return VLOAD(x);
+}
+
+/* s[r][j] = q_r . k_j for 4 keys from K on and ROWS rows. */
+INLINE void decode_scores(const vf *q, GLOBAL const stored *k, int ks, int kd, int D, int DC, float scale, float *s,
+                          const int rows, const int keys)
+{
+    vf acc[4][2];
+    UNROLL for (int i = 0; i < keys; i++) UNROLL for (int r = 0; r < rows; r++) acc[i][r] = SPLAT(0.f);
+    for (int c = 0; c < DC; c++) {
+        UNROLL for (int i = 0; i < keys; i++) {
+            vf x = decode_load(k + (ca_long)i * ks, kd, c * VL, D);
+            UNROLL for (int r = 0; r < rows; r++) acc[i][r] = VFMA(x, q[r * DC + c], acc[i][r]);
+        }
+    }
+    UNROLL for (int i = 0; i < keys; i++) UNROLL for (int r = 0; r < rows; r++) s[r * DK + i] = VSUM(acc[i][r]) * scale;
+}
+
+/* o_r += p[r][j] v_j for KEYS keys. */
+INLINE void decode_values(vf *o, GLOBAL const stored *v, int vs, int vd, int Dv, int EC, const float *p, int rows,
+                          const int keys)
+{
+    for (int c = 0; c < EC; c++) {
+        vf x[4];
+        UNROLL for (int i = 0; i < keys; i++) x[i] = decode_load(v + (ca_long)i * vs, vd, c * VL, Dv);
+        for (int r = 0; r < rows; r++) {
+            vf acc = o[r * EC + c];
+            UNROLL for (int i = 0; i < keys; i++) acc = VFMA(x[i], SPLAT(p[r * DK + i]), acc);
+            o[r * EC + c] = acc;
+        }
+    }
+}
+
+/* The same, key by key, leaving out the weights marked -1 (a masked NaN in V must not matter). */
+INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv, int EC, const float *p, int rows)
+{
+    for (int r = 0; r < rows; r++) {
+        if (p[r * DK] < 0.f) continue;
+        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_load(v, vd, c * VL, Dv), SPLAT(p[r * DK]), o[r * EC + c]);
+    }
+}
+
+/* Softmax of one row of a tile of N keys from K0: new maximum, weights in place, l; returns the factor for o. */
+INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, float *l, int guarded)
+{
+    for (int j = 0; j < DK; j++)
+        if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
+    vf top = SPLAT(*m), sum = SPLAT(0.f);
+    for (int j = 0; j < DK; j += VL) top = VMAX(top, VLOAD(s + j));
+    float t[VL], alpha[VL], best = *m;
+    VSTORE(top, t);
+    for (int i = 0; i < VL; i++) best = t[i] > best ? t[i] : best;
+    VSTORE(vexp(SPLAT(*m - best)), alpha);
+    for (int j = 0; j < DK; j += VL) {
+        vf w = vexp(VLOAD(s + j) - SPLAT(best));
+        sum += w;
+        VSTORE(w, s + j);
+    }
+    *l = *l * alpha[0] + VSUM(sum);
+    *m = best;
+    if (guarded)
+        for (int j = 0; j < DK; j++)
+            if (k0 + j < lo || k0 + j >= hi) s[j] = -1.f;
+    return alpha[0];
+}
+
+/* One part of the keys [first, last) for ROWS rows; true when o is finite. */
+INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const stored *v, int D, int Dv, int rows,
+                       const int *lo, const int *hi, int first, int last, const vf *q, vf *o, float *s, float *m, float *l,
+                       int guarded)
+{
+    const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
+    for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
+    for (int c = 0; c < rows * EC; c++) o[c] = SPLAT(0.f);
+    for (int k0 = first; k0 < last; k0 += DK) {
+        int n = last - k0 < DK ? last - k0 : DK, j = 0;
+        GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
+        for (; j + 4 <= n; j += 4) {
+            int r = 0;
+            for (; r + 2 <= rows; r += 2)
+                decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 2, 4);
+            for (; r < rows; r++)
+                decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 4);
+        }
+        for (; j < n; j++)
+            for (int r = 0; r < rows; r++)
+                decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 1);
+        for (int r = 0; r < rows; r++) {
+            float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
+            if (alpha != 1.f)
+                for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
+        }
+        j = 0;
+        if (guarded)
+            for (; j < n; j++) decode_values_guarded(o, vt + j * A->v_s, A->v_d, Dv, EC, s + j, rows);
+        for (; j + 4 <= n; j += 4) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 4);
+        for (; j < n; j++) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 1);
+    }
+    vf sum = SPLAT(0.f);
+    for (int c = 0; c < rows * EC; c++) sum += o[c] * SPLAT(0.f);
+    return VSUM(sum) == 0.f;
+}
+
+/* Rows r0 ... of the pack of KV head HK, part number PART: leaves their states in
+ * po [row][splits][Dv] and pml [row][splits][2], where row counts b, h, i. */
+INLINE void decode(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
+                   GLOBAL const int *qoff, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
+                   int b, vf *qv, vf *ov, float *s)
+{
+    const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
+    int lo[RB], hi[RB], first = A->Nk, last = 0, rows = A->group * A->Nq - r0 < RB ? A->group * A->Nq - r0 : RB;
+    float m[RB], l[RB];
+    int begin = part * A->split_len, end = begin + A->split_len < A->Nk ? begin + A->split_len : A->Nk;
+    ca_long offset = A->has_qoff ? qoff[A->qoff_0 + b] : A->offset;
+    for (int r = 0; r < rows; r++) {
+        int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
+        GLOBAL const stored *row = q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i * A->q_s;
+        for (int c = 0; c < DC; c++) qv[r * DC + c] = decode_load(row, A->q_d, c * VL, D);
+        lo[r] = ca_key_lo(i + offset, A->left, A->Nk);
+        hi[r] = ca_key_hi(i + offset, A->right, A->Nk);
+        if (lo[r] < first) first = lo[r];
+        if (hi[r] > last) last = hi[r];
+    }
+    if (first < begin) first = begin;
+    if (last > end) last = end;
+    k += A->k_0 + b * A->k_b + hk * A->k_h;
+    v += A->v_0 + b * A->v_b + hk * A->v_h;
+    if (!decode_part(A, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, 0))
+        decode_part(A, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, 1);
+    for (int r = 0; r < rows; r++) {
+        int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
+        ca_long at = (((ca_long)b * A->Hq + h) * A->Nq + i) * A->splits + part;
+        pml[2 * at] = m[r];
+        pml[2 * at + 1] = l[r];
+        for (int c = 0; c < EC; c++) {
+            float x[VL];
+            VSTORE(ov[r * EC + c], x);
+            for (int e = 0; e < VL && c * VL + e < Dv; e++) po[at * Dv + c * VL + e] = x[e];
+        }
+    }
+}

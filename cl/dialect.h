@@ -1,0 +1,87 @@
+/* dialect.h -- the lane dialect: one small vocabulary that OpenCL C (here) and GNU C vectors
+ * (src/host/dialect.h) both define, so that the lane kernels are written once and run on OpenCL
+ * devices and on the host.
+ *
+ *   vf, vi               VL floats, VL ints            VFMA(a,b,c)   a*b + c, fused
+ *   SPLAT(x), SPLATI(x)  the same value in each lane   VMAX(a,b)     a > b ? a : b (NaN in b stays)
+ *   VSEL(mask, a, b)     mask ? a : b, lane by lane    AS_VI, AS_VF  bits
+ *   VLOAD(p), VSTORE(v,p)      scratch memory          VSUM(v)       sum of the lanes
+ *   load_vec(p), store_vec(p,v)  tensors of any storage type, VL neighbours
+ *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
+ *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
+ *   GLOBAL, INLINE, UNROLL
+ */
+#ifndef CA_DIALECT_H
+#define CA_DIALECT_H
+
+#ifndef VL
+#define VL 4
+#endif
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+
+#include "storage.h"
+typedef CAT(float, VL) vf;
+typedef CAT(int, VL) vi;
+#define GLOBAL __global
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+#define SPLAT(x) ((vf)(x))
+#define SPLATI(x) ((vi)(x))
+#ifndef USE_MAD /* the host decides per device how a*b+c is one instruction */
+#define VFMA(a, b, c) fma(a, b, c)
+#else
+#define VFMA(a, b, c) mad(a, b, c)
+#endif
+#define VSEL(mask, a, b) select(b, a, mask)
+INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
+#define AS_VI(x) CAT(as_int, VL)(x)
+#define AS_VF(x) CAT(as_float, VL)(x)
+#define VLOAD(p) CAT(vload, VL)(0, p)
+#define VLOADI(p) CAT(vload, VL)(0, p)
+#define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
+#define LOG(x) log(x)
+#define CA_INFINITY INFINITY
+#define CA_LOWEST (-MAXFLOAT)
+
+#if STORAGE == 0
+INLINE vf load_vec(__global const stored *p) { return VLOAD(p); }
+INLINE void store_vec(__global stored *p, vf v) { VSTORE(v, p); }
+#elif STORAGE == 1
+INLINE vf load_vec(__global const stored *p) { return CAT(vload_half, VL)(0, (__global const half *)p); }
+INLINE void store_vec(__global stored *p, vf v) { CAT(CAT(vstore_half, VL), _rte)(v, 0, (__global half *)p); }
+#else
+INLINE vf load_vec(__global const stored *p) { return AS_VF(CAT(convert_int, VL)(CAT(vload, VL)(0, p)) << 16); }
+INLINE void store_vec(__global stored *p, vf v)
+{
+    float x[VL];
+    VSTORE(v, x);
+    for (int i = 0; i < VL; i++) store_at(p, i, x[i]);
+}
+#endif
+
+#if VL == 16
+INLINE float VSUM(vf v)
+{
+    float8 a = v.lo + v.hi;
+    float4 b = a.lo + a.hi;
+    return b.x + b.y + (b.z + b.w);
+}
+#define ILO(a, b) (vf)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7)
+#define IHI(a, b) (vf)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf)
+#elif VL == 8
+INLINE float VSUM(vf v)
+{
+    float4 b = v.lo + v.hi;
+    return b.x + b.y + (b.z + b.w);
+}
+#define ILO(a, b) (vf)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3)
+#define IHI(a, b) (vf)(a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7)
+#else
+INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
+#define ILO(a, b) (vf)(a.s0, b.s0, a.s1, b.s1)
+#define IHI(a, b) (vf)(a.s2, b.s2, a.s3, b.s3)
+#endif
+
+#include "lanemath.h"
+#endif

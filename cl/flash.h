@@ -1,0 +1,249 @@
+/* flash.h -- attention of one query tile in the lane dialect: a lane holds one query row.
+ *
+ *            lanes = rows
+ *   qT [D ] x x x x ...      Q is transposed once per tile; K and V are only broadcast, so the two products
+ *   p  [BK] x x x x ...      need no packing, no shuffles and no barriers, and softmax is element-wise.
+ *   oT [Dv] x x x x ...      Each row of the picture is QV vectors of VL lanes: BQ = QV VL query rows.
+ *
+ * Keys come in tiles of BK.  A tile that no row sees is never visited; one that all rows see (FULL) runs no
+ * predicate; the others (PARTIAL) compare each key with the rows' intervals [lo, hi).
+ *
+ * What lies behind a mask must not matter, even a NaN in V, though 0 * NaN is NaN.  Instead of paying for that
+ * in each tile, a tile whose output is not finite is computed again, guarded: masked weights are marked -1
+ * and skipped.  So a NaN that is seen stays, and one that is masked is gone.
+ *
+ * Needs: VL and dialect.h; QV, KB (keys at once), DB (output dims at once), BK; FN(name) for several copies in one file.
+ */
+#define BQ (QV * VL)
+
+/* In OpenCL K and V are read where they are, or unpacked to f32 in private memory first: two address spaces. */
+#ifdef __OPENCL_C_VERSION__
+#define DIRECT (STORAGE == 0 && UNIT)
+#if STORAGE == 0 && UNIT
+#define KV GLOBAL
+#else
+#define KV
+#endif
+#else
+#define KV
+#endif
+
+/* The rows' softmax state and intervals. */
+struct FN(rows) {
+    vf m[QV], l[QV];
+    vi lo[QV], hi[QV];
+};
+
+/* Scores of NK keys from key number J on, NK * QV accumulators in registers; keeps the running maximum. */
+INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float scale, int partial, int j,
+                       const struct FN(rows) *r, vf *top, vf *s, const int nk)
+{
+    vf acc[KB][QV];
+    UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] = SPLAT(0.f);
+    for (int d = 0; d < D; d++) {
+        UNROLL for (int i = 0; i < nk; i++) {
+            vf b = SPLAT(k[i * ks + d]);
+            UNROLL for (int a = 0; a < QV; a++) acc[i][a] = VFMA(b, qT[d * QV + a], acc[i][a]);
+        }
+    }
+    UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] *= SPLAT(scale);
+    if (partial)
+        UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++)
+            acc[i][a] = VSEL((r->lo[a] <= SPLATI(j + i)) & (r->hi[a] > SPLATI(j + i)), acc[i][a], SPLAT(-CA_INFINITY));
+    UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) {
+        top[a] = VMAX(top[a], acc[i][a]);
+        s[i * QV + a] = acc[i][a];
+    }
+}
+
+/* oT = alpha oT + p v for ND output dims at once. */
+INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, KV const float *v, int vs, int n, const int nd)
+{
+    vf acc[DB][QV];
+    UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) acc[e][a] = oT[e * QV + a] * alpha[a];
+    for (int j = 0; j < n; j++) {
+        UNROLL for (int e = 0; e < nd; e++) {
+            vf b = SPLAT(v[j * vs + e]);
+            UNROLL for (int a = 0; a < QV; a++) acc[e][a] = VFMA(b, p[j * QV + a], acc[e][a]);
+        }
+    }
+    UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) oT[e * QV + a] = acc[e][a];
+}
+
+/* The same where a weight marked -1 takes no value. */
+INLINE void FN(accumulate_guarded)(vf *oT, const vf *alpha, const vf *p, KV const float *v, int vs, int n)
+{
+    for (int a = 0; a < QV; a++) {
+        vf acc = oT[a] * alpha[a];
+        for (int j = 0; j < n; j++) {
+            vf w = p[j * QV + a];
+            acc = VSEL(w < SPLAT(0.f), acc, VFMA(SPLAT(v[j * vs]), w, acc));
+        }
+        oT[a] = acc;
+    }
+}
+
+/* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
+INLINE void FN(tile)(const vf *qT, vf *oT, vf *p, struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs,
+                     int k0, int n, int D, int Dv, float scale, int partial, int guarded)
+{
+    vf top[QV], alpha[QV];
+    UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
+    int j = 0;
+    for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, scale, partial, k0 + j, r, top, p + j * QV, KB);
+    for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, scale, partial, k0 + j, r, top, p + j * QV, 1);
+    UNROLL for (int a = 0; a < QV; a++) {
+        alpha[a] = vexp(r->m[a] - top[a]);
+        r->m[a] = top[a];
+        r->l[a] = r->l[a] * alpha[a];
+    }
+    for (j = 0; j < n; j++) {
+        UNROLL for (int a = 0; a < QV; a++) {
+            vf s = p[j * QV + a], w = vexp(s - top[a]);
+            r->l[a] += w;
+            p[j * QV + a] = w;
+            if (guarded) p[j * QV + a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), w, SPLAT(-1.f));
+        }
+    }
+    int e = 0;
+    if (guarded)
+        for (; e < Dv; e++) FN(accumulate_guarded)(oT + e * QV, alpha, p, v + e, vs, n);
+    for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, DB);
+    for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
+}
+
+/* Reads the tile's query rows into lanes.  Rows past the end repeat the last one. */
+INLINE void FN(load_queries)(vf *qT, GLOBAL const stored *q, int qs, int qd, int D, int rows)
+{
+    for (int a = 0; a < QV; a++) {
+        for (int d = 0; d < D; d += VL) {
+            vf x[VL];
+            for (int i = 0; i < VL; i++) {
+                int row = a * VL + i < rows ? a * VL + i : rows - 1;
+                if (qd == 1 && d + VL <= D) {
+                    x[i] = load_vec(q + (ca_long)row * qs + d);
+                } else {
+                    float y[VL];
+                    for (int e = 0; e < VL; e++) y[e] = d + e < D ? load_at(q, (ca_long)row * qs + (ca_long)(d + e) * qd) : 0.f;
+                    x[i] = VLOAD(y);
+                }
+            }
+            transpose(x);
+            for (int e = 0; e < VL && d + e < D; e++) qT[(d + e) * QV + a] = x[e];
+        }
+    }
+}
+
+/* Writes oT / l, back in rows. */
+INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int os, int od, int Dv, int rows)
+{
+    for (int a = 0; a < QV; a++) {
+        for (int d = 0; d < Dv; d += VL) {
+            vf x[VL];
+            for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] * inv[a] : SPLAT(0.f);
+            transpose(x);
+            for (int i = 0; i < VL && a * VL + i < rows; i++) {
+                GLOBAL stored *row = o + (ca_long)(a * VL + i) * os;
+                if (od == 1 && d + VL <= Dv) {
+                    store_vec(row + d, x[i]);
+                } else {
+                    float y[VL];
+                    VSTORE(x[i], y);
+                    for (int e = 0; e < VL && d + e < Dv; e++) store_at(row, (ca_long)(d + e) * od, y[e]);
+                }
+            }
+        }
+    }
+}
+
+/* N rows of K or V as f32, contiguous: for 16-bit storage and for dims that are not neighbours. */
+INLINE void FN(unpack)(float *to, GLOBAL const stored *from, int s, int d_stride, int n, int D)
+{
+    for (int j = 0; j < n; j++) {
+        GLOBAL const stored *row = from + (ca_long)j * s;
+        int d = 0;
+        if (d_stride == 1)
+            for (; d + VL <= D; d += VL) VSTORE(load_vec(row + d), to + j * D + d);
+        for (; d < D; d++) to[j * D + d] = load_at(row, (ca_long)d * d_stride);
+    }
+}
+
+/* All keys for one query tile; true when every output is finite. */
+INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const stored *v, const vf *qT, vf *oT, vf *p,
+                      float *unpacked, struct FN(rows) *r, int D, int Dv, int first, int last, int full_lo, int full_hi,
+                      int guarded)
+{
+    UNROLL for (int a = 0; a < QV; a++) { r->m[a] = SPLAT(CA_LOWEST); r->l[a] = SPLAT(0.f); }
+    for (int e = 0; e < Dv * QV; e++) oT[e] = SPLAT(0.f);
+    for (int k0 = first; k0 < last; k0 += BK) {
+        int n = last - k0 < BK ? last - k0 : BK;
+        int partial = k0 < full_lo || k0 + n > full_hi;
+        GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
+#if defined(__OPENCL_C_VERSION__) && STORAGE == 0 && UNIT
+        FN(tile)(qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, A->scale, partial, guarded);
+#else
+        KV const float *kf, *vf_;
+        int ks = A->k_s, vs = A->v_s;
+#if STORAGE == 0 && !defined(__OPENCL_C_VERSION__)
+        if (A->k_d == 1) kf = kt; else
+#endif
+        { FN(unpack)(unpacked, kt, A->k_s, A->k_d, n, D); kf = unpacked; ks = D; }
+#if STORAGE == 0 && !defined(__OPENCL_C_VERSION__)
+        if (A->v_d == 1) vf_ = vt; else
+#endif
+        { FN(unpack)(unpacked + BK * D, vt, A->v_s, A->v_d, n, Dv); vf_ = unpacked + BK * D; vs = Dv; }
+        FN(tile)(qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, A->scale, partial, guarded);
+#endif
+    }
+    vf sum = SPLAT(0.f);
+    for (int e = 0; e < Dv * QV; e++) sum += oT[e] * SPLAT(0.f);
+    return VSUM(sum) == 0.f;
+}
+
+/* Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (D + Dv) floats. */
+INLINE void FN(flash)(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
+                      GLOBAL stored *o, GLOBAL float *lse, GLOBAL const int *qoff, int D, int Dv, int tile, int h, int b,
+                      vf *qT, vf *oT, vf *p, float *unpacked)
+{
+    struct FN(rows) r;
+    vf inv[QV];
+    int i0 = tile * BQ, rows = A->Nq - i0 < BQ ? A->Nq - i0 : BQ, hk = h / A->group;
+    ca_long p0 = (ca_long)i0 + (A->has_qoff ? qoff[A->qoff_0 + b] : A->offset);
+    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i0 * A->q_s;
+    k += A->k_0 + b * A->k_b + hk * A->k_h;
+    v += A->v_0 + b * A->v_b + hk * A->v_h;
+    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)i0 * A->o_s;
+
+    int lo[VL], hi[VL];
+    for (int a = 0; a < QV; a++) {
+        UNROLL for (int i = 0; i < VL; i++) {
+            int row = a * VL + i < rows ? a * VL + i : rows - 1;
+            lo[i] = ca_key_lo(p0 + row, A->left, A->Nk);
+            hi[i] = ca_key_hi(p0 + row, A->right, A->Nk);
+        }
+        r.lo[a] = VLOADI(lo);
+        r.hi[a] = VLOADI(hi);
+    }
+    int first = ca_key_lo(p0, A->left, A->Nk), last = ca_key_hi(p0 + rows - 1, A->right, A->Nk);
+    int full_lo = ca_key_lo(p0 + rows - 1, A->left, A->Nk), full_hi = ca_key_hi(p0, A->right, A->Nk);
+
+    FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
+    if (!FN(attend)(A, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, 0))
+        FN(attend)(A, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, 1);
+
+    UNROLL for (int a = 0; a < QV; a++) inv[a] = VSEL(r.l[a] == SPLAT(0.f), SPLAT(0.f), SPLAT(1.f) / r.l[a]);
+    FN(store_output)(oT, inv, o, A->o_s, A->o_d, Dv, rows);
+    if (A->has_lse) {
+        lse += A->lse_0 + ((ca_long)b * A->Hq + h) * A->Nq + i0;
+        float m[VL], l[VL];
+        for (int a = 0; a < QV; a++) {
+            VSTORE(r.m[a], m);
+            VSTORE(r.l[a], l);
+            for (int i = 0; i < VL && a * VL + i < rows; i++)
+                lse[a * VL + i] = l[i] == 0.f ? -CA_INFINITY : m[i] + LOG(l[i]);
+        }
+    }
+}
+#undef BQ
+#undef KV
+#undef DIRECT

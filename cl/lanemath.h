@@ -1,0 +1,38 @@
+/* lanemath.h -- what both forms of the lane dialect build on it. */
+#ifndef CA_LANEMATH_H
+#define CA_LANEMATH_H
+
+#define LOG2E 1.44269504088896341f
+#define LN2 0.69314718055994531f
+
+/* e^x for x <= 0, as 2^n e^f with n = round(x / ln 2).  x log2(e) + 1.5 2^23 + 127 leaves n + 127 in the low bits, which
+ * shifted by 23 are the float 2^n; from n = -127 on that is 0, so a masked score (-inf) weighs exactly 0.  A NaN stays
+ * one, and e^0 is exactly 1.  The relative error is below 2^-23 where the weight matters (x > -20). */
+INLINE vf vexp(vf x)
+{
+    x = VMAX(SPLAT(-88.1f), x);
+    vf r = VFMA(x, SPLAT(LOG2E), SPLAT(12583039.f)), n = r - SPLAT(12583039.f), f = VFMA(n, SPLAT(-LN2), x);
+    vf p = SPLAT(1.3814599e-3f);
+    p = VFMA(p, f, SPLAT(8.3687170e-3f));
+    p = VFMA(p, f, SPLAT(4.1668390e-2f));
+    p = VFMA(p, f, SPLAT(1.6666521e-1f));
+    p = VFMA(p, f, SPLAT(4.9999994e-1f));
+    p = VFMA(p, f, SPLAT(1.0f));
+    p = VFMA(p, f, SPLAT(1.0f));
+    return p * AS_VF(AS_VI(r) << 23);
+}
+
+/* Turns VL vectors of VL lanes: x[i] lane j <-> x[j] lane i, by log2(VL) perfect shuffles. */
+INLINE void transpose(vf *x)
+{
+    vf y[VL];
+    UNROLL for (int step = 1; step < VL; step *= 2) {
+        UNROLL for (int i = 0; i < VL / 2; i++) {
+            y[2 * i] = ILO(x[i], x[i + VL / 2]);
+            y[2 * i + 1] = IHI(x[i], x[i + VL / 2]);
+        }
+        UNROLL for (int i = 0; i < VL; i++) x[i] = y[i];
+    }
+}
+
+#endif

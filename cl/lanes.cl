@@ -1,0 +1,57 @@
+/* lanes.cl -- the OpenCL entry of the lane kernel: one work-item computes one query tile of one head.
+ * For devices whose work-item is a thread with wide vectors: CPUs, and FPGAs' emulators.
+ * Options: VL lanes per vector, QV vectors per row of scores, KB and DB register blocks, BK keys per tile,
+ * DQK, DV, STORAGE, UNIT; USE_MAD where fma() is slow. */
+#ifndef VL
+#define VL 16
+#endif
+#ifndef QV
+#define QV 4
+#endif
+#ifndef KB
+#define KB 6
+#endif
+#ifndef DB
+#define DB 4
+#endif
+#ifndef BK
+#define BK 96
+#endif
+#ifndef DQK
+#define DQK 64
+#endif
+#ifndef DV
+#define DV DQK
+#endif
+#ifndef STORAGE
+#define STORAGE 0
+#endif
+#ifndef UNIT
+#define UNIT 1
+#endif
+#define FN(name) name
+#include "args.h"
+#include "dialect.h"
+#include "flash.h"
+
+__kernel
+#if defined(__has_attribute)
+#if __has_attribute(min_vector_width)
+__attribute__((min_vector_width(512))) /* else PoCL splits 512-bit vectors in two */
+#endif
+#endif
+__attribute__((reqd_work_group_size(1, 1, 1)))
+void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse,
+                GLOBAL const int *qoff, ca_args a)
+{
+    vf qT[DQK * QV], oT[DV * QV], p[BK * QV];
+#if STORAGE == 0 && UNIT
+    float *unpacked = 0;
+#else
+    float unpacked[BK * (DQK + DV)];
+#endif
+    int tiles = (a.Nq + QV * VL - 1) / (QV * VL);
+    /* The last tiles of a causal attention are the longest: start with them. */
+    int tile = tiles - 1 - (int)get_global_id(0), hb = get_global_id(1);
+    flash(&a, q, k, v, o, lse, qoff, DQK, DV, tile, hb % a.Hq, hb / a.Hq, qT, oT, p, unpacked);
+}

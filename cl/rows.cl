@@ -1,0 +1,77 @@
+/* rows.cl -- one work-group per query row: the simplest kernel, for any device, down to work-groups of one item.
+ *
+ *   for each W keys that the row sees:   item x scores key k0 + x   ->  s[W]
+ *                                        item x weighs key k0 + x   ->  p[W]
+ *                                        item x sums dims x, x + W, ... of o = alpha o + p v
+ *
+ * Only keys that the row sees are ever touched, so there is nothing to mask.
+ * OpenCL C 1.2; NDRange {Nq W, B Hq}, pieces with an offset allowed. */
+#include "args.h"
+#include "storage.h"
+#include "softmax.h"
+
+#ifndef DQK
+#define DQK 64 /* dims of q and k */
+#endif
+#ifndef DV
+#define DV 64  /* dims of v and out */
+#endif
+#ifndef UNIT
+#define UNIT 1 /* neighbours along the dims are neighbours in memory, in q, k, v and out */
+#endif
+#ifndef HAS_QOFF
+#define HAS_QOFF 0
+#endif
+#ifndef W
+#define W 64   /* work-items of a group, and keys at a time */
+#endif
+
+__kernel __attribute__((reqd_work_group_size(W, 1, 1)))
+void attn_rows(__global const stored *restrict q, __global const stored *restrict k,
+               __global const stored *restrict v, __global stored *restrict out,
+               __global float *restrict lse, __global const int *restrict qoff, ca_args a)
+{
+    __local float qs[DQK], o[DV], s[W], p[W];
+    int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh % a.Hq;
+    int hk = h / a.group, k_s = a.k_s, v_s = a.v_s;
+    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
+    q += a.q_0 + b * a.q_b + h * a.q_h + (long)i * a.q_s;
+    k += a.k_0 + b * a.k_b + hk * a.k_h;
+    v += a.v_0 + b * a.v_b + hk * a.v_h;
+    out += a.o_0 + b * a.o_b + h * a.o_h + (long)i * a.o_s;
+    long at = (long)i + (HAS_QOFF && a.has_qoff ? qoff[a.qoff_0 + b] : a.offset);
+    int begin = ca_key_lo(at, a.left, a.Nk), end = ca_key_hi(at, a.right, a.Nk);
+
+    for (int d = x; d < DQK; d += W) qs[d] = load_at(q, d * q_d) * (a.scale * LOG2E);
+    for (int d = x; d < DV; d += W) o[d] = 0.f; /* an item touches only its own dims of o */
+    float m = LOWEST, l = 0.f;
+    for (int k0 = begin; k0 < end; k0 += W) {
+        int n = min(W, end - k0);
+        float score = -INFINITY;
+        barrier(CLK_LOCAL_MEM_FENCE); /* the last s and p are used up */
+        if (x < n) {
+            __global const stored *row = k + (long)(k0 + x) * k_s;
+            score = 0.f;
+            for (int d = 0; d < DQK; d++) score = fma(qs[d], load_at(row, d * k_d), score);
+        }
+        s[x] = score;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        float top = m;
+        for (int j = 0; j < n; j++) top = fmax(top, s[j]);
+        p[x] = exp2(score - top);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        float alpha = exp2(m - top), sum = 0.f;
+        m = top;
+        for (int j = 0; j < n; j++) sum += p[j];
+        l = fma(l, alpha, sum);
+        __global const stored *tile = v + (long)k0 * v_s;
+        for (int d = x; d < DV; d += W) {
+            float t = o[d] * alpha;
+            for (int j = 0; j < n; j++) t = fma(p[j], load_at(tile, j * v_s + d * v_d), t);
+            o[d] = t;
+        }
+    }
+    float f = row_factor(l);
+    for (int d = x; d < DV; d += W) store_at(out, d * o_d, o[d] * f);
+    if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + i] = row_lse(m, l);
+}

@@ -1,0 +1,197 @@
+/* split.cl -- few queries, long KV.  The keys are cut into parts that run in parallel; all query heads of a
+ * KV head share one read of K and V; the parts' states (m, l, o) are merged after.
+ *
+ *   attn_split_lanes   one work-item per part, a lane per dim (cl/decode.h): CPU-like devices
+ *   attn_split_group   one work-group per part: GPUs; no sub-groups needed
+ *   attn_split_merge   one work-item per output element
+ *
+ * Workspace: po f32 [B][Hq][Nq][splits][DV], then pml f32 [B][Hq][Nq][splits][2] . */
+#ifndef DQK
+#define DQK 64
+#endif
+#ifndef DV
+#define DV DQK
+#endif
+#ifndef STORAGE
+#define STORAGE 0
+#endif
+#ifndef VL
+#define VL 4       /* lanes: floats per vector */
+#endif
+#ifndef RB
+#define RB 4       /* query rows at once */
+#endif
+#ifndef DK
+#define DK 64      /* lanes: keys per tile */
+#endif
+#ifndef TX
+#define TX 8       /* group: items that share one key's dot product */
+#endif
+#ifndef TY
+#define TY 8       /* group: keys side by side */
+#endif
+#ifndef KI
+#define KI 2       /* group: keys per item; a tile has TY * KI keys */
+#endif
+#ifndef FORM
+#define FORM 0     /* 0 lanes, 1 group */
+#endif
+#include "args.h"
+#include "dialect.h"
+
+#if FORM == 0
+#include "decode.h"
+
+__kernel
+#if defined(__has_attribute)
+#if __has_attribute(min_vector_width)
+__attribute__((min_vector_width(512)))
+#endif
+#endif
+__attribute__((reqd_work_group_size(1, 1, 1)))
+void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
+                      GLOBAL const int *qoff, ca_args a)
+{
+    vf qv[RB * ((DQK + VL - 1) / VL)], ov[RB * ((DV + VL - 1) / VL)];
+    float s[RB * DK];
+    int pack = get_global_id(1), hb = get_global_id(2);
+    decode(&a, q, k, v, qoff, ws + a.ws_po, ws + a.ws_pml, DQK, DV, get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s);
+}
+
+#else
+#define BN (TY * KI)
+#define WG (TX * TY)
+#define EI ((DV + WG - 1) / WG) /* output dims per item */
+#define DC (4 * TX)             /* dims that the TX items read side by side */
+
+/* Four dims of a row, 0 past the end. */
+INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
+{
+#if UNIT && DQK % 4 == 0
+    return d < DQK ? load4_at(row, d) : (float4)(0.f);
+#else
+    return (float4)(d < DQK ? load_at(row, (ca_long)d * stride) : 0.f, d + 1 < DQK ? load_at(row, (ca_long)(d + 1) * stride) : 0.f,
+                    d + 2 < DQK ? load_at(row, (ca_long)(d + 2) * stride) : 0.f, d + 3 < DQK ? load_at(row, (ca_long)(d + 3) * stride) : 0.f);
+#endif
+}
+
+/* A tile of BN keys: item (x, y) adds up the dims 4x, 4x + DC, ... of keys y, y + TY, ...; the TX shares of a
+ * score meet in local memory.  Then the items own output dims id, id + WG, ... and read V side by side. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
+                      GLOBAL const int *qoff, ca_args a)
+{
+    __local float4 qs[RB * (((DQK + DC - 1) / DC) * TX)];
+    __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
+    int id = get_local_id(0), x = id % TX, y = id / TX;
+    int part = get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
+    int r0 = pack * RB, rows = min(a.group * a.Nq - r0, RB);
+    ca_long offset = a.has_qoff ? qoff[a.qoff_0 + b] : a.offset;
+    int begin = part * a.split_len, end = min(begin + a.split_len, a.Nk), first = a.Nk, last = 0;
+
+    for (int r = 0; r < rows; r++) {
+        int i = (r0 + r) % a.Nq;
+        first = min(first, ca_key_lo(i + offset, a.left, a.Nk));
+        last = max(last, ca_key_hi(i + offset, a.right, a.Nk));
+    }
+    first = max(first, begin);
+    last = min(last, end);
+    for (int c = id; c < RB * ((DQK + DC - 1) / DC) * TX; c += WG) {
+        int r = c / (((DQK + DC - 1) / DC) * TX), d = c % (((DQK + DC - 1) / DC) * TX) * 4;
+        float4 value = (float4)(0.f);
+        if (r < rows) {
+            GLOBAL const stored *row = q + a.q_0 + b * a.q_b + (hk * a.group + (r0 + r) / a.Nq) * a.q_h + (ca_long)((r0 + r) % a.Nq) * a.q_s;
+            value = load_dims(row, a.q_d, d);
+        }
+        qs[c] = value;
+    }
+    for (int r = id; r < RB; r += WG) { state[3 * r] = CA_LOWEST; state[3 * r + 1] = 0.f; }
+    k += a.k_0 + b * a.k_b + hk * a.k_h;
+    v += a.v_0 + b * a.v_b + hk * a.v_h;
+
+    float o[RB][EI];
+    UNROLL for (int r = 0; r < RB; r++) UNROLL for (int e = 0; e < EI; e++) o[r][e] = 0.f;
+    for (int k0 = first; k0 < last; k0 += BN) {
+        float acc[RB][KI];
+        UNROLL for (int r = 0; r < RB; r++) UNROLL for (int t = 0; t < KI; t++) acc[r][t] = 0.f;
+        barrier(CLK_LOCAL_MEM_FENCE); /* qs is there; the last tile's p and state are used up */
+        UNROLL for (int t = 0; t < KI; t++) {
+            int j = min(k0 + t * TY + y, last - 1);
+            for (int c = 0; c < (DQK + DC - 1) / DC; c++) {
+                float4 kk = load_dims(k + (ca_long)j * a.k_s, a.k_d, c * DC + 4 * x);
+                UNROLL for (int r = 0; r < RB; r++) {
+                    float4 qq = qs[(r * ((DQK + DC - 1) / DC) + c) * TX + x];
+                    acc[r][t] = fma(kk.x, qq.x, fma(kk.y, qq.y, fma(kk.z, qq.z, fma(kk.w, qq.w, acc[r][t]))));
+                }
+            }
+        }
+        UNROLL for (int r = 0; r < RB; r++) UNROLL for (int t = 0; t < KI; t++)
+            share[(r * BN + t * TY + y) * (TX + 1) + x] = acc[r][t];
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int c = id; c < RB * BN; c += WG) {
+            int r = c / BN, j = k0 + c % BN, i = (r0 + r) % a.Nq;
+            float s = 0.f;
+            for (int t = 0; t < TX; t++) s += share[c * (TX + 1) + t];
+            int seen = j < last && j >= ca_key_lo(i + offset, a.left, a.Nk) && j < ca_key_hi(i + offset, a.right, a.Nk);
+            p[c] = seen ? s * a.scale : -INFINITY;
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int r = id; r < RB; r += WG) {
+            float m = state[3 * r], t = m;
+            for (int j = 0; j < BN; j++) t = t > p[r * BN + j] ? t : p[r * BN + j];
+            state[3 * r] = t;
+            state[3 * r + 2] = exp2((m - t) * LOG2E);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        /* A key behind the mask gets the weight -1: its value is left out even if it is a NaN. */
+        for (int c = id; c < RB * BN; c += WG) p[c] = p[c] == -INFINITY ? -1.f : exp2((p[c] - state[3 * (c / BN)]) * LOG2E);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int r = id; r < RB; r += WG) {
+            float l = state[3 * r + 1] * state[3 * r + 2];
+            for (int j = 0; j < BN; j++) l += p[r * BN + j] < 0.f ? 0.f : p[r * BN + j];
+            state[3 * r + 1] = l;
+        }
+        UNROLL for (int r = 0; r < RB; r++) UNROLL for (int e = 0; e < EI; e++) o[r][e] *= state[3 * r + 2];
+        int n = min(BN, last - k0);
+        for (int j = 0; j < n; j++) {
+            float value[EI];
+            UNROLL for (int e = 0; e < EI; e++) {
+                int d = id + e * WG;
+                value[e] = d < DV ? load_at(v, (ca_long)(k0 + j) * a.v_s + (ca_long)d * a.v_d) : 0.f;
+            }
+            UNROLL for (int r = 0; r < RB; r++) {
+                float w = p[r * BN + j];
+                UNROLL for (int e = 0; e < EI; e++) o[r][e] = w < 0.f ? o[r][e] : fma(w, value[e], o[r][e]);
+            }
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    GLOBAL float *po = ws + a.ws_po, *pml = ws + a.ws_pml;
+    UNROLL for (int r = 0; r < RB; r++) {
+        if (r < rows) {
+            ca_long at = (((ca_long)b * a.Hq + hk * a.group + (r0 + r) / a.Nq) * a.Nq + (r0 + r) % a.Nq) * a.splits + part;
+            if (id == 0) { pml[2 * at] = state[3 * r]; pml[2 * at + 1] = state[3 * r + 1]; }
+            UNROLL for (int e = 0; e < EI; e++)
+                if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
+        }
+    }
+}
+#endif
+
+/* The monoid's merge; a part without a key (l = 0) is the identity and is never read. */
+__kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBAL float *lse, ca_args a)
+{
+    int e = get_global_id(0), row = get_global_id(1), i = row % a.Nq, h = row / a.Nq % a.Hq, b = row / a.Nq / a.Hq;
+    GLOBAL const float *po = ws + a.ws_po + (ca_long)row * a.splits * DV, *pml = ws + a.ws_pml + (ca_long)row * a.splits * 2;
+    float m = CA_LOWEST, l = 0.f, o = 0.f;
+    for (int s = 0; s < a.splits; s++)
+        if (pml[2 * s + 1] != 0.f && !(pml[2 * s] <= m)) m = pml[2 * s];
+    for (int s = 0; s < a.splits; s++) {
+        if (pml[2 * s + 1] == 0.f) continue;
+        float w = exp2((pml[2 * s] - m) * LOG2E);
+        l += w * pml[2 * s + 1];
+        o += w * po[(ca_long)s * DV + e];
+    }
+    store_at(out + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s, (ca_long)e * a.o_d, l == 0.f ? 0.f : o / l);
+    if (a.has_lse && e == 0) lse[a.lse_0 + row] = l == 0.f ? -INFINITY : m + log(l);
+}

@@ -1,0 +1,55 @@
+/* storage.h -- how elements lie in memory: every load and store of a tensor goes through here, and
+ * everything between them is f32.
+ *
+ *   STORAGE 0  f32
+ *   STORAGE 1  f16, by vload_half and vstore_half: the device need not have cl_khr_fp16
+ *   STORAGE 2  bf16, the upper half of an f32; rounded to nearest even, NaN stays NaN
+ */
+#ifndef CA_STORAGE_H
+#define CA_STORAGE_H
+
+#ifndef STORAGE
+#define STORAGE 0
+#endif
+
+#if STORAGE == 0
+typedef float stored;
+static inline float load_at(__global const stored *p, long i) { return p[i]; }
+static inline void store_at(__global stored *p, long i, float x) { p[i] = x; }
+/* Four neighbours from p[i]: p + i needs the alignment of one element, or of all four. */
+static inline float4 load4_at(__global const stored *p, long i) { return vload4(0, p + i); }
+static inline float4 load4_aligned(__global const stored *p, long i) { return *(__global const float4 *)(p + i); }
+
+#elif STORAGE == 1
+typedef ushort stored; /* a half is only ever behind a pointer */
+static inline float load_at(__global const stored *p, long i) { return vload_half(0, (__global const half *)(p + i)); }
+static inline void store_at(__global stored *p, long i, float x) { vstore_half_rte(x, 0, (__global half *)(p + i)); }
+static inline float4 load4_at(__global const stored *p, long i)
+{
+    return vload_half4(0, (__global const half *)(p + i));
+}
+static inline float4 load4_aligned(__global const stored *p, long i)
+{
+    return vloada_half4(0, (__global const half *)(p + i));
+}
+
+#else
+typedef ushort stored;
+static inline float load_at(__global const stored *p, long i) { return as_float((uint)p[i] << 16); }
+static inline void store_at(__global stored *p, long i, float x)
+{
+    uint u = as_uint(x);
+    u = (u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : u + 0x7fffu + (u >> 16 & 1u);
+    p[i] = (ushort)(u >> 16);
+}
+static inline float4 load4_at(__global const stored *p, long i)
+{
+    return as_float4(convert_uint4(vload4(0, p + i)) << 16);
+}
+static inline float4 load4_aligned(__global const stored *p, long i)
+{
+    return as_float4(convert_uint4(*(__global const ushort4 *)(p + i)) << 16);
+}
+#endif
+
+#endif

@@ -1,0 +1,269 @@
+/* tiled.cl -- attention for GPUs.  One work-group owns BM queries of one head; tiles of BN keys pass through
+ * local memory; each of the TX x TY work-items keeps a micro-tile of scores and of the output in registers.
+ *
+ *                    K, chunks of DC dims       V, chunks of VC keys
+ *                  +---- BN keys ----+        +----- DV dims -----+
+ *              D   |                 |     BN |                   |
+ *                  +-----------------+        +-------------------+
+ *   Q +-- D --+    +-----------------+        +-------------------+
+ *     |       | BM | s, P:  RM x RN  |        | o:  RM x 4 RD     |
+ *     +-------+    +--- an item -----+        +------ an item ----+
+ *
+ *   item (x, y):   rows r TY + y,   keys c TX + x,   dims 4 (c TX + x) ... + 3
+ *
+ * Tiles that no row of the group sees are never visited, tiles that all rows see whole run no predicate.
+ * OpenCL C 1.2; NDRange {query tiles TX, B Hq TY}, pieces with an offset allowed. */
+#include "args.h"
+#include "storage.h"
+#include "softmax.h"
+
+#ifndef DQK
+#define DQK 64    /* dims of q and k */
+#endif
+#ifndef DV
+#define DV 64     /* dims of v and out */
+#endif
+#ifndef UNIT
+#define UNIT 1    /* neighbours along the dims are neighbours in memory, in q, k, v and out */
+#endif
+#ifndef ALIGNED
+#define ALIGNED 0 /* and rows, heads, batches are multiples of four elements apart */
+#endif
+#ifndef HAS_QOFF
+#define HAS_QOFF 0
+#endif
+#ifndef BM
+#define BM 32     /* queries of a group */
+#endif
+#ifndef BN
+#define BN 64     /* keys of a tile, a multiple of TX and of 4 */
+#endif
+#ifndef TX
+#define TX 16     /* a multiple of 4 */
+#endif
+#ifndef TY
+#define TY 8      /* divides BM */
+#endif
+#ifndef DC
+#define DC 32     /* dims of K in local memory at a time, a multiple of 4 */
+#endif
+#ifndef VC
+#define VC 32     /* keys of V in local memory at a time, a multiple of 4 */
+#endif
+#ifndef KEEPQ
+#define KEEPQ 1   /* all of Q stays in local memory; else it comes again, chunk by chunk, with each tile of K */
+#endif
+
+#define RM (BM / TY)
+#define RN (BN / TX)
+#define DQ4 ((DQK + 3) / 4)
+#define DV4 ((DV + 3) / 4)
+#define DC4 (DC / 4 < DQ4 ? DC / 4 : DQ4)
+#define RD ((DV4 + TX - 1) / TX)
+/* Pitches in float4; odd ones keep rows on different banks. */
+#define QP ((KEEPQ ? DQ4 : DC4) | 1)
+#define KP (DC4 | 1)
+#define VP (RD * TX)
+#define PP (BN / 4 | 1)
+#define RP (TX / 4 | 1)
+#define KV (BN * KP > VC * VP ? BN * KP : VC * VP)
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+#define LOOP _Pragma("unroll 1") /* unrolled, these loops take more registers than they save time */
+#define ROW(r) ((r) * TY + y)
+
+/* Four dims from dim D of a row; those from DIM on are 0. */
+INLINE float4 load_dims(__global const stored *row, int d, int dim, int dim_stride, int aligned)
+{
+    float4 t = (float4)(0.f);
+    if (UNIT && d + 4 <= dim) return ALIGNED && aligned ? load4_aligned(row, d) : load4_at(row, d);
+    if (d < dim) t.x = load_at(row, d * dim_stride);
+    if (d + 1 < dim) t.y = load_at(row, (d + 1) * dim_stride);
+    if (d + 2 < dim) t.z = load_at(row, (d + 2) * dim_stride);
+    if (d + 3 < dim) t.w = load_at(row, (d + 3) * dim_stride);
+    return t;
+}
+
+/* Copies ROWS x WIDTH float4 from dim D0 on to local memory; what lies beyond row N or dim DIM becomes 0. */
+INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global const stored *from, int n,
+                  int row_stride, int dim_stride, int d0, int dim, float factor, int id)
+{
+    int aligned = ((ulong)from & (4 * sizeof(stored) - 1)) == 0;
+    for (int i = id; i < rows * width; i += TX * TY) {
+        int row = i / width, d = i % width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = load_dims(from + row * row_stride, d0 + 4 * d, dim, dim_stride, aligned) * factor;
+        to[row * pitch + d] = t;
+    }
+}
+
+/* Is one of the elements that this item staged not finite? */
+INLINE int any_odd(__local const float4 *from, int count, int id)
+{
+    float4 t = (float4)(0.f);
+    for (int i = id; i < count; i += TX * TY) t += from[i] * 0.f;
+    return !(t.x + t.y + t.z + t.w == 0.f);
+}
+
+/* o += p v for key I of the V in local memory, whose weights are PART of p. */
+#define ADD_KEY(i, part) \
+    UNROLL for (int c = 0; c < RD; c++) { \
+        float4 vd = kv[(i) * VP + c * TX + x]; \
+        UNROLL for (int r = 0; r < RM; r++) o[r][c] = fma((float4)(p[r].part), vd, o[r][c]); \
+    }
+
+/* s + a b over four dims. */
+INLINE float dot_add(float4 a, float4 b, float s)
+{
+    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s))));
+}
+
+/* What the TX items of a row left in local memory. */
+INLINE float row_max(__local const float4 *red)
+{
+    float4 t = red[0];
+    LOOP for (int i = 1; i < TX / 4; i++) t = fmax(t, red[i]);
+    return fmax(fmax(t.x, t.y), fmax(t.z, t.w));
+}
+
+INLINE float row_sum(__local const float4 *red)
+{
+    float4 t = red[0];
+    LOOP for (int i = 1; i < TX / 4; i++) t += red[i];
+    return t.x + t.y + (t.z + t.w);
+}
+
+INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
+{
+    if (d < DV) store_at(row, d * dim_stride, t.x);
+    if (d + 1 < DV) store_at(row, (d + 1) * dim_stride, t.y);
+    if (d + 2 < DV) store_at(row, (d + 2) * dim_stride, t.z);
+    if (d + 3 < DV) store_at(row, (d + 3) * dim_stride, t.w);
+}
+
+__kernel __attribute__((reqd_work_group_size(TX, TY, 1)))
+#ifdef SUBGROUP
+__attribute__((intel_reqd_sub_group_size(SUBGROUP)))
+#endif
+void attn_tiled(__global const stored *restrict q, __global const stored *restrict k,
+                __global const stored *restrict v, __global stored *restrict out,
+                __global float *restrict lse, __global const int *restrict qoff, ca_args a)
+{
+    __local float4 qs[BM * QP], kv[KV], ps[BM * PP], red[BM * RP];
+    __local int lo[BM], hi[BM], odd;
+    int x = get_local_id(0), y = get_local_id(1), id = y * TX + x;
+    int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh % a.Hq, hk = h / a.group;
+    int q_s = a.q_s, k_s = a.k_s, v_s = a.v_s, o_s = a.o_s;
+    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
+
+    /* Causal: late queries see more keys and go first. */
+    if (a.right != CA_UNLIMITED) t = (a.Nq + BM - 1) / BM - 1 - t;
+    int q0 = t * BM, nq = min(BM, a.Nq - q0);
+    q += a.q_0 + b * a.q_b + h * a.q_h + (long)q0 * q_s;
+    k += a.k_0 + b * a.k_b + hk * a.k_h;
+    v += a.v_0 + b * a.v_b + hk * a.v_h;
+    out += a.o_0 + b * a.o_b + h * a.o_h + (long)q0 * o_s;
+
+    /* The keys that some row sees, and those that all rows see. */
+    long first = (long)q0 + (HAS_QOFF && a.has_qoff ? qoff[a.qoff_0 + b] : a.offset), last = first + nq - 1;
+    int begin = ca_key_lo(first, a.left, a.Nk), end = ca_key_hi(last, a.right, a.Nk);
+    int full_begin = ca_key_lo(last, a.left, a.Nk), full_end = ca_key_hi(first, a.right, a.Nk);
+    for (int i = id; i < BM; i += TX * TY) {
+        lo[i] = ca_key_lo(first + i, a.left, a.Nk);
+        hi[i] = ca_key_hi(first + i, a.right, a.Nk);
+    }
+
+    float factor = a.scale * LOG2E, m[RM], l[RM];
+    float4 o[RM][RD];
+    UNROLL for (int r = 0; r < RM; r++) {
+        m[r] = LOWEST;
+        l[r] = 0.f;
+        UNROLL for (int c = 0; c < RD; c++) o[r][c] = (float4)(0.f);
+    }
+    if (KEEPQ) stage(qs, QP, BM, DQ4, q, nq, q_s, q_d, 0, DQK, factor, id);
+
+    for (int k0 = begin; k0 < end; k0 += BN) {
+        int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
+        float s[RM][RN];
+        UNROLL for (int r = 0; r < RM; r++) UNROLL for (int c = 0; c < RN; c++) s[r][c] = 0.f;
+        for (int d = 0; d < DQ4; d += DC4) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
+            if (id == 0) odd = 0;
+            if (!KEEPQ) stage(qs, QP, BM, DC4, q, nq, q_s, q_d, 4 * d, DQK, factor, id);
+            stage(kv, KP, BN, DC4, k + (long)k0 * k_s, nk, k_s, k_d, 4 * d, DQK, 1.f, id);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            LOOP for (int i = 0; i < min(DC4, DQ4 - d); i++) {
+                float4 kd[RN];
+                UNROLL for (int c = 0; c < RN; c++) kd[c] = kv[(c * TX + x) * KP + i];
+                UNROLL for (int r = 0; r < RM; r++) {
+                    float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i];
+                    UNROLL for (int c = 0; c < RN; c++) s[r][c] = dot_add(qd, kd[c], s[r][c]);
+                }
+            }
+        }
+        if (partial)
+            UNROLL for (int r = 0; r < RM; r++) UNROLL for (int c = 0; c < RN; c++) {
+                int j = k0 + c * TX + x;
+                if (j < lo[ROW(r)] || j >= hi[ROW(r)]) s[r][c] = -INFINITY;
+            }
+
+        /* Row maxima: this item's keys, then all TX items. */
+        UNROLL for (int r = 0; r < RM; r++) {
+            float top = s[r][0];
+            UNROLL for (int c = 1; c < RN; c++) top = fmax(top, s[r][c]);
+            ((__local float *)red)[ROW(r) * RP * 4 + x] = top;
+        }
+        barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up */
+        UNROLL for (int r = 0; r < RM; r++) {
+            float top = fmax(m[r], row_max(red + ROW(r) * RP)), alpha = exp2(m[r] - top), sum = 0.f;
+            m[r] = top;
+            UNROLL for (int c = 0; c < RN; c++) {
+                float p = exp2(s[r][c] - top);
+                sum += p;
+                ((__local float *)ps)[ROW(r) * PP * 4 + c * TX + x] = p;
+            }
+            l[r] = fma(l[r], alpha, sum); /* this item's part of the row */
+            UNROLL for (int c = 0; c < RD; c++) o[r][c] *= alpha;
+        }
+
+        for (int j = 0; j < BN; j += VC) {
+            int n = min(VC, BN - j);
+            if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
+            stage(kv, VP, VC, VP, v + (long)(k0 + j) * v_s, nk - j, v_s, v_d, 0, DV, 1.f, id);
+            if (partial && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (partial && odd) { /* a row takes only the keys that it sees */
+                LOOP for (int i = 0; i < n; i++)
+                    UNROLL for (int r = 0; r < RM; r++) {
+                        int key = k0 + j + i, seen = key >= lo[ROW(r)] && key < hi[ROW(r)];
+                        float4 p = (float4)(((__local float *)ps)[ROW(r) * PP * 4 + j + i]);
+                        UNROLL for (int c = 0; c < RD; c++) if (seen) o[r][c] = fma(p, kv[i * VP + c * TX + x], o[r][c]);
+                    }
+                continue;
+            }
+            LOOP for (int i = 0; i < n; i += 4) {
+                float4 p[RM];
+                UNROLL for (int r = 0; r < RM; r++) p[r] = ps[ROW(r) * PP + (j + i) / 4];
+                ADD_KEY(i, x)
+                ADD_KEY(i + 1, y)
+                ADD_KEY(i + 2, z)
+                ADD_KEY(i + 3, w)
+            }
+        }
+    }
+
+    /* The parts of each row's sum meet; then out = o / l. */
+    barrier(CLK_LOCAL_MEM_FENCE);
+    UNROLL for (int r = 0; r < RM; r++) ((__local float *)red)[ROW(r) * RP * 4 + x] = l[r];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    UNROLL for (int r = 0; r < RM; r++) {
+        float sum = row_sum(red + ROW(r) * RP);
+        if (ROW(r) < nq) {
+            float f = row_factor(sum);
+            UNROLL for (int c = 0; c < RD; c++)
+                store_dims(out + ROW(r) * o_s, 4 * (c * TX + x), o_d, o[r][c] * f);
+            if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + q0 + ROW(r)] = row_lse(m[r], sum);
+        }
+    }
+}

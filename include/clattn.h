@@ -1,0 +1,292 @@
+/* clattn.h -- attention on any device: the whole public interface.
+ *
+ *     out = softmax(scale * q k^T  restricted by causality and window) v
+ *
+ * (Vaswani et al., "Attention Is All You Need", 2017; computed tile by tile
+ * as in Dao, "FlashAttention-2", 2023.)
+ *
+ * How it is used:
+ *
+ *     clattn_context *ctx;                    a device, chosen automatically
+ *     clattn_attention a;                     what to compute
+ *     clattn_plan *plan;                      how: one algorithm, its kernels
+ *     clattn_context_create(NULL, &ctx);
+ *     clattn_attention_init(&a);  a.q_len = ...
+ *     clattn_plan_create(ctx, &a, NULL, &plan);
+ *     clattn_execute_host(plan, &pointers);   as often as wanted, any thread
+ *
+ * Errors.  Every call returns CLATTN_OK (0) or a negative code; the sentence
+ * that goes with it, naming the argument and the numbers, is
+ * clattn_last_message().  OpenCL's own codes (-1 ... -1999) are passed on as they
+ * are.  After a failed call the handles are as they were and outputs are
+ * untouched.  Nothing aborts and nothing is printed (see CLATTN_LOG).
+ *
+ * Threads.  Any call from any thread; one plan may be executed by several
+ * threads at once.  Destroy a handle only when no other thread uses it.
+ * After fork() an inherited handle answers CLATTN_E_FORKED in the child.
+ */
+#ifndef CLATTN_H
+#define CLATTN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CLATTN_VERSION_MAJOR 0
+#define CLATTN_VERSION_MINOR 1
+#define CLATTN_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define CLATTN_API __attribute__((visibility("default")))
+#define CLATTN_CHECK __attribute__((warn_unused_result))
+#else
+#define CLATTN_API
+#define CLATTN_CHECK
+#endif
+#ifndef CLATTN_NONNULL /* the library defines it as nothing: a compiler drops tests that a promise makes needless */
+#if defined(__GNUC__)
+#define CLATTN_NONNULL(...) __attribute__((nonnull(__VA_ARGS__)))
+#else
+#define CLATTN_NONNULL(...)
+#endif
+#endif
+
+/* OpenCL's handle types, as CL/cl.h declares them: programs that never touch
+ * OpenCL need not have its headers. */
+typedef struct _cl_context *cl_context;
+typedef struct _cl_device_id *cl_device_id;
+typedef struct _cl_command_queue *cl_command_queue;
+typedef struct _cl_mem *cl_mem;
+typedef struct _cl_event *cl_event;
+
+/* ------------------------------------------------------------------ status */
+
+typedef int32_t clattn_status;
+enum {
+    CLATTN_OK = 0,
+    CLATTN_E_ARGUMENT = -20001,    /* an argument is wrong; the message names it and the number */
+    CLATTN_E_UNSUPPORTED = -20002, /* the request is right, but nothing here can compute it */
+    CLATTN_E_MEMORY = -20003,      /* no memory on the host */
+    CLATTN_E_TOO_LARGE = -20004,   /* a size overflows or exceeds what the device can hold */
+    CLATTN_E_NO_DEVICE = -20005,   /* the selector matches no usable device; the message lists what exists */
+    CLATTN_E_BUILD = -20006,       /* a kernel did not build; the message holds the compiler's log */
+    CLATTN_E_DEVICE_LOST = -20007, /* the device died; the context is of no further use but can be destroyed */
+    CLATTN_E_TIMEOUT = -20008,     /* the device did not answer in time; treated like a lost device */
+    CLATTN_E_FORKED = -20009,      /* the handle was made before fork() by the parent */
+    CLATTN_E_IO = -20010,          /* a file or the helper process failed */
+    CLATTN_E_INTERNAL = -20011     /* a defect of this library: please report the message */
+};
+
+/* The name of a status, "CLATTN_E_BUILD" or "CL_OUT_OF_RESOURCES"; never NULL. */
+CLATTN_API const char *clattn_status_name(clattn_status status);
+
+/* The message of the last failed call of this thread, "" when there is none.
+ * Valid until this thread's next call into the library. */
+CLATTN_API const char *clattn_last_message(void);
+
+/* "0.1.0", of the library that is running. */
+CLATTN_API const char *clattn_version(void);
+
+/* ----------------------------------------------------------------- devices */
+
+/* What a device is.  A simulated one (a simulator, an FPGA emulator, a
+ * software rasteriser) is used only when it is named. */
+typedef enum clattn_class {
+    CLATTN_CLASS_HOST = 0,  /* this library's native code on the CPU, no OpenCL */
+    CLATTN_CLASS_CPU = 1,   /* the CPU through OpenCL */
+    CLATTN_CLASS_IGPU = 2,  /* a GPU that shares the host's memory */
+    CLATTN_CLASS_DGPU = 3,  /* a GPU with memory of its own */
+    CLATTN_CLASS_ACC = 4,   /* another accelerator */
+    CLATTN_CLASS_SIMULATED = 5
+} clattn_class;
+
+typedef struct clattn_device_info {
+    size_t size;             /* set by the caller: sizeof(clattn_device_info) */
+    char selector[192];      /* the exact text that selects this device */
+    char name[128];
+    char platform[128];      /* "host" for the native back end */
+    char driver[128];
+    clattn_class device_class;
+    int chosen;              /* 1: what an automatic context would use now */
+    int usable;              /* 0: never used; see reason */
+    char reason[256];        /* why it was chosen, passed over or refused */
+    int selftest;            /* 1 passed, 0 failed, -1 not run */
+    double gflops;           /* measured on a small attention, 0 when not measured */
+    uint64_t memory;         /* bytes of global memory */
+    uint32_t compute_units;
+} clattn_device_info;
+
+/* Lists the devices, best first.  With LIST NULL stores the number of devices in
+ * *COUNT; else fills at most *COUNT entries (each with its size field set
+ * by the caller) and stores how many there are.  The first call on a machine
+ * examines every device (seconds); the result is cached per user.
+ * Errors: CLATTN_E_ARGUMENT, CLATTN_E_MEMORY. */
+CLATTN_API clattn_status clattn_devices(clattn_device_info *list, size_t *count)
+    CLATTN_CHECK CLATTN_NONNULL(2);
+
+/* ----------------------------------------------------------------- context */
+
+/* A device made ready: OpenCL context and queue, built kernels, memory pool. */
+typedef struct clattn_context clattn_context;
+
+/* Opens a device.  SELECTOR is NULL for the environment variable
+ * CLATTN_DEVICES or, without it, the fastest device by measurement; else
+ *
+ *     selector = item { "," item }       first usable one wins
+ *     item     = ["!"] what ["?"]        ! never use, ? skip when missing
+ *     what     = "auto" | "host" | "gpu" | "dgpu" | "igpu" | "cpu" | "acc"
+ *              | platform ":" device | device
+ *
+ * where platform and device are an index or a case-insensitive part of the
+ * name, with * and ? as in file names ("nvidia:0", "portable:*", "!*:llvmpipe,auto").
+ * What is named is never replaced by something else: a selector that matches nothing is
+ * CLATTN_E_NO_DEVICE, and the message lists what exists.
+ * Errors: E_ARGUMENT (syntax), E_NO_DEVICE, E_MEMORY, OpenCL codes. */
+CLATTN_API clattn_status clattn_context_create(const char *selector, clattn_context **ctx)
+    CLATTN_CHECK CLATTN_NONNULL(2);
+
+/* The same on a program's own OpenCL objects, which are retained.  The device is
+ * self-tested unless the cache says that it passed.  Errors as above. */
+CLATTN_API clattn_status clattn_context_create_from_queue(cl_command_queue queue, clattn_context **ctx)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2);
+CLATTN_API clattn_status clattn_context_create_from_context(cl_context context, cl_device_id device,
+                                                            clattn_context **ctx)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2, 3);
+
+/* What device the context uses and why.  INFO->size is set by the caller. */
+CLATTN_API clattn_status clattn_context_device(const clattn_context *ctx, clattn_device_info *info)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2);
+
+/* Frees the context; NULL is fine.  Plans made with it must be destroyed before. */
+CLATTN_API void clattn_context_destroy(clattn_context *ctx);
+
+/* ------------------------------------------------------- attention: what */
+
+/* How tensors are stored.  Sums, softmax and log-sum-exp are always f32. */
+typedef enum clattn_dtype {
+    CLATTN_F32 = 0,
+    CLATTN_F16 = 1,  /* IEEE binary16 */
+    CLATTN_BF16 = 2  /* the upper half of a binary32 */
+} clattn_dtype;
+
+/* The order of the axes in memory; it only fills strides that are left 0. */
+typedef enum clattn_layout {
+    CLATTN_BHSD = 0, /* q [batch][q_heads][q_len][head_dim], k, v likewise */
+    CLATTN_BSHD = 1  /* q [batch][q_len][q_heads][head_dim] */
+} clattn_layout;
+
+/* Where query i stands among the keys: at position p = i + offset, used by causal
+ * and window.  Never inferred from shapes. */
+typedef enum clattn_align {
+    CLATTN_BOTTOM_RIGHT = 0, /* offset = kv_len - q_len: the last query sees the last key (FlashAttention >= 2.1) */
+    CLATTN_TOP_LEFT = 1,     /* offset = 0 (torch) */
+    CLATTN_OFFSET = 2        /* offset = q_offset, or q_offset[b] when that tensor is given (ONNX caches) */
+} clattn_align;
+
+/* Distances between neighbours along each axis, in elements, >= 0.  All four 0: from the layout. */
+typedef struct clattn_strides {
+    int64_t batch, head, row, dim;
+} clattn_strides;
+
+/* One attention.  Set it up with clattn_attention_init, then change what differs. */
+typedef struct clattn_attention {
+    size_t size;            /* sizeof(clattn_attention); set by clattn_attention_init */
+    clattn_dtype dtype;     /* of q, k, v and out */
+    clattn_layout layout;
+    int64_t batch;          /* 0 ...; 1 by default */
+    int64_t q_heads;        /* a multiple of kv_heads; 1 by default */
+    int64_t kv_heads;       /* 0 (the default) = q_heads; 1 = multi-query; query head h uses h / (q_heads / kv_heads) */
+    int64_t q_len, kv_len;  /* 0 ... 2^30 */
+    int64_t head_dim;       /* of q and k: 1 ... 576 */
+    int64_t v_dim;          /* of v and out: 1 ... 576; 0 (the default) = head_dim */
+    clattn_strides q, k, v, out;
+    double scale;           /* factor on q.k; NaN (the default) = 1 / sqrt(head_dim) */
+    int causal;             /* nonzero: only keys j <= p */
+    clattn_align align;
+    int64_t q_offset;       /* for CLATTN_OFFSET */
+    int64_t window_left;    /* only keys j >= p - window_left; -1 (the default) = unlimited */
+    int64_t window_right;   /* only keys j <= p + window_right; -1 (the default) = unlimited */
+} clattn_attention;
+
+/* Sets every field to its default (and size), lengths and dims to 0. */
+CLATTN_API void clattn_attention_init(clattn_attention *a) CLATTN_NONNULL(1);
+
+/* -------------------------------------------------------- attention: how */
+
+/* One algorithm with its parameters and kernels, for one problem on one context. */
+typedef struct clattn_plan clattn_plan;
+
+typedef struct clattn_plan_options {
+    size_t size;            /* sizeof(clattn_plan_options) */
+    const char *algorithm;  /* NULL: the cheapest; else a name that explain lists, or the call fails with the reason */
+    const char *params;     /* NULL: the device's; else "bm=64 bn=32", some or all of the algorithm's */
+} clattn_plan_options;
+
+/* Plans the attention that A describes.  OPTIONS may be NULL.
+ * Errors: E_ARGUMENT (the message names the field and the numbers), E_TOO_LARGE,
+ * E_UNSUPPORTED (with each algorithm's reason), E_BUILD, E_MEMORY, OpenCL codes. */
+CLATTN_API clattn_status clattn_plan_create(clattn_context *ctx, const clattn_attention *a,
+                                            const clattn_plan_options *options, clattn_plan **plan)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2, 4);
+
+/* The plan in words: first line "<problem> on <device>: <algorithm> <params>", then
+ * one line for each algorithm with its cost or the reason why it was refused.
+ * Returns the length without the final 0; writes at most SIZE bytes, always
+ * ended by 0 when SIZE > 0.  TEXT may be NULL when SIZE is 0. */
+CLATTN_API size_t clattn_plan_explain(const clattn_plan *plan, char *text, size_t size) CLATTN_NONNULL(1);
+
+/* Bytes of device memory that one execution needs beyond its tensors. */
+CLATTN_API size_t clattn_plan_workspace(const clattn_plan *plan) CLATTN_NONNULL(1);
+
+CLATTN_API void clattn_plan_destroy(clattn_plan *plan);
+
+/* A tensor in device memory; OFFSET is in bytes, a multiple of the element size. */
+typedef struct clattn_buffer {
+    cl_mem mem;
+    size_t offset;
+} clattn_buffer;
+
+typedef struct clattn_buffers {
+    size_t size;             /* sizeof(clattn_buffers) */
+    clattn_buffer q, k, v;   /* in; shapes and strides as in the plan's clattn_attention */
+    clattn_buffer out;       /* out [batch][q_heads][q_len][v_dim], strides of .out; must not overlap the inputs */
+    clattn_buffer lse;       /* out, optional (mem NULL): f32 [batch][q_heads][q_len], the natural logarithm of
+                                each row's sum of exp(scale q.k); -inf where a row has no key (its out is 0) */
+    clattn_buffer q_offset;  /* in, optional, CLATTN_OFFSET only: int32 [batch] */
+    clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
+} clattn_buffers;
+
+/* Enqueues the plan on QUEUE (NULL: the context's own) and returns at once.
+ * Waits for WAIT_LIST first; stores an event in *EVENT when that is not NULL (release it).
+ * Errors: E_ARGUMENT (a buffer is missing or too small: names and bytes), E_UNSUPPORTED
+ * on a host context, E_FORKED, E_DEVICE_LOST, OpenCL codes. */
+CLATTN_API clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, const clattn_buffers *buffers,
+                                        uint32_t num_events, const cl_event *wait_list, cl_event *event)
+    CLATTN_CHECK CLATTN_NONNULL(1, 3);
+
+/* The same tensors in ordinary memory. */
+typedef struct clattn_pointers {
+    size_t size;             /* sizeof(clattn_pointers) */
+    const void *q, *k, *v;
+    void *out;
+    float *lse;              /* may be NULL */
+    const int32_t *q_offset; /* may be NULL */
+} clattn_pointers;
+
+/* Executes the plan on ordinary memory, on whatever device it is planned for, and
+ * returns when the outputs are written.  Errors as clattn_execute, and E_TIMEOUT. */
+CLATTN_API clattn_status clattn_execute_host(const clattn_plan *plan, const clattn_pointers *pointers)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2);
+
+/* In one call, on the automatically chosen device, which is kept open for the
+ * next call, as are the last plans.  Errors as of the calls above. */
+CLATTN_API clattn_status clattn_attention_host(const clattn_attention *a, const clattn_pointers *pointers)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

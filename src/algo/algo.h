@@ -1,0 +1,65 @@
+/* algo.h -- what an algorithm is.  Each file of this folder has the same parts in the same order:
+ * legal, params, cost, options, enqueue, and the const struct that table.c lists. */
+#ifndef CA_ALGO_H
+#define CA_ALGO_H
+
+#include <math.h>
+#include "base/checked.h"
+#include "problem/problem.h"
+#include "runtime/launch.h"
+
+#define CA_MAX_PARAMS 8
+struct params { int v[CA_MAX_PARAMS]; };
+
+/* A tensor at execution: device memory with a byte offset, or a host pointer. */
+struct tensor { cl_mem mem; size_t offset; void *host; };
+struct io {
+    struct tensor t[CA_SLOTS];
+    struct tensor workspace;
+};
+
+struct algo;
+struct staging; /* device buffers of ca_plan_run_host, kept between executions */
+struct clattn_plan {
+    clattn_context *ctx;
+    struct problem p;
+    const struct algo *algo;
+    struct params params;
+    struct program *program;
+    size_t workspace;          /* bytes */
+    const char *source;        /* where the params come from: default, shipped, user */
+    char *explain;
+    struct staging *staging;   /* NULL on the host */
+};
+
+struct algo {
+    const char *name;
+    const char *source;                    /* the text in cl/, NULL when it needs none */
+    const char *params[CA_MAX_PARAMS + 1]; /* names of the tunable parameters */
+
+    /* Would the result be right?  NULL, else why not (may be written to WHY). */
+    const char *(*legal)(const struct problem *p, const struct device *dev, char why[128]);
+    /* Parameters that are right for this problem on this device, and expected to be good. */
+    void (*defaults)(const struct problem *p, const struct device *dev, struct params *t);
+    /* NULL, or why these parameters cannot be used (limits of the device). */
+    const char *(*check)(const struct problem *p, const struct device *dev, const struct params *t, char why[128]);
+    /* Predicted milliseconds: is it wise?  Only the order matters. */
+    double (*cost)(const struct problem *p, const struct device *dev, const struct params *t);
+    /* The build options; NULL when source is NULL. */
+    void (*options)(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size);
+    /* Device memory per execution. */
+    size_t (*workspace)(const struct problem *p, const struct device *dev, const struct params *t);
+    clattn_status (*enqueue)(const struct clattn_plan *plan, const struct io *io, struct chain *c);
+};
+
+extern const struct algo *const ca_algos[]; /* the whole menu, ends with NULL */
+const struct algo *ca_algo_find(const char *name);
+
+/* Options that every kernel takes: storage type, dims, whether rows are contiguous, fused multiply-add. */
+int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size);
+/* Milliseconds for the problem's arithmetic at the device's rate: the unit of every cost. */
+double ca_flops_ms(const struct problem *p, const struct device *dev);
+/* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
+void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
+
+#endif

@@ -1,0 +1,46 @@
+/* common.c -- what the algorithms share: build options, kernel arguments, the unit of cost. */
+#include <string.h>
+#include "algo/algo.h"
+
+const struct algo *ca_algo_find(const char *name)
+{
+    for (const struct algo *const *a = ca_algos; *a; a++)
+        if (!strcmp((*a)->name, name)) return *a;
+    return NULL;
+}
+
+static bool unit(const struct problem *p) { return p->q.d == 1 && p->k.d == 1 && p->v.d == 1 && p->o.d == 1; }
+
+int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)
+{
+    int n = snprintf(text, size, "-DDQK=%d -DDV=%d -DSTORAGE=%d -DUNIT=%d -DHAS_QOFF=%d", (int)p->D, (int)p->Dv,
+                     (int)p->dtype, unit(p), p->has_qoff);
+    /* Small sub-groups leave each work-item more registers; without a demand some compilers spill instead. */
+    if (dev->subgroup_min && !ca_is_cpu_like(dev) && n > 0 && (size_t)n < size)
+        n += snprintf(text + n, size - (size_t)n, " -DSUBGROUP=%u", dev->subgroup_min);
+    return n;
+}
+
+static ca_long elements(const struct tensor *t, size_t size) { return (ca_long)(t->offset / size); }
+static ca_int given(const struct tensor *t) { return t->mem != NULL || t->host != NULL; }
+
+void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
+{
+    size_t size = ca_dtype_size(p->dtype);
+
+    ca_problem_args(p, a);
+    a->q_0 = elements(&io->t[CA_Q], size);
+    a->k_0 = elements(&io->t[CA_K], size);
+    a->v_0 = elements(&io->t[CA_V], size);
+    a->o_0 = elements(&io->t[CA_OUT], size);
+    a->lse_0 = elements(&io->t[CA_LSE], sizeof(float));
+    a->qoff_0 = elements(&io->t[CA_QOFF], sizeof(int32_t));
+    a->has_lse = given(&io->t[CA_LSE]);
+    a->has_qoff = given(&io->t[CA_QOFF]);
+}
+
+double ca_flops_ms(const struct problem *p, const struct device *dev)
+{
+    double guess = (ca_is_cpu_like(dev) ? 4.0 : 20.0) * dev->compute_units;
+    return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : guess);
+}

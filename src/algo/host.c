@@ -1,0 +1,161 @@
+/* host.c -- the native back end as an algorithm.  Three ways to cut the work among threads:
+ *
+ *   wide    a unit is a tile of query rows of one head             long queries
+ *   narrow  the same with fewer rows                               queries shorter than half a wide tile
+ *   parts   a unit is a part of the keys for all query rows of one KV head, merged after (decode)
+ */
+#include "algo/algo.h"
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/half.h"
+#include "host/host.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum { FORM, PART };              /* parameters: 0 wide, 1 narrow, 2 parts; keys per part */
+enum { WIDE, NARROW, PARTS };
+
+static const char *legal(const struct problem *p, const struct device *dev, char why[128])
+{
+    (void)p, (void)why;
+    return ca_is_host(dev) ? NULL : "the device is reached through OpenCL; select \"host\"";
+}
+
+static void defaults(const struct problem *p, const struct device *dev, struct params *t)
+{
+    (void)dev;
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
+    t->v[FORM] = rows <= k->pack_rows && p->Nk >= 64 ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
+    /* Enough parts to level the threads' load, none shorter than what pays for its merge. */
+    int64_t units = p->B * p->Hkv, wanted = ca_ceil_div(8 * ca_host_threads(), ca_max(units, 1));
+    t->v[PART] = (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
+}
+
+static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
+{
+    (void)p, (void)dev, (void)why;
+    if (t->v[FORM] < WIDE || t->v[FORM] > PARTS) return "form is 0 (wide), 1 (narrow) or 2 (parts)";
+    if (t->v[PART] < 1) return "part is at least 1";
+    return NULL;
+}
+
+static double cost(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)t;
+    return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : 50);
+}
+
+struct job {
+    const struct host_kernels *k;
+    ca_args a;
+    const void *q, *key, *v;
+    void *o;
+    float *lse, *po, *pml;
+    const int32_t *qoff;
+    int form;
+    int64_t blocks;                /* tiles of a head, or packs of a KV head times parts */
+};
+
+static void unit(const struct job *j, int64_t n, void *scratch)
+{
+    if (j->form == PARTS) {
+        int part = (int)(n % j->a.splits), pack = (int)(n / j->a.splits % j->blocks), hb = (int)(n / j->a.splits / j->blocks);
+        j->k->part(&j->a, j->q, j->key, j->v, j->qoff, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
+        return;
+    }
+    int hb = (int)(n / j->blocks), tile = (int)(j->blocks - 1 - n % j->blocks); /* the longest tiles of a causal head first */
+    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, j->q, j->key, j->v, j->o, j->lse, j->qoff, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
+}
+
+static void store(clattn_dtype type, void *o, int64_t i, float x)
+{
+    if (type == CLATTN_F32) ((float *)o)[i] = x;
+    else ((uint16_t *)o)[i] = type == CLATTN_F16 ? ca_f32_to_f16(x) : ca_f32_to_bf16(x);
+}
+
+/* One row's parts become one state (m, l, o), by the monoid's merge, and are finished.
+ * A part without a key (l = 0) is the identity and is never read. */
+static void merge(const struct job *j, clattn_dtype type, int64_t row)
+{
+    const ca_args *a = &j->a;
+    const float *ml = j->pml + row * a->splits * 2, *po = j->po + row * a->splits * a->Dv;
+    int64_t i = row % a->Nq, h = row / a->Nq % a->Hq, b = row / a->Nq / a->Hq, at = b * a->o_b + h * a->o_h + i * a->o_s;
+    float m = -FLT_MAX, l = 0, o[CA_MAX_DIM] = { 0 };
+    for (int s = 0; s < a->splits; s++)
+        if (ml[2 * s + 1] != 0 && !(ml[2 * s] <= m)) m = ml[2 * s];
+    for (int s = 0; s < a->splits; s++) {
+        if (ml[2 * s + 1] == 0) continue;
+        float w = expf(ml[2 * s] - m);
+        l += w * ml[2 * s + 1];
+        for (int e = 0; e < a->Dv; e++) o[e] += w * po[(int64_t)s * a->Dv + e];
+    }
+    for (int e = 0; e < a->Dv; e++) store(type, j->o, at + (int64_t)e * a->o_d, l == 0 ? 0 : o[e] / l);
+    if (j->lse) j->lse[row] = l == 0 ? -INFINITY : m + logf(l);
+}
+
+static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)dev;
+    if (t->v[FORM] != PARTS) return 0;
+    int64_t splits = ca_max(ca_ceil_div(p->Nk, t->v[PART]), 1);
+    return (size_t)(p->B * p->Hq * p->Nq * splits * (p->Dv + 2)) * sizeof(float);
+}
+
+static void *aligned(size_t bytes) { return aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64)); }
+
+static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    (void)c;
+    const struct problem *p = &plan->p;
+    struct job j = {
+        .k = ca_host_isa()->type[p->dtype], .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
+        .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .qoff = io->t[CA_QOFF].host, .form = plan->params.v[FORM],
+    };
+    clattn_status st = CLATTN_OK;
+    float *parts = NULL;
+    char *scratch = NULL;
+    int threads = ca_host_threads();
+    size_t each;
+    int64_t units = p->B * (j.form == PARTS ? p->Hkv : p->Hq), rows = p->B * p->Hq * p->Nq;
+
+    ca_io_args(p, io, &j.a);
+    j.a.split_len = plan->params.v[PART];
+    j.a.splits = j.form == PARTS ? (int)ca_max(ca_ceil_div(p->Nk, j.a.split_len), 1) : 1;
+    j.blocks = ca_ceil_div(j.form == PARTS ? p->Nq * j.a.group : p->Nq,
+                           j.form == PARTS ? j.k->pack_rows : j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
+    units *= j.blocks * j.a.splits;
+    if (threads > units) threads = (int)units;
+    each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
+    if (!(scratch = aligned(each * (size_t)threads))) { st = ca_no_memory(each * (size_t)threads, "the threads' scratch"); goto done; }
+    if (plan->workspace) {
+        if (!(parts = aligned(plan->workspace))) { st = ca_no_memory(plan->workspace, "partial results"); goto done; }
+        j.po = parts;
+        j.pml = parts + rows * j.a.splits * p->Dv;
+    }
+#pragma omp parallel num_threads(threads)
+    {
+#ifdef _OPENMP
+        char *mine = scratch + each * (size_t)omp_get_thread_num();
+#else
+        char *mine = scratch;
+#endif
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t n = 0; n < units; n++) unit(&j, n, mine);
+        if (j.form == PARTS) {
+#pragma omp for schedule(static)
+            for (int64_t r = 0; r < rows; r++) merge(&j, p->dtype, r);
+        }
+    }
+done:
+    free(parts);
+    free(scratch);
+    return st;
+}
+
+const struct algo ca_algo_host = {
+    .name = "host", .params = { "form", "part" }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
+    .workspace = workspace, .enqueue = enqueue,
+};

@@ -1,0 +1,59 @@
+/* nop.c -- the empty problem: no output at all, or no key to attend to (out 0, lse -inf).
+ * That it is an algorithm saves every other one from special cases. */
+#include "algo/algo.h"
+#include <string.h>
+
+static const char *legal(const struct problem *p, const struct device *dev, char why[128])
+{
+    (void)dev, (void)why;
+    return ca_problem_empty(p) ? NULL : "the problem is not empty";
+}
+
+static double cost(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)p, (void)dev, (void)t;
+    return 0;
+}
+
+/* Row by row, so that gaps between strided rows keep their bytes. */
+static void fill_host(const struct problem *p, const struct io *io)
+{
+    size_t size = ca_dtype_size(p->dtype);
+    for (int64_t b = 0; b < p->B; b++)
+        for (int64_t h = 0; h < p->Hq; h++)
+            for (int64_t i = 0; i < p->Nq; i++) {
+                char *row = (char *)io->t[CA_OUT].host + size * (size_t)(b * p->o.b + h * p->o.h + i * p->o.s);
+                for (int64_t d = 0; d < p->Dv; d++) memset(row + size * (size_t)(d * p->o.d), 0, size);
+                if (io->t[CA_LSE].host) ((float *)io->t[CA_LSE].host)[(b * p->Hq + h) * p->Nq + i] = -INFINITY;
+            }
+}
+
+static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
+{
+    (void)t;
+    ca_common_options(p, dev, text, size);
+}
+
+static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    const struct problem *p = &plan->p;
+    if (p->B * p->Hq * p->Nq * p->Dv == 0) return CLATTN_OK;
+    if (ca_is_host(&plan->ctx->dev)) {
+        fill_host(p, io);
+        return CLATTN_OK;
+    }
+    ca_args a;
+    ca_io_args(p, io, &a);
+    const struct launch_arg args[] = {
+        { sizeof(cl_mem), &io->t[CA_OUT].mem }, { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof a, &a },
+    };
+    struct launch l = {
+        .program = plan->program, .kernel = "attn_nop", .dims = 2,
+        .global = { (size_t)p->Nq, (size_t)(p->B * p->Hq) }, .args = args, .num_args = 3,
+    };
+    return ca_launch(plan->ctx, &l, c);
+}
+
+const struct algo ca_algo_nop = {
+    .name = "nop", .source = "nop", .legal = legal, .cost = cost, .options = options, .enqueue = enqueue,
+};

@@ -1,0 +1,73 @@
+/* rows.c -- cl/rows.cl: one work-group per query row.  The simplest algorithm: right on every OpenCL device, down
+ * to work-groups of one item; worth it where a GPU has too few queries to fill it with tiles. */
+#include "algo/algo.h"
+
+enum { W };
+
+/* q, o, s and p of the kernel. */
+static int64_t local_bytes(const struct problem *p, int w) { return 4 * (p->D + p->Dv + 2 * (int64_t)w); }
+
+static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
+{
+    int w = t->v[W];
+    if (w < 1 || (size_t)w > dev->max_group || (size_t)w > dev->max_items[0]) {
+        snprintf(why, 128, "%d work-items in a group; the device has up to %zu", w, dev->max_group);
+        return why;
+    }
+    if ((cl_ulong)local_bytes(p, w) <= dev->local_bytes) return NULL;
+    snprintf(why, 128, "needs %lld bytes of local memory; the device has %llu", (long long)local_bytes(p, w),
+             (unsigned long long)dev->local_bytes);
+    return why;
+}
+
+static const char *legal(const struct problem *p, const struct device *dev, char why[128])
+{
+    static const struct params least = { { 1 } };
+    if (ca_is_host(dev)) return "the device is the host: see algorithm host";
+    if (ca_problem_empty(p)) return "the problem is empty: see algorithm nop";
+    return check(p, dev, &least, why);
+}
+
+static void defaults(const struct problem *p, const struct device *dev, struct params *t)
+{
+    char why[128];
+    for (t->v[W] = 64; t->v[W] > 1 && check(p, dev, t, why); t->v[W] /= 2) continue;
+}
+
+/* An item fetches a key all alone and nothing is used twice from registers; on a CPU barriers come on top. */
+static double cost(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)t;
+    double idle = (double)dev->compute_units / (double)(p->Nq * p->B * p->Hq);
+    return ca_flops_ms(p, dev) * fmax(1, idle) * (ca_is_cpu_like(dev) ? 40 : 20);
+}
+
+static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
+{
+    int n = ca_common_options(p, dev, text, size);
+    snprintf(text + n, size - (size_t)n, " -DW=%d", t->v[W]);
+}
+
+static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    const struct problem *p = &plan->p;
+    size_t w = (size_t)plan->params.v[W];
+    ca_args a;
+    ca_io_args(p, io, &a);
+    const struct launch_arg args[] = {
+        { sizeof(cl_mem), &io->t[CA_Q].mem }, { sizeof(cl_mem), &io->t[CA_K].mem },
+        { sizeof(cl_mem), &io->t[CA_V].mem }, { sizeof(cl_mem), &io->t[CA_OUT].mem },
+        { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof(cl_mem), &io->t[CA_QOFF].mem }, { sizeof a, &a },
+    };
+    struct launch l = {
+        .program = plan->program, .kernel = "attn_rows", .dims = 2,
+        .global = { (size_t)p->Nq * w, (size_t)(p->B * p->Hq) }, .local = { w, 1 },
+        .flops = ca_problem_flops(p), .args = args, .num_args = sizeof args / sizeof args[0],
+    };
+    return ca_launch(plan->ctx, &l, c);
+}
+
+const struct algo ca_algo_rows = {
+    .name = "rows", .source = "rows", .params = { "w" }, .legal = legal,
+    .defaults = defaults, .check = check, .cost = cost, .options = options, .enqueue = enqueue,
+};

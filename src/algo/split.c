@@ -1,0 +1,121 @@
+/* split.c -- few queries, long KV (decoding): the keys are cut into parts that run in parallel, all query heads
+ * of a KV head share one read of K and V, and a second kernel merges the parts.  Limited by memory bandwidth. */
+#include "algo/algo.h"
+
+enum { FORM, VECTOR, ROWS, TILE, TX, TY, KI, PART };
+enum { LANES, GROUP };
+
+static const char *legal(const struct problem *p, const struct device *dev, char why[128])
+{
+    (void)p, (void)why;
+    return ca_is_host(dev) ? "the device is the host: see algorithm host" : NULL;
+}
+
+static int64_t pack_rows(const struct problem *p) { return p->Nq * (p->Hq / ca_max(p->Hkv, 1)); }
+
+static int64_t local_bytes(const struct problem *p, const struct params *t)
+{
+    int64_t tile = t->v[TY] * t->v[KI], dims = ca_round_up(p->D, 4 * t->v[TX]);
+    return 4 * t->v[ROWS] * (dims + tile * (t->v[TX] + 2) + 3);
+}
+
+static void defaults(const struct problem *p, const struct device *dev, struct params *t)
+{
+    int w = dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, rows = 1;
+    int most = ca_is_cpu_like(dev) ? 16 : p->Dv > 256 ? 4 : 8;
+    while (rows < most && rows < pack_rows(p)) rows *= 2;
+    *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, 2, 0 } };
+    while (t->v[TY] > 1 && (size_t)(t->v[TX] * t->v[TY]) > dev->max_group) t->v[TY] /= 2;
+    while (t->v[TX] > 1 && (size_t)t->v[TX] > dev->max_group) t->v[TX] /= 2;
+    while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
+    /* Enough parts to occupy every compute unit a few times, none shorter than what pays for its merge. */
+    int64_t units = p->B * p->Hkv * ca_ceil_div(pack_rows(p), t->v[ROWS]);
+    int64_t wanted = ca_ceil_div(4 * (int64_t)dev->compute_units, ca_max(units, 1));
+    t->v[PART] = (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
+}
+
+static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
+{
+    int w = t->v[VECTOR], group = t->v[TX] * t->v[TY];
+    if (t->v[FORM] != LANES && t->v[FORM] != GROUP) return "form is 0 (lanes) or 1 (group)";
+    if (w != 4 && w != 8 && w != 16) return "vl is 4, 8 or 16";
+    if (t->v[ROWS] < 1 || t->v[ROWS] > 64) return "rb is between 1 and 64";
+    if (t->v[TILE] < 16 || t->v[TILE] > 1024 || t->v[TILE] % 16) return "dk is a multiple of 16 up to 1024";
+    if (t->v[TX] < 1 || t->v[TY] < 1 || t->v[KI] < 1 || t->v[KI] > 16) return "tx and ty are at least 1, ki between 1 and 16";
+    if (t->v[PART] < 1) return "part is at least 1";
+    if (t->v[FORM] == LANES) return NULL;
+    if ((size_t)group > dev->max_group || (size_t)group > dev->max_items[0]) {
+        snprintf(why, 128, "%d work-items in a group are more than %zu", group, dev->max_group);
+        return why;
+    }
+    if (local_bytes(p, t) <= (int64_t)dev->local_bytes) return NULL;
+    snprintf(why, 128, "%lld bytes of local memory are more than %llu", (long long)local_bytes(p, t), (unsigned long long)dev->local_bytes);
+    return why;
+}
+
+static double cost(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    double rate = dev->gflops > 0 ? dev->gflops : ca_is_cpu_like(dev) ? 4.0 * dev->compute_units : 20.0 * dev->compute_units;
+    double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
+    /* Long packs are the tile kernels' domain: their rows share registers, here only the cache. */
+    double share = pack_rows(p) <= 2 * t->v[ROWS] ? 0.3 : 2 + reads / 8;
+    return 1e-6 * ca_problem_flops(p) / rate * share;
+}
+
+static int64_t parts(const struct problem *p, const struct params *t) { return ca_max(ca_ceil_div(p->Nk, t->v[PART]), 1); }
+
+static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)dev;
+    return (size_t)(p->B * p->Hq * p->Nq * parts(p, t) * (p->Dv + 2)) * sizeof(float);
+}
+
+static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
+{
+    int n = ca_common_options(p, dev, text, size);
+    if (t->v[FORM] == LANES)
+        snprintf(text + n, size - (size_t)n, " -DFORM=0 -DVL=%d -DRB=%d -DDK=%d", t->v[VECTOR], t->v[ROWS], t->v[TILE]);
+    else
+        snprintf(text + n, size - (size_t)n, " -DFORM=1 -DVL=4 -DRB=%d -DTX=%d -DTY=%d -DKI=%d", t->v[ROWS], t->v[TX], t->v[TY], t->v[KI]);
+}
+
+static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    const struct problem *p = &plan->p;
+    const struct params *t = &plan->params;
+    clattn_status st = CLATTN_OK;
+    ca_args a;
+    ca_io_args(p, io, &a);
+    a.split_len = t->v[PART];
+    a.splits = (ca_int)parts(p, t);
+    /* The parts' states lie in one workspace: po first, then pml, both counted from its start. */
+    a.ws_po = (ca_long)(io->workspace.offset / sizeof(float));
+    a.ws_pml = a.ws_po + p->B * p->Hq * p->Nq * a.splits * p->Dv;
+    const struct launch_arg first[] = {
+        { sizeof(cl_mem), &io->t[CA_Q].mem }, { sizeof(cl_mem), &io->t[CA_K].mem }, { sizeof(cl_mem), &io->t[CA_V].mem },
+        { sizeof(cl_mem), &io->workspace.mem }, { sizeof(cl_mem), &io->t[CA_QOFF].mem }, { sizeof a, &a },
+    };
+    const struct launch_arg second[] = {
+        { sizeof(cl_mem), &io->workspace.mem }, { sizeof(cl_mem), &io->t[CA_OUT].mem }, { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof a, &a },
+    };
+    size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
+    struct launch parts_launch = {
+        .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,
+        .global = { (size_t)a.splits * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(p->B * p->Hkv) },
+        .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = 6,
+    };
+    struct launch merge_launch = {
+        .program = plan->program, .kernel = "attn_split_merge", .dims = 2,
+        .global = { (size_t)p->Dv, (size_t)(p->B * p->Hq * p->Nq) }, .args = second, .num_args = 4,
+        .flops = 4.0 * (double)(p->B * p->Hq * p->Nq * p->Dv * a.splits),
+    };
+    CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
+    CA_TRY(ca_launch(plan->ctx, &merge_launch, c));
+done:
+    return st;
+}
+
+const struct algo ca_algo_split = {
+    .name = "split", .source = "split", .params = { "form", "vl", "rb", "dk", "tx", "ty", "ki", "part" }, .legal = legal,
+    .defaults = defaults, .check = check, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
+};

@@ -1,0 +1,138 @@
+/* context.c -- making and asking contexts. */
+#include "api/api.h"
+#include <string.h>
+#include <strings.h>
+
+/* ------------------------------------------------------------- by selector */
+
+/* The native back end, without a look at OpenCL. */
+static clattn_status open_host(clattn_context **ctx)
+{
+    struct device dev;
+    ca_device_host(&dev);
+    clattn_status st = ca_context_open(&dev, ctx);
+    if (st == CLATTN_OK) snprintf((*ctx)->reason, sizeof (*ctx)->reason, "named by the selector");
+    return st;
+}
+
+/* One attempt; *CACHED tells whether it rested on what an earlier process saw. */
+static clattn_status open_once(const char *selector, bool refresh, bool *cached, clattn_context **ctx)
+{
+    const struct inventory *inv;
+    const struct inventory_entry *e;
+    struct device dev;
+    char reason[256] = "";
+    clattn_status st;
+
+    *cached = false;
+    CA_TRY(ca_inventory_get(ca_plan_trial, refresh, &inv));
+    CA_TRY(ca_select(inv, selector, &e, reason));
+    *cached = inv->cached;
+    CA_TRY(ca_inventory_open(e, &dev));
+    CA_TRY(ca_context_open(&dev, ctx));
+    snprintf((*ctx)->reason, sizeof (*ctx)->reason, "%s", reason);
+done:
+    return st;
+}
+
+clattn_status ca_open_selected(const char *selector, clattn_context **ctx)
+{
+    bool cached;
+    if (!selector) selector = ca_getenv("CLATTN_DEVICES");
+    if (selector && strcasecmp(selector, "host") == 0) return open_host(ctx);
+    clattn_status st = open_once(selector, false, &cached, ctx);
+    if (st == CLATTN_OK || !cached) return st;
+    /* The device was there when the cache was written: look again. */
+    ca_log(1, "the cached inventory is out of date: %s", ca_message());
+    ca_message_clear();
+    return open_once(selector, true, &cached, ctx);
+}
+
+clattn_status clattn_context_create(const char *selector, clattn_context **ctx)
+{
+    CA_ENTER();
+    CA_GIVEN(ctx);
+    return ca_open_selected(selector, ctx);
+}
+
+/* ------------------------------------------------ on a program's own objects */
+
+/* Passes when the inventory says so, or else a trial now. */
+static clattn_status require_selftest(struct device *dev)
+{
+    const struct inventory *inv;
+    const struct inventory_entry *e = NULL;
+    struct trial t = { 0 };
+
+    if (ca_inventory_get(ca_plan_trial, false, &inv) == CLATTN_OK) e = ca_inventory_find(inv, dev);
+    ca_message_clear();
+    if (e && e->selftest >= 0) {
+        t.passed = e->selftest;
+        t.gflops = e->dev.gflops;
+        t.bad_algos = e->dev.bad_algos;
+        snprintf(t.words, sizeof t.words, "%s", e->verdict);
+    } else {
+        ca_plan_trial(dev, &t);
+        ca_message_clear();
+    }
+    CA_REQUIRE(t.passed == 1, CLATTN_E_NO_DEVICE, "%s failed its self-test: %s", dev->name, t.words);
+    dev->gflops = t.gflops;
+    dev->bad_algos = t.bad_algos;
+    return CLATTN_OK;
+}
+
+static clattn_status wrap(cl_context context, cl_device_id device, cl_command_queue queue, clattn_context **ctx)
+{
+    clattn_context *c = NULL;
+    clattn_status st;
+    CA_TRY(ca_context_wrap(context, device, queue, &c));
+    CA_TRY(require_selftest(&c->dev));
+    snprintf(c->reason, sizeof c->reason, "given by the program");
+    *ctx = c;
+    c = NULL;
+done:
+    ca_context_close(c);
+    return st;
+}
+
+clattn_status clattn_context_create_from_queue(cl_command_queue queue, clattn_context **ctx)
+{
+    CA_ENTER();
+    CA_GIVEN(queue);
+    CA_GIVEN(ctx);
+    return wrap(NULL, NULL, queue, ctx);
+}
+
+clattn_status clattn_context_create_from_context(cl_context context, cl_device_id device, clattn_context **ctx)
+{
+    CA_ENTER();
+    CA_GIVEN(context);
+    CA_GIVEN(device);
+    CA_GIVEN(ctx);
+    return wrap(context, device, NULL, ctx);
+}
+
+/* --------------------------------------------------------------------- ask */
+
+clattn_status clattn_context_device(const clattn_context *ctx, clattn_device_info *info)
+{
+    const struct inventory *inv;
+    const struct inventory_entry *e = NULL;
+    clattn_status st;
+
+    CA_ENTER();
+    CA_GIVEN(ctx);
+    CA_GIVEN(info);
+    CA_TRY(ca_check_size(info, info->size, sizeof *info, "clattn_device_info"));
+    ca_info_from_device(&ctx->dev, info);
+    if (!ca_is_host(&ctx->dev) && ca_inventory_get(ca_plan_trial, false, &inv) == CLATTN_OK)
+        e = ca_inventory_find(inv, &ctx->dev);
+    ca_message_clear();
+    if (e) ca_info_from_entry(e, info);
+    info->chosen = 1;
+    snprintf(info->reason, sizeof info->reason, "%s", ctx->reason);
+done:
+    return st;
+}
+
+void clattn_context_destroy(clattn_context *ctx) { ca_context_close(ctx); }

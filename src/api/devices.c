@@ -1,0 +1,76 @@
+/* devices.c -- the list of devices, as the inventory knows them. */
+#include "api/api.h"
+#include <string.h>
+
+#define CA_COPY(to, from) snprintf((to), sizeof(to), "%s", (from))
+
+/* Clears what this version knows; the caller's size stays. */
+static void clear(clattn_device_info *info)
+{
+    size_t size = info->size;
+    memset(info, 0, sizeof *info);
+    info->size = size;
+}
+
+void ca_info_from_device(const struct device *d, clattn_device_info *info)
+{
+    clear(info);
+    CA_COPY(info->selector, ca_is_host(d) ? "host" : "");
+    CA_COPY(info->name, d->name);
+    CA_COPY(info->platform, ca_is_host(d) ? "host" : d->platform_name);
+    CA_COPY(info->driver, d->driver);
+    info->device_class = d->quirks & CA_QUIRK_SIMULATED ? CLATTN_CLASS_SIMULATED : d->kind;
+    info->usable = 1;
+    info->selftest = -1;
+    info->gflops = d->gflops;
+    info->memory = d->global_bytes;
+    info->compute_units = d->compute_units;
+}
+
+void ca_info_from_entry(const struct inventory_entry *e, clattn_device_info *info)
+{
+    ca_info_from_device(&e->dev, info);
+    CA_COPY(info->selector, e->selector);
+    CA_COPY(info->reason, e->reason);
+    if (e->dev.kind != CLATTN_CLASS_HOST) CA_COPY(info->platform, e->dev.platform_name);
+    info->chosen = e->chosen;
+    info->usable = e->usable;
+    info->selftest = e->selftest;
+}
+
+/* What an automatic context would take now: the environment may differ from when the inventory was made. */
+static const struct inventory_entry *automatic(const struct inventory *inv, char reason[256])
+{
+    const struct inventory_entry *chosen = NULL;
+    if (ca_select(inv, NULL, &chosen, reason) != CLATTN_OK) chosen = NULL;
+    ca_message_clear();
+    return chosen;
+}
+
+clattn_status clattn_devices(clattn_device_info *list, size_t *count)
+{
+    const struct inventory *inv;
+    char reason[256] = "";
+    clattn_status st;
+
+    CA_ENTER();
+    CA_GIVEN(count);
+    size_t room = list ? *count : 0, stride = room ? list->size : 0;
+    for (size_t i = 0; i < room; i++) { /* the caller's elements may be longer than ours */
+        const clattn_device_info *info = (const void *)((const char *)list + i * stride);
+        if (i == 0) CA_TRY(ca_check_size(info, info->size, sizeof *info, "clattn_device_info"));
+        CA_REQUIRE(info->size == stride, CLATTN_E_ARGUMENT, "size of list[%zu] is %zu, of list[0] %zu", i, info->size,
+                   stride);
+    }
+    CA_TRY(ca_inventory_get(ca_plan_trial, false, &inv));
+    const struct inventory_entry *chosen = automatic(inv, reason);
+    for (size_t i = 0; i < inv->count && i < room; i++) {
+        clattn_device_info *info = (void *)((char *)list + i * stride);
+        ca_info_from_entry(&inv->entry[i], info);
+        info->chosen = &inv->entry[i] == chosen;
+        if (info->chosen && reason[0]) CA_COPY(info->reason, reason);
+    }
+    *count = inv->count;
+done:
+    return st;
+}

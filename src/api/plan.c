@@ -1,0 +1,89 @@
+/* plan.c -- making, describing and executing plans. */
+#include "api/api.h"
+#include <string.h>
+
+clattn_status clattn_plan_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
+                                 clattn_plan **plan)
+{
+    struct problem p;
+    clattn_status st;
+    CA_ENTER();
+    CA_GIVEN(ctx);
+    CA_GIVEN(a);
+    CA_GIVEN(plan);
+    if (options) CA_TRY(ca_check_size(options, options->size, sizeof *options, "clattn_plan_options"));
+    CA_TRY(ca_problem_init(&p, a));
+    CA_TRY(ca_plan_create(ctx, &p, options ? options->algorithm : NULL, options ? options->params : NULL, plan));
+done:
+    return st;
+}
+
+size_t clattn_plan_explain(const clattn_plan *plan, char *text, size_t size)
+{
+    const char *words = plan ? plan->explain : "";
+    size_t length = strlen(words);
+    if (text && size) {
+        size_t n = length < size ? length : size - 1;
+        memcpy(text, words, n);
+        text[n] = 0;
+    }
+    return length;
+}
+
+size_t clattn_plan_workspace(const clattn_plan *plan) { return plan ? plan->workspace : 0; }
+void clattn_plan_destroy(clattn_plan *plan) { ca_plan_destroy(plan); }
+
+/* ----------------------------------------------------------------- execute */
+
+static struct tensor from_buffer(clattn_buffer b) { return (struct tensor){ .mem = b.mem, .offset = b.offset }; }
+
+clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, const clattn_buffers *buffers,
+                             uint32_t num_events, const cl_event *wait_list, cl_event *event)
+{
+    struct chain c = { .queue = queue, .num_wait = num_events, .wait = wait_list };
+    clattn_status st;
+
+    CA_ENTER();
+    CA_GIVEN(plan);
+    CA_GIVEN(buffers);
+    CA_REQUIRE(!num_events == !wait_list, CLATTN_E_ARGUMENT, "num_events is %u, but wait_list is %s",
+               (unsigned)num_events, wait_list ? "not NULL" : "NULL");
+    CA_TRY(ca_check_size(buffers, buffers->size, sizeof *buffers, "clattn_buffers"));
+    struct io io = { .t = {
+        [CA_Q] = from_buffer(buffers->q), [CA_K] = from_buffer(buffers->k), [CA_V] = from_buffer(buffers->v),
+        [CA_OUT] = from_buffer(buffers->out), [CA_LSE] = from_buffer(buffers->lse),
+        [CA_QOFF] = from_buffer(buffers->q_offset),
+    }, .workspace = from_buffer(buffers->workspace) };
+    CA_TRY(ca_plan_enqueue(plan, &io, &c));
+    if (event) { /* the caller's from now on */
+        *event = c.last;
+        c.last = NULL;
+    }
+done:
+    ca_chain_release(&c);
+    return st;
+}
+
+static struct tensor from_pointer(const void *p) { return (struct tensor){ .host = (void *)(uintptr_t)p }; }
+
+clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *pointers)
+{
+    clattn_status st;
+    CA_TRY(ca_check_size(pointers, pointers->size, sizeof *pointers, "clattn_pointers"));
+    struct io io = { .t = {
+        [CA_Q] = from_pointer(pointers->q), [CA_K] = from_pointer(pointers->k), [CA_V] = from_pointer(pointers->v),
+        [CA_OUT] = from_pointer(pointers->out), [CA_LSE] = from_pointer(pointers->lse),
+        [CA_QOFF] = from_pointer(pointers->q_offset),
+    } };
+    CA_TRY(ca_plan_run_host(plan, &io));
+done:
+    return st;
+}
+
+clattn_status clattn_execute_host(const clattn_plan *plan, const clattn_pointers *pointers)
+{
+    CA_ENTER();
+    CA_GIVEN(plan);
+    CA_GIVEN(pointers);
+    return ca_run_pointers(plan, pointers);
+}

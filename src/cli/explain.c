@@ -1,0 +1,112 @@
+/* explain.c -- `clattn explain`: the planner's ladder for a problem on a device. */
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "plan/plan.h"
+#include "problem/problem.h"
+
+struct options {
+    const char *selector;
+    bool json;
+    char text[4096];   /* the problem: all arguments, joined by blanks */
+};
+
+static const struct argp_option option_rows[] = {
+    {"device", 'd', "SELECTOR", 0, "explain for this device (default: the fastest)", 0},
+    {"json", 'j', 0, 0, "print one JSON object instead of a table", 0},
+    {0, 0, 0, 0, 0, 0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    size_t n = strlen(o->text);
+    switch (key) {
+    case 'd': o->selector = arg; return 0;
+    case 'j': o->json = true; return 0;
+    case ARGP_KEY_ARG:
+        if (n + strlen(arg) + 2 > sizeof o->text) argp_error(state, "the problem is too long");
+        else snprintf(o->text + n, sizeof o->text - n, "%s%s", n ? " " : "", arg);
+        return 0;
+    case ARGP_KEY_NO_ARGS: argp_error(state, "which problem?"); return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_rows,
+    parse,
+    "PROBLEM",
+    "Shows every algorithm for a problem, cheapest first: predicted time and parameters, or why it would not be "
+    "right.\v"
+    "A problem is TYPE bB hHq[/Hkv] qNq kNk dD[/Dv] and flags, as in \"f16 b2 h32/8 q1 k4096 d128 causal\".",
+    0,
+    0,
+    0};
+
+static void print_table(const char *problem, const clattn_device_info *device, const struct candidate *c, size_t count)
+{
+    char params[256], cost[32];
+    ca_cli_print("%s\non %s (%s)\n\n  %-10s %10s  %s\n", problem, device->name, device->selector, "ALGORITHM", "COST",
+                 "PARAMETERS, OR WHY NOT");
+    for (size_t i = 0; i < count; i++) {
+        if (!c[i].legal) {
+            ca_cli_print("  %-10s %10s  %s\n", c[i].algo->name, "-", c[i].reason);
+            continue;
+        }
+        ca_params_print(c[i].algo, &c[i].params, params, sizeof params);
+        ca_cli_print("%c %-10s %10s  %s%s(%s)\n", i ? ' ' : '*', c[i].algo->name,
+                     isfinite(c[i].cost_ms) ? ca_cli_time(1e-3 * c[i].cost_ms, cost) : "never", params,
+                     params[0] ? " " : "", c[i].source);
+    }
+}
+
+static json_t *candidate_json(const struct candidate *c)
+{
+    char params[256] = "";
+    if (c->legal) ca_params_print(c->algo, &c->params, params, sizeof params);
+    return json_pack("{s:s, s:b, s:s, s:o, s:s, s:s}", "algorithm", c->algo->name, "legal", c->legal, "reason",
+                     c->legal ? "" : c->reason, "cost_ms",
+                     c->legal && isfinite(c->cost_ms) ? json_real(c->cost_ms) : json_null(), "params", params, "source",
+                     c->source ? c->source : "default");
+}
+
+static int print_json(const char *problem, const clattn_device_info *device, const struct candidate *c, size_t count)
+{
+    json_t *list = json_array(), *all;
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, candidate_json(&c[i]));
+    all = json_pack("{s:s, s:s, s:o}", "problem", problem, "device", device->selector, "algorithms", list);
+    if (!all) {
+        ca_cli_error("the explanation is not valid JSON");
+        return CA_EXIT_FAILED;
+    }
+    json_dumpf(all, stdout, JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(all);
+    return CA_EXIT_OK;
+}
+
+int ca_cmd_explain(int argc, char **argv)
+{
+    struct options o = {.selector = NULL};
+    struct candidate c[CA_MAX_CANDIDATES];
+    clattn_context *ctx = NULL;
+    clattn_device_info device;
+    clattn_attention a;
+    struct problem p;
+    char text[512];
+    int code = CA_EXIT_OK;
+    clattn_status st;
+    ca_cli_parse(&argp, argc, argv, &o);
+    CA_TRY(ca_problem_parse(o.text, &a));
+    CA_TRY(ca_problem_init(&p, &a));
+    CA_TRY(ca_cli_open(o.selector, &ctx, &device));
+    size_t count = ca_ladder(&p, &ctx->dev, c);
+    ca_problem_print(&p, text, sizeof text);
+    if (o.json) code = print_json(text, &device, c, count);
+    else print_table(text, &device, c, count);
+done:
+    clattn_context_destroy(ctx);
+    if (st != CLATTN_OK) ca_cli_status(st);
+    return st == CLATTN_OK ? code : ca_cli_exit_code(st);
+}

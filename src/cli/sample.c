@@ -1,0 +1,127 @@
+/* sample.c -- random data for `clattn bench`, in ordinary memory for the host and in buffers for OpenCL, so
+ * that what is timed is the execution and not the transfer. */
+#include "cli/sample.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/half.h"
+#include "base/philox.h"
+
+#define MAX_RUNS 10000
+#define MIN_RUNS 5
+
+static void draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uint64_t offset)
+{
+    uint32_t *f32 = data;
+    uint16_t *f16 = data;
+#pragma omp parallel for
+    for (size_t e = 0; e < count; e++) {
+        float x = ca_philox_normal(seed, offset, e);
+        if (type == CLATTN_F32) f32[e] = ca_f32_bits(x);
+        if (type == CLATTN_F16) f16[e] = ca_f32_to_f16(x);
+        if (type == CLATTN_BF16) f16[e] = ca_f32_to_bf16(x);
+    }
+}
+
+/* Moves tensor S to the device; its copy on the host is not kept. */
+static clattn_status upload(struct sample *s, int slot, size_t bytes)
+{
+    clattn_context *ctx = s->plan->ctx;
+    cl_int code;
+    cl_mem_flags flags = slot == CA_OUT ? CL_MEM_READ_WRITE : CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR;
+    s->mem[slot] =
+        ca_cl.CreateBuffer(ctx->context, flags, bytes ? bytes : 64, slot == CA_OUT ? NULL : s->host[slot], &code);
+    if (code != CL_SUCCESS) return ca_cl_fail(code, "clCreateBuffer", ca_slot_name[slot]);
+    free(s->host[slot]);
+    s->host[slot] = NULL;
+    return CLATTN_OK;
+}
+
+static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
+{
+    size_t bytes = ca_slot_bytes(s->p, (enum ca_slot)slot), room = (bytes + 127) / 64 * 64;
+    s->host[slot] = aligned_alloc(64, room);
+    if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
+    if (slot == CA_OUT) memset(s->host[slot], 0, room);
+    else draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
+    return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
+}
+
+clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
+                               uint64_t seed, struct sample *s)
+{
+    clattn_status st;
+    cl_int code;
+    memset(s, 0, sizeof *s);
+    CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
+    s->p = &s->plan->p;
+    for (int slot = CA_Q; slot <= CA_OUT; slot++) CA_TRY(make_tensor(s, slot, seed));
+    if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
+        s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
+        if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
+    }
+done:
+    return st;
+}
+
+static clattn_status run_on_device(const struct sample *s, bool bounded)
+{
+    const clattn_buffers b = {
+        .size = sizeof b, .q = {s->mem[CA_Q], 0}, .k = {s->mem[CA_K], 0}, .v = {s->mem[CA_V], 0},
+        .out = {s->mem[CA_OUT], 0}, .workspace = {s->workspace, 0}};
+    struct chain c = {.queue = s->plan->ctx->queue};
+    clattn_status st = clattn_execute(s->plan, NULL, &b, 0, NULL, &c.last);
+    if (st != CLATTN_OK) return st;
+    if (bounded) st = ca_chain_wait(s->plan->ctx, &c, ca_problem_flops(s->p));
+    else st = CA_CL(WaitForEvents, 1, &c.last);
+    ca_chain_release(&c);
+    return st;
+}
+
+clattn_status ca_sample_run(const struct sample *s, bool bounded)
+{
+    if (!ca_is_host(&s->plan->ctx->dev)) return run_on_device(s, bounded);
+    const clattn_pointers p = {
+        .size = sizeof p, .q = s->host[CA_Q], .k = s->host[CA_K], .v = s->host[CA_V], .out = s->host[CA_OUT]};
+    return clattn_execute_host(s->plan, &p);
+}
+
+/* ------------------------------------------------------------------- timing */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+clattn_status ca_sample_time(const struct sample *s, double seconds, struct timing *t)
+{
+    double *run = malloc(MAX_RUNS * sizeof *run);
+    clattn_status st;
+    if (!run) return ca_no_memory(MAX_RUNS * sizeof *run, "timings");
+    CA_TRY(ca_sample_run(s, true)); /* builds, places memory, wakes threads */
+    CA_TRY(ca_sample_run(s, false));
+    double start = ca_now();
+    for (t->runs = 0; t->runs < MAX_RUNS && (t->runs < MIN_RUNS || ca_now() - start < seconds); t->runs++) {
+        double begin = ca_now();
+        CA_TRY(ca_sample_run(s, false));
+        run[t->runs] = ca_now() - begin;
+    }
+    qsort(run, (size_t)t->runs, sizeof *run, ascending);
+    t->median = run[t->runs / 2];
+    t->least = run[0];
+done:
+    free(run);
+    return st;
+}
+
+void ca_sample_free(struct sample *s)
+{
+    for (int slot = 0; slot < CA_SLOTS; slot++) {
+        if (s->mem[slot]) ca_cl.ReleaseMemObject(s->mem[slot]);
+        free(s->host[slot]);
+    }
+    if (s->workspace) ca_cl.ReleaseMemObject(s->workspace);
+    clattn_plan_destroy(s->plan);
+    memset(s, 0, sizeof *s);
+}

@@ -1,0 +1,26 @@
+/* sample.h -- a problem with random data where its device wants it, ready to be executed again and again. */
+#ifndef CA_CLI_SAMPLE_H
+#define CA_CLI_SAMPLE_H
+
+#include "plan/plan.h"
+
+struct sample {
+    clattn_plan *plan;
+    const struct problem *p;   /* the plan's */
+    void *host[CA_SLOTS];      /* on the host */
+    cl_mem mem[CA_SLOTS];      /* on an OpenCL device */
+    cl_mem workspace;
+};
+
+/* Plans A on CTX and draws standard normal q, k and v by Philox (offset 0, 1, 2 for the three). */
+clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
+                               uint64_t seed, struct sample *s);
+/* Executes once, from data on the device to the result on the device, and waits.  BOUNDED: with the usual deadline,
+ * at the price of looking at the clock; for the first execution. */
+clattn_status ca_sample_run(const struct sample *s, bool bounded);
+struct timing { double median, least; int runs; };   /* seconds */
+/* Repeats for SECONDS, after a warm-up. */
+clattn_status ca_sample_time(const struct sample *s, double seconds, struct timing *t);
+void ca_sample_free(struct sample *s);
+
+#endif

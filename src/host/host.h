@@ -1,0 +1,33 @@
+/* host.h -- the native back end: the lane kernels of cl/, compiled by the C compiler once per
+ * instruction-set level and storage type, chosen at run time. */
+#ifndef CA_HOST_H
+#define CA_HOST_H
+
+#include <stddef.h>
+#include "args.h"
+#include "clattn.h"
+
+#define HOST_TILE_ARGS const ca_args *a, const void *q, const void *k, const void *v, void *o, float *lse, \
+                       const int32_t *qoff, int tile, int h, int b, void *scratch
+#define HOST_PART_ARGS const ca_args *a, const void *q, const void *k, const void *v, const int32_t *qoff, float *po, \
+                       float *pml, int part, int r0, int hk, int b, void *scratch
+
+struct host_kernels {
+    int lanes;                              /* floats per vector */
+    int wide_rows, narrow_rows;             /* query rows per tile */
+    int pack_rows;                          /* rows per call of part */
+    size_t (*scratch)(const ca_args *a);    /* bytes per thread, 64-byte aligned */
+    void (*wide)(HOST_TILE_ARGS);           /* query tile number TILE of head H of batch B */
+    void (*narrow)(HOST_TILE_ARGS);         /* the same with fewer rows per tile */
+    void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
+};
+
+struct host_isa {
+    const char *name;                       /* "x86-64-v4", ..., "neon", "generic" */
+    const struct host_kernels *type[3];     /* by clattn_dtype */
+};
+/* The best level that this CPU has; CLATTN_ISA=name asks for a lower one. */
+const struct host_isa *ca_host_isa(void);
+int ca_host_threads(void);
+
+#endif

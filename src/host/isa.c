@@ -1,0 +1,62 @@
+/* isa.c -- which level of the host's kernels this CPU runs. */
+#include "host/host.h"
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#include "base/status.h"
+#include "config.h"
+
+#define LEVEL(isa) \
+    extern const struct host_kernels ca_host_##isa##_f32, ca_host_##isa##_f16, ca_host_##isa##_bf16;
+#define ROW(isa) { &ca_host_##isa##_f32, &ca_host_##isa##_f16, &ca_host_##isa##_bf16 }
+LEVEL(generic)
+static int always(void) { return 1; }
+#ifdef ISA_X86
+LEVEL(v2) LEVEL(v3) LEVEL(v4)
+/* The levels of the x86-64 psABI, as far as the kernels use them. */
+static int has_v2(void) { return __builtin_cpu_supports("sse4.2") != 0; }
+static int has_v3(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); }
+static int has_v4(void)
+{
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+#ifdef ISA_NEON
+LEVEL(neon)
+#endif
+
+/* Best first; the last one always runs. */
+static const struct { struct host_isa isa; int (*runs)(void); } levels[] = {
+#ifdef ISA_X86
+    { { "x86-64-v4", ROW(v4) }, has_v4 },
+    { { "x86-64-v3", ROW(v3) }, has_v3 },
+    { { "x86-64-v2", ROW(v2) }, has_v2 },
+#endif
+#ifdef ISA_NEON
+    { { "neon", ROW(neon) }, always },
+#endif
+    { { "generic", ROW(generic) }, always },
+};
+
+const struct host_isa *ca_host_isa(void)
+{
+    const char *wanted = ca_getenv("CLATTN_ISA");
+    const struct host_isa *best = NULL;
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (!levels[i].runs()) continue;
+        if (!best) best = &levels[i].isa;
+        if (!wanted || !strcmp(wanted, levels[i].isa.name)) return &levels[i].isa;
+    }
+    return best;
+}
+
+int ca_host_threads(void)
+{
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}

@@ -1,0 +1,82 @@
+/* kernels.h -- one storage type's kernels at one instruction-set level: the build compiles each of
+ * flash_f32.c, flash_f16.c, flash_bf16.c once per level with -DISA=level. */
+#include "host/host.h"
+
+/* Vector width and register blocks by level; found by perf/sweep. */
+#if defined(__AVX512F__)
+#define VL 16
+#ifndef KB
+#define KB 6
+#define DB 4
+#define WIDE 4
+#endif
+#elif defined(__AVX2__)
+#define VL 8
+#define KB 6
+#define DB 6
+#define WIDE 2
+#elif defined(__aarch64__)
+#define VL 4
+#define KB 6
+#define DB 4
+#define WIDE 4
+#else
+#define VL 4
+#define KB 4
+#define DB 4
+#define WIDE 2
+#endif
+#ifndef BK
+#define BK 96
+#endif
+#include "host/dialect.h"
+
+/* Two copies of the tile kernel: WIDE vectors of rows, and one for short queries. */
+#define QV WIDE
+#define FN(name) name##_wide
+#include "flash.h"
+#undef QV
+#undef FN
+#define QV 1
+#define FN(name) name##_narrow
+#include "flash.h"
+
+#define RB 16
+#define DK 64
+#include "decode.h"
+
+static size_t vectors(int64_t dims) { return (size_t)(dims + VL - 1) / VL; }
+
+/* Bytes: the largest of what the three kernels cut out of it. */
+static size_t scratch(const ca_args *a)
+{
+    size_t tile = (size_t)(a->D + a->Dv + BK) * WIDE * VL + (size_t)BK * (a->D + a->Dv);
+    size_t part = RB * ((vectors(a->D) + vectors(a->Dv)) * VL + DK);
+    return (tile > part ? tile : part) * sizeof(float);
+}
+
+static void wide(HOST_TILE_ARGS)
+{
+    vf *qT = scratch, *oT = qT + a->D * WIDE, *p = oT + a->Dv * WIDE;
+    flash_wide(a, q, k, v, o, lse, qoff, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
+}
+
+static void narrow(HOST_TILE_ARGS)
+{
+    vf *qT = scratch, *oT = qT + a->D, *p = oT + a->Dv;
+    flash_narrow(a, q, k, v, o, lse, qoff, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
+}
+
+static void part_of_keys(HOST_PART_ARGS)
+{
+    vf *qv = scratch, *ov = qv + RB * vectors(a->D);
+    decode(a, q, k, v, qoff, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, (float *)(ov + RB * vectors(a->Dv)));
+}
+
+#define SYMBOL_(isa, type) ca_host_##isa##_##type
+#define SYMBOL(isa, type) SYMBOL_(isa, type)
+extern const struct host_kernels SYMBOL(ISA, TYPE);
+const struct host_kernels SYMBOL(ISA, TYPE) = {
+    .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
+    .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
+};

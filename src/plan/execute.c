@@ -1,0 +1,307 @@
+/* execute.c -- runs a plan: on device memory (enqueue and return), or on ordinary memory to the end.
+ *
+ *     ordinary memory ──► inputs in place, or copied ──► algorithm ──► device buffer ──► mapped, copied to out, lse
+ *
+ * Outputs are copied only when all has succeeded, and only their elements: what fails leaves them untouched, and
+ * memory between the rows of a strided output is never written. */
+#include <string.h>
+#include "plan/plan.h"
+#include "plan/staging.h"
+
+/* ----------------------------------------------------------------- checks */
+
+static bool given(const struct tensor *t) { return t->mem || t->host; }
+static uintptr_t start(const struct tensor *t) { return t->mem ? t->offset : (uintptr_t)t->host; }
+
+static bool meet(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
+{
+    return a_bytes && b_bytes && a < b + b_bytes && b < a + a_bytes;
+}
+
+/* What holds for device memory and pointers alike. */
+static clattn_status check_tensor(const struct problem *p, const struct io *io, enum ca_slot s)
+{
+    const struct tensor *t = &io->t[s];
+    const char *name = ca_slot_name[s];
+    size_t bytes = ca_slot_bytes(p, s), element = ca_slot_size(p, s);
+
+    CA_REQUIRE(given(t) || ca_slot_is_optional(s) || bytes == 0, CLATTN_E_ARGUMENT, "%s is NULL, needs %zu bytes", name,
+               bytes);
+    if (!given(t)) return CLATTN_OK;
+    CA_REQUIRE(s != CA_QOFF || p->has_qoff, CLATTN_E_ARGUMENT,
+               "q_offset is given, but the plan's align is not CLATTN_OFFSET");
+    CA_REQUIRE(start(t) % element == 0, CLATTN_E_ARGUMENT, "%s at %s %zu is not a multiple of its element's %zu bytes",
+               name, t->mem ? "offset" : "address", (size_t)start(t), element);
+    if (!ca_slot_is_output(s)) return CLATTN_OK;
+    for (int o = 0; o < CA_SLOTS; o++) /* with gaps, tensors may be interleaved */
+        CA_REQUIRE(o == (int)s || !given(&io->t[o]) || io->t[o].mem != t->mem ||
+                   !meet(start(t), bytes, start(&io->t[o]), ca_slot_bytes(p, (enum ca_slot)o)) ||
+                   ca_slot_has_gaps(p, s) || ca_slot_has_gaps(p, (enum ca_slot)o),
+                   CLATTN_E_ARGUMENT, "%s overlaps %s", name, ca_slot_name[o]);
+    return CLATTN_OK;
+}
+
+static clattn_status check_tensors(const struct problem *p, const struct io *io)
+{
+    clattn_status st = CLATTN_OK;
+    for (int s = 0; s < CA_SLOTS && st == CLATTN_OK; s++) st = check_tensor(p, io, (enum ca_slot)s);
+    return st;
+}
+
+static clattn_status check_buffer_size(clattn_context *ctx, const struct tensor *t, size_t bytes, const char *name)
+{
+    size_t size = 0;
+    if (!t->mem) return CLATTN_OK;
+    cl_int code = ca_cl.GetMemObjectInfo(t->mem, CL_MEM_SIZE, sizeof size, &size, NULL);
+    if (code != CL_SUCCESS) return ca_context_fail(ctx, code, "clGetMemObjectInfo", name);
+    CA_REQUIRE(t->offset <= size && bytes <= size - t->offset, CLATTN_E_ARGUMENT,
+               "%s needs %zu bytes at offset %zu, its buffer has %zu", name, bytes, t->offset, size);
+    return CLATTN_OK;
+}
+
+static clattn_status check_buffers(const struct clattn_plan *plan, const struct io *io)
+{
+    clattn_status st;
+    CA_TRY(check_tensors(&plan->p, io));
+    for (int s = 0; s < CA_SLOTS; s++)
+        CA_TRY(check_buffer_size(plan->ctx, &io->t[s], ca_slot_bytes(&plan->p, (enum ca_slot)s), ca_slot_name[s]));
+    CA_REQUIRE(!io->workspace.mem || io->workspace.offset % 256 == 0, CLATTN_E_ARGUMENT,
+               "workspace at offset %zu is not aligned to 256", io->workspace.offset);
+    CA_TRY(check_buffer_size(plan->ctx, &io->workspace, plan->workspace, "workspace"));
+done:
+    return st;
+}
+
+/* ----------------------------------------------------------- device memory */
+
+/* The algorithm's commands; at least a marker, so that there always is an event. */
+static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    cl_event marker;
+    clattn_status st = plan->algo->enqueue(plan, io, c);
+    if (st != CLATTN_OK || c->last) return st;
+    cl_int code = ca_cl.EnqueueMarkerWithWaitList(c->queue, ca_chain_count(c), ca_chain_list(c), &marker);
+    if (code != CL_SUCCESS) return ca_context_fail(plan->ctx, code, "clEnqueueMarkerWithWaitList", NULL);
+    ca_chain_advance(c, marker);
+    return CLATTN_OK;
+}
+
+clattn_status ca_plan_enqueue(const struct clattn_plan *plan, struct io *io, struct chain *c)
+{
+    clattn_context *ctx = plan->ctx;
+    cl_mem workspace = NULL;
+    clattn_status st;
+
+    CA_TRY(ca_context_alive(ctx));
+    CA_REQUIRE(!ca_is_host(&ctx->dev), CLATTN_E_UNSUPPORTED,
+               "the plan is for the host and takes pointers: use clattn_execute_host");
+    CA_TRY(ca_context_check_queue(ctx, c->queue));
+    CA_TRY(check_buffers(plan, io));
+    if (plan->workspace && !io->workspace.mem) {
+        CA_TRY(ca_buffer_create(ctx, CL_MEM_READ_WRITE, plan->workspace, NULL, "workspace", &workspace));
+        io->workspace = (struct tensor){ .mem = workspace };
+    }
+    bool own_queue = !c->queue;
+    if (own_queue) c->queue = ctx->queue;
+    CA_TRY(enqueue(plan, io, c));
+    if (own_queue) ca_cl.Flush(ctx->queue); /* nobody else can; a dead queue shows in the event */
+done:
+    if (workspace) {
+        io->workspace.mem = NULL;
+        ca_buffer_release(ctx, workspace); /* lives on until the commands that use it are done */
+    }
+    return st;
+}
+
+/* --------------------------------------------------------- ordinary memory */
+
+/* Where inputs are used in place, ranges that meet (q, k, v packed in one tensor; k that is also v) must be one
+ * buffer: OpenCL leaves it undefined what two buffers on the same memory do. */
+struct span { uintptr_t from, to; cl_mem mem; };
+
+static void join_spans(struct span span[], int group[], int n)
+{
+    for (int i = 0; i < n; i++) group[i] = i;
+    for (int again = 1; again;) {
+        again = 0;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) {
+                struct span *a = &span[group[i]], *b = &span[group[j]];
+                if (group[i] >= group[j] || !meet(a->from, a->to - a->from, b->from, b->to - b->from)) continue;
+                if (b->from < a->from) a->from = b->from;
+                if (b->to > a->to) a->to = b->to;
+                for (int k = 0, old = group[j]; k < n; k++)
+                    if (group[k] == old) group[k] = group[i];
+                again = 1;
+            }
+    }
+}
+
+/* Wraps q, k and v in place; SPAN's buffers are the caller's to release. */
+static clattn_status use_in_place(const struct clattn_plan *plan, const struct io *host, struct io *dev,
+                                  struct span span[CA_OUT])
+{
+    int group[CA_OUT];
+    clattn_status st = CLATTN_OK;
+    for (int s = CA_Q; s < CA_OUT; s++) {
+        span[s].from = (uintptr_t)host->t[s].host;
+        span[s].to = span[s].from + ca_slot_bytes(&plan->p, (enum ca_slot)s);
+    }
+    join_spans(span, group, CA_OUT);
+    for (int s = CA_Q; s < CA_OUT; s++) {
+        struct span *g = &span[group[s]];
+        if (g->from == g->to) continue;
+        if (!g->mem) CA_TRY(ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, g->to - g->from,
+                                             (const void *)g->from, ca_slot_name[s], &g->mem));
+        dev->t[s] = (struct tensor){ .mem = g->mem, .offset = (uintptr_t)host->t[s].host - g->from };
+    }
+done:
+    return st;
+}
+
+static clattn_status upload(const struct clattn_plan *plan, struct stage *stage, enum ca_slot s, const void *from,
+                            struct io *dev, struct chain *c)
+{
+    size_t bytes = ca_slot_bytes(&plan->p, s);
+    cl_event e;
+    if (!from || !bytes) return CLATTN_OK;
+    clattn_status st = ca_stage_buffer(plan, stage, &stage->mem[s], CL_MEM_READ_ONLY, bytes, ca_slot_name[s]);
+    if (st != CLATTN_OK) return st;
+    dev->t[s].mem = stage->mem[s];
+    cl_int code = ca_cl.EnqueueWriteBuffer(c->queue, stage->mem[s], CL_FALSE, 0, bytes, from, ca_chain_count(c),
+                                           ca_chain_list(c), &e);
+    if (code != CL_SUCCESS) return ca_context_fail(plan->ctx, code, "clEnqueueWriteBuffer", ca_slot_name[s]);
+    ca_chain_advance(c, e);
+    return CLATTN_OK;
+}
+
+/* Device buffers for the outputs that are wanted, and the workspace. */
+static clattn_status stage_outputs(const struct clattn_plan *plan, struct stage *stage, const struct io *host,
+                                   struct io *dev)
+{
+    cl_mem_flags flags = CL_MEM_READ_WRITE | (plan->ctx->dev.unified ? CL_MEM_ALLOC_HOST_PTR : 0);
+    clattn_status st = CLATTN_OK;
+    for (int s = CA_OUT; s <= CA_LSE; s++) {
+        size_t bytes = ca_slot_bytes(&plan->p, (enum ca_slot)s);
+        if (!host->t[s].host || !bytes) continue;
+        CA_TRY(ca_stage_buffer(plan, stage, &stage->mem[s], flags, bytes, ca_slot_name[s]));
+        dev->t[s].mem = stage->mem[s];
+    }
+    if (plan->workspace) {
+        CA_TRY(ca_stage_buffer(plan, stage, &stage->workspace, CL_MEM_READ_WRITE, plan->workspace, "workspace"));
+        dev->workspace.mem = stage->workspace;
+    }
+done:
+    return st;
+}
+
+static clattn_status map_outputs(const struct clattn_plan *plan, const struct io *dev, struct chain *c,
+                                 void *mapped[CA_SLOTS])
+{
+    for (int s = CA_OUT; s <= CA_LSE; s++) {
+        cl_event e;
+        cl_int code;
+        if (!dev->t[s].mem) continue;
+        mapped[s] = ca_cl.EnqueueMapBuffer(c->queue, dev->t[s].mem, CL_FALSE, CL_MAP_READ, 0,
+                                           ca_slot_bytes(&plan->p, (enum ca_slot)s), ca_chain_count(c),
+                                           ca_chain_list(c), &e, &code);
+        if (!mapped[s]) return ca_context_fail(plan->ctx, code, "clEnqueueMapBuffer", ca_slot_name[s]);
+        ca_chain_advance(c, e);
+    }
+    return CLATTN_OK;
+}
+
+/* The unmapping's events end in C, for the next user of the buffers; a failure costs only the stage. */
+static bool unmap_outputs(const struct io *dev, struct chain *c, void *const mapped[CA_SLOTS])
+{
+    bool good = true;
+    for (int s = CA_OUT; s <= CA_LSE; s++) {
+        cl_event e;
+        if (!mapped[s]) continue;
+        cl_int code = ca_cl.EnqueueUnmapMemObject(c->queue, dev->t[s].mem, mapped[s], ca_chain_count(c),
+                                                  ca_chain_list(c), &e);
+        if (code == CL_SUCCESS) ca_chain_advance(c, e);
+        else good = false;
+    }
+    return good;
+}
+
+/* Copies the elements of out and nothing between them. */
+static void copy_strided(const struct problem *p, char *to, const char *from)
+{
+    size_t size = ca_dtype_size(p->dtype);
+    for (int64_t b = 0; b < p->B; b++)
+        for (int64_t h = 0; h < p->Hq; h++)
+            for (int64_t i = 0; i < p->Nq; i++) {
+                size_t row = (size_t)(b * p->o.b + h * p->o.h + i * p->o.s) * size;
+                if (p->o.d == 1) memcpy(to + row, from + row, (size_t)p->Dv * size);
+                else for (int64_t d = 0; d < p->Dv; d++) {
+                    size_t at = row + (size_t)(d * p->o.d) * size;
+                    memcpy(to + at, from + at, size);
+                }
+            }
+}
+
+static void copy_outputs(const struct problem *p, const struct io *host, void *const mapped[CA_SLOTS])
+{
+    if (mapped[CA_OUT] && ca_slot_has_gaps(p, CA_OUT)) copy_strided(p, host->t[CA_OUT].host, mapped[CA_OUT]);
+    else if (mapped[CA_OUT]) memcpy(host->t[CA_OUT].host, mapped[CA_OUT], ca_slot_bytes(p, CA_OUT));
+    if (mapped[CA_LSE]) memcpy(host->t[CA_LSE].host, mapped[CA_LSE], ca_slot_bytes(p, CA_LSE));
+}
+
+/* On a device: inputs in place where it shares the host's memory, else copied; then the algorithm; then outputs. */
+static clattn_status run_staged(const struct clattn_plan *plan, const struct io *host)
+{
+    clattn_context *ctx = plan->ctx;
+    struct chain c = { .queue = ctx->queue };
+    struct stage *stage = NULL;
+    struct span span[CA_OUT] = { { 0 } };
+    struct io dev = { 0 };
+    void *mapped[CA_SLOTS] = { NULL };
+    bool keep = false;
+    clattn_status st;
+
+    CA_TRY(ca_stage_take(plan, &stage));
+    if (stage->ready) {
+        c.num_wait = 1;
+        c.wait = &stage->ready;
+    }
+    CA_TRY(stage_outputs(plan, stage, host, &dev));
+    if (ctx->dev.unified) CA_TRY(use_in_place(plan, host, &dev, span));
+    else for (int s = CA_Q; s < CA_OUT; s++) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
+    CA_TRY(upload(plan, stage, CA_QOFF, host->t[CA_QOFF].host, &dev, &c));
+    CA_TRY(enqueue(plan, &dev, &c));
+    CA_TRY(map_outputs(plan, &dev, &c, mapped));
+    CA_TRY(ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p)));
+    copy_outputs(&plan->p, host, mapped);
+    keep = true;
+done:
+    /* Commands that failed half-way may still read the caller's memory: see them off. */
+    if (st != CLATTN_OK && c.last && !atomic_load(&ctx->lost))
+        (void)!ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p));
+    if (ca_may_touch(ctx)) keep = unmap_outputs(&dev, &c, mapped) && keep;
+    for (int s = CA_Q; s < CA_OUT; s++) ca_buffer_release(ctx, span[s].mem);
+    if (keep) {
+        if (stage->ready) ca_cl.ReleaseEvent(stage->ready);
+        stage->ready = c.last;
+        c.last = NULL;
+    }
+    ca_stage_give(plan, stage, keep);
+    ca_chain_release(&c);
+    return st;
+}
+
+clattn_status ca_plan_run_host(const struct clattn_plan *plan, struct io *io)
+{
+    clattn_status st;
+    CA_TRY(ca_context_alive(plan->ctx));
+    CA_TRY(check_tensors(&plan->p, io));
+    if (ca_is_host(&plan->ctx->dev)) {
+        struct chain none = { 0 };
+        st = plan->algo->enqueue(plan, io, &none);
+    } else {
+        st = run_staged(plan, io);
+    }
+done:
+    return st;
+}

@@ -1,0 +1,41 @@
+/* plan.h -- the planner: for each algorithm of the table, legal?  parameters?  cost?  then the
+ * cheapest that builds.  It names no algorithm. */
+#ifndef CA_PLAN_H
+#define CA_PLAN_H
+
+#include "algo/algo.h"
+
+/* One row of the ladder. */
+struct candidate {
+    const struct algo *algo;
+    bool legal;
+    bool no_param;             /* not legal because the user named a parameter that it lacks */
+    char reason[256];          /* when not legal, or when its build failed */
+    struct params params;
+    const char *source;
+    double cost_ms;
+};
+#define CA_MAX_CANDIDATES 16
+/* Fills the ladder, cheapest legal first; returns its length. */
+size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES]);
+
+/* The cheapest algorithm that builds, or ALGORITHM alone.  PARAMS ("bm=64 bn=32") sets some or all of its parameters;
+ * both may be NULL.  Why the others were passed over is kept in the plan's explanation. */
+clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params,
+                             struct clattn_plan **plan);
+void ca_plan_destroy(struct clattn_plan *plan);
+
+/* "bm=64 bn=32" of ALGO's parameters. */
+size_t ca_params_print(const struct algo *algo, const struct params *t, char *text, size_t size);
+
+/* Checks the io, which holds device memory, and enqueues on C->queue after C's wait list; C->last is then the
+ * event of the last command.  Without io->workspace one is made for this execution. */
+clattn_status ca_plan_enqueue(const struct clattn_plan *plan, struct io *io, struct chain *c);
+/* Runs to the end on ordinary memory (t[].host set): host back end, or through staging buffers. */
+clattn_status ca_plan_run_host(const struct clattn_plan *plan, struct io *io);
+
+/* trial.c: the known-answer self-test of every legal algorithm and the micro-benchmark of a device. */
+struct trial;
+void ca_plan_trial(const struct device *dev, struct trial *t);
+
+#endif

@@ -1,0 +1,309 @@
+/* planner.c -- from a problem to a plan: every algorithm of the table is asked whether it is right, with which
+ * parameters and at what cost; the cheapest that builds is taken.  No algorithm is named here. */
+#include "plan/plan.h"
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/text.h"
+#include "plan/staging.h"
+
+#define CA_MAX_OPTIONS 2048 /* bytes of build options */
+
+/* ------------------------------------------------------------- parameters */
+
+size_t ca_params_print(const struct algo *algo, const struct params *t, char *text, size_t size)
+{
+    struct ca_text out = { text, size, 0 };
+    if (size) text[0] = 0;
+    for (int i = 0; i < CA_MAX_PARAMS && algo->params[i]; i++)
+        ca_text_put(&out, "%s%s=%d", i ? " " : "", algo->params[i], t->v[i]);
+    return out.length;
+}
+
+/* One "name=value" of a parameter text. */
+struct setting { const char *name; size_t length; int value; };
+
+/* Reads the setting at *TEXT, which it moves behind; 0 at the end, -1 when there is none. */
+static int next_setting(const char **text, struct setting *s)
+{
+    const char *at = *text + strspn(*text, " \t\n");
+    char *end;
+    if (!*at) return 0;
+    s->name = at;
+    s->length = strcspn(at, "= \t\n");
+    at += s->length;
+    if (s->length == 0 || at[0] != '=' || !(isdigit((unsigned char)at[1]) || at[1] == '-')) return -1;
+    long value = strtol(at + 1, &end, 10);
+    if (value > INT_MAX || value < INT_MIN || (*end && !isspace((unsigned char)*end))) return -1;
+    s->value = (int)value;
+    *text = end;
+    return 1;
+}
+
+static clattn_status check_params_syntax(const char *params)
+{
+    struct setting s;
+    int more = 1;
+    const char *at = params;
+    while (params && more > 0) {
+        more = next_setting(&at, &s);
+        CA_REQUIRE(more >= 0, CLATTN_E_ARGUMENT, "params \"%s\": \"name=integer\" expected at \"%s\"", params, at);
+    }
+    return CLATTN_OK;
+}
+
+static int param_index(const struct algo *algo, const struct setting *s)
+{
+    for (int i = 0; i < CA_MAX_PARAMS && algo->params[i]; i++)
+        if (strlen(algo->params[i]) == s->length && memcmp(algo->params[i], s->name, s->length) == 0) return i;
+    return -1;
+}
+
+/* ----------------------------------------------------------------- ladder */
+
+static void refuse(struct candidate *c, const char *reason)
+{
+    c->legal = false;
+    snprintf(c->reason, sizeof c->reason, "%s", reason);
+    for (char *s = c->reason; *s; s++) /* a compiler's log has many lines, a rung has one */
+        if (*s == '\n' || *s == '\r') *s = ' ';
+}
+
+/* Overwrites the default parameters of C by those of the user. */
+static void apply_params(struct candidate *c, const char *params)
+{
+    struct setting s;
+    while (params && next_setting(&params, &s) > 0) {
+        int i = param_index(c->algo, &s);
+        if (i < 0) {
+            refuse(c, "");
+            c->no_param = true;
+            snprintf(c->reason, sizeof c->reason, "it has no parameter %.*s", (int)s.length, s.name);
+            return;
+        }
+        c->params.v[i] = s.value;
+        c->source = "user";
+    }
+}
+
+static size_t workspace_of(const struct candidate *c, const struct problem *p, const struct device *dev)
+{
+    return c->algo->workspace ? c->algo->workspace(p, dev, &c->params) : 0;
+}
+
+/* Asks algorithm number INDEX all there is to ask. */
+static void judge(struct candidate *c, unsigned index, const struct problem *p, const struct device *dev,
+                  const char *params)
+{
+    char why[128] = "";
+    const struct algo *algo = c->algo;
+    const char *reason = algo->legal(p, dev, why);
+
+    c->legal = true;
+    c->source = "default";
+    c->cost_ms = INFINITY;
+    if (index < 32 && dev->bad_algos >> index & 1) reason = "it failed its self-test on this device";
+    if (reason) {
+        refuse(c, reason);
+        return;
+    }
+    if (algo->defaults) algo->defaults(p, dev, &c->params);
+    apply_params(c, params);
+    if (!c->legal) return;
+    reason = algo->check ? algo->check(p, dev, &c->params, why) : NULL;
+    if (reason) {
+        refuse(c, reason);
+        return;
+    }
+    size_t bytes = workspace_of(c, p, dev);
+    if (!ca_is_host(dev) && dev->max_alloc && bytes > dev->max_alloc) {
+        refuse(c, "");
+        snprintf(c->reason, sizeof c->reason, "its workspace of %zu bytes exceeds the device's largest buffer of %llu",
+                 bytes, (unsigned long long)dev->max_alloc);
+        return;
+    }
+    double cost = algo->cost(p, dev, &c->params);
+    if (cost >= 0) c->cost_ms = cost;
+}
+
+static bool goes_before(const struct candidate *a, const struct candidate *b)
+{
+    if (a->legal != b->legal) return a->legal;
+    return a->legal && a->cost_ms < b->cost_ms;
+}
+
+static size_t ladder(const struct problem *p, const struct device *dev, const char *params,
+                     struct candidate c[CA_MAX_CANDIDATES])
+{
+    size_t n = 0;
+    for (unsigned i = 0; ca_algos[i] && n < CA_MAX_CANDIDATES; i++, n++) {
+        struct candidate one = { .algo = ca_algos[i] };
+        size_t place = n;
+        judge(&one, i, p, dev, params);
+        for (; place > 0 && goes_before(&one, &c[place - 1]); place--) c[place] = c[place - 1];
+        c[place] = one;
+    }
+    return n;
+}
+
+size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES])
+{
+    return ladder(p, dev, NULL, c);
+}
+
+/* ---------------------------------------------------------------- explain */
+
+static void put_problem(struct ca_text *t, const struct problem *p)
+{
+    char text[512];
+    ca_problem_print(p, text, sizeof text);
+    ca_text_put(t, "%s", text);
+}
+
+static void put_params(struct ca_text *t, const struct candidate *c)
+{
+    char text[256];
+    ca_params_print(c->algo, &c->params, text, sizeof text);
+    if (text[0]) ca_text_put(t, " %s", text);
+}
+
+/* The text of clattn_plan_explain; CHOSEN is a rung of the ladder. */
+static void put_explanation(struct ca_text *t, const struct clattn_plan *plan, const struct candidate *chosen,
+                            const struct candidate *c, size_t n)
+{
+    put_problem(t, &plan->p);
+    ca_text_put(t, " on %s: %s", plan->ctx->dev.name, plan->algo->name);
+    put_params(t, chosen);
+    ca_text_put(t, "\n");
+    for (size_t i = 0; i < n; i++) {
+        ca_text_put(t, "  %-8s ", c[i].algo->name);
+        if (!c[i].legal) {
+            ca_text_put(t, "no: %s\n", c[i].reason);
+            continue;
+        }
+        ca_text_put(t, "%.3g ms", c[i].cost_ms);
+        put_params(t, &c[i]);
+        ca_text_put(t, " (%s)%s\n", c[i].source, &c[i] == chosen ? " <- chosen" : "");
+    }
+}
+
+/* Measures, then fills. */
+static clattn_status make_explanation(struct clattn_plan *plan, const struct candidate *chosen,
+                                      const struct candidate *c, size_t n)
+{
+    struct ca_text t = { NULL, 0, 0 };
+    put_explanation(&t, plan, chosen, c, n);
+    t = (struct ca_text){ malloc(t.length + 1), t.length + 1, 0 };
+    if (!t.start) return ca_no_memory(t.size, "the plan's explanation");
+    put_explanation(&t, plan, chosen, c, n);
+    plan->explain = t.start;
+    return CLATTN_OK;
+}
+
+/* ----------------------------------------------------------------- create */
+
+/* Makes PLAN a plan of candidate C: its program, if it has one.  On failure PLAN has no program. */
+static clattn_status build(struct clattn_plan *plan, const struct candidate *c)
+{
+    const struct device *dev = &plan->ctx->dev;
+    char options[CA_MAX_OPTIONS] = "";
+
+    plan->algo = c->algo;
+    plan->params = c->params;
+    plan->source = c->source;
+    plan->program = NULL;
+    plan->workspace = workspace_of(c, &plan->p, dev);
+    if (!c->algo->source || ca_is_host(dev)) return CLATTN_OK;
+    if (c->algo->options) c->algo->options(&plan->p, dev, &c->params, options, sizeof options);
+    CA_REQUIRE(strlen(options) < sizeof options - 1, CLATTN_E_INTERNAL, "the build options of %s are too long",
+               c->algo->name);
+    return ca_program_get(plan->ctx, c->algo->source, options, &plan->program);
+}
+
+/* A failure that another algorithm would not cure. */
+static bool is_final(clattn_status st)
+{
+    static const clattn_status list[] = { CLATTN_E_MEMORY, CLATTN_E_DEVICE_LOST, CLATTN_E_TIMEOUT, CLATTN_E_FORKED };
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+        if (st == list[i]) return true;
+    return false;
+}
+
+static clattn_status all_refused(const struct problem *p, const struct device *dev, const struct candidate *c, size_t n)
+{
+    char text[4096] = "";
+    struct ca_text t = { text, sizeof text, 0 };
+    put_problem(&t, p);
+    ca_text_put(&t, " on %s: no algorithm", dev->name);
+    for (size_t i = 0; i < n; i++) ca_text_put(&t, "; %s: %s", c[i].algo->name, c[i].reason);
+    return ca_fail(CLATTN_E_UNSUPPORTED, "%s", text);
+}
+
+/* The cheapest that builds; a build that fails is noted on its rung. */
+static clattn_status build_cheapest(struct clattn_plan *plan, struct candidate *c, size_t n, struct candidate **chosen)
+{
+    clattn_status st;
+    for (size_t i = 0; i < n && c[i].legal; i++) {
+        st = build(plan, &c[i]);
+        *chosen = &c[i];
+        if (st == CLATTN_OK || is_final(st)) return st;
+        refuse(&c[i], ca_message());
+        ca_message_clear();
+        ca_log(1, "%s is passed over: %s", c[i].algo->name, c[i].reason);
+    }
+    return all_refused(&plan->p, &plan->ctx->dev, c, n);
+}
+
+static clattn_status build_named(struct clattn_plan *plan, const char *name, struct candidate *c, size_t n,
+                                 struct candidate **chosen)
+{
+    char names[512] = "";
+    struct ca_text t = { names, sizeof names, 0 };
+    for (size_t i = 0; i < n; i++) {
+        ca_text_put(&t, "%s%s", i ? ", " : "", c[i].algo->name);
+        if (strcmp(c[i].algo->name, name) != 0) continue;
+        *chosen = &c[i];
+        CA_REQUIRE(c[i].legal, c[i].no_param ? CLATTN_E_ARGUMENT : CLATTN_E_UNSUPPORTED, "algorithm %s on %s: %s", name, plan->ctx->dev.name, c[i].reason);
+        return build(plan, &c[i]);
+    }
+    return ca_fail(CLATTN_E_ARGUMENT, "algorithm \"%s\" is none of: %s", name, names);
+}
+
+clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params,
+                             struct clattn_plan **plan)
+{
+    struct candidate c[CA_MAX_CANDIDATES], *chosen = NULL;
+    struct clattn_plan *pl = NULL;
+    clattn_status st;
+    size_t n;
+
+    CA_TRY(ca_context_alive(ctx));
+    CA_TRY(check_params_syntax(params));
+    pl = calloc(1, sizeof *pl);
+    if (!pl) {
+        st = ca_no_memory(sizeof *pl, "a plan");
+        goto done;
+    }
+    pl->ctx = ctx;
+    pl->p = *p;
+    n = ladder(p, &ctx->dev, params, c);
+    if (algorithm) CA_TRY(build_named(pl, algorithm, c, n, &chosen));
+    else CA_TRY(build_cheapest(pl, c, n, &chosen));
+    if (!ca_is_host(&ctx->dev)) CA_TRY(ca_staging_create(&pl->staging));
+    CA_TRY(make_explanation(pl, chosen, c, n));
+    ca_log(2, "%.*s", (int)strcspn(pl->explain, "\n"), pl->explain);
+    *plan = pl;
+    pl = NULL;
+done:
+    ca_plan_destroy(pl);
+    return st;
+}
+
+void ca_plan_destroy(struct clattn_plan *plan)
+{
+    if (!plan) return;
+    ca_staging_destroy(plan->ctx, plan->staging);
+    free(plan->explain);
+    free(plan);
+}

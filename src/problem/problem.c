@@ -1,0 +1,324 @@
+/* problem.c -- from the descriptor that a user fills to the problem that everything below works on: each rule of
+ * clattn.h is one CA_REQUIRE, in the order of that header; then defaults, strides, and the canonical form. */
+#include "problem/problem.h"
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include "base/checked.h"
+#include "base/sized.h"
+
+const char *const ca_slot_name[CA_SLOTS] = {
+    [CA_Q] = "q", [CA_K] = "k", [CA_V] = "v", [CA_OUT] = "out", [CA_LSE] = "lse", [CA_QOFF] = "q_offset",
+};
+
+static const struct { const char *name; size_t size; } dtypes[] = {
+    [CLATTN_F32] = { "f32", 4 }, [CLATTN_F16] = { "f16", 2 }, [CLATTN_BF16] = { "bf16", 2 },
+};
+#define NUM_DTYPES ((int)(sizeof dtypes / sizeof dtypes[0]))
+static bool dtype_known(clattn_dtype t) { return (int)t >= 0 && (int)t < NUM_DTYPES; }
+size_t ca_dtype_size(clattn_dtype t) { return dtype_known(t) ? dtypes[t].size : 0; }
+const char *ca_dtype_name(clattn_dtype t) { return dtype_known(t) ? dtypes[t].name : "?"; }
+
+/* The sizes of a tensor's axes, in the order of struct ca_strides. */
+struct axes { int64_t n[4]; };
+static const char *const axis_name[4] = { "batch", "head", "row", "dim" };
+
+static struct axes slot_axes(const struct problem *p, enum ca_slot s)
+{
+    switch (s) {
+    case CA_Q: return (struct axes){ { p->B, p->Hq, p->Nq, p->D } };
+    case CA_K: return (struct axes){ { p->B, p->Hkv, p->Nk, p->D } };
+    case CA_V: return (struct axes){ { p->B, p->Hkv, p->Nk, p->Dv } };
+    case CA_OUT: return (struct axes){ { p->B, p->Hq, p->Nq, p->Dv } };
+    case CA_LSE: return (struct axes){ { p->B, p->Hq, p->Nq, 1 } };
+    default: return (struct axes){ { p->B, 1, 1, 1 } };
+    }
+}
+
+/* The stride of each axis of a tensor that is packed in this order; false when one does not fit. */
+static bool packed_strides(const struct axes *x, clattn_layout layout, int64_t stride[4])
+{
+    static const int order[2][4] = { [CLATTN_BHSD] = { 3, 2, 1, 0 }, [CLATTN_BSHD] = { 3, 1, 2, 0 } };
+    int64_t next = 1;
+    bool fits = true;
+    for (int i = 0; i < 4; i++) {
+        int axis = order[layout][i];
+        stride[axis] = next;
+        fits = fits && (i == 3 || ca_mul64(next, ca_max(x->n[axis], 1), &next));
+    }
+    return fits;
+}
+
+static bool axes_empty(const struct axes *x)
+{
+    return x->n[0] == 0 || x->n[1] == 0 || x->n[2] == 0 || x->n[3] == 0;
+}
+
+/* 1 + the largest distance between two elements; false when that does not fit. */
+static bool extent(const struct axes *x, const int64_t stride[4], int64_t *elements)
+{
+    int64_t sum = 1, part;
+    for (int i = 0; i < 4; i++)
+        if (!ca_mul64(x->n[i] - 1, stride[i], &part) || !ca_add64(sum, part, &sum)) return false;
+    *elements = sum;
+    return true;
+}
+
+/* Do the axes nest, each stride stepping over all that the smaller ones reach?  Then no two elements share a
+ * place.  (Some exotic interleavings are refused although they would be sound.) */
+static bool strides_nest(const struct axes *x, const int64_t stride[4])
+{
+    int64_t reach = 0;
+    bool used[4] = { false, false, false, false };
+    for (int round = 0; round < 4; round++) {
+        int least = -1;
+        for (int i = 0; i < 4; i++)
+            if (!used[i] && x->n[i] > 1 && (least < 0 || stride[i] < stride[least])) least = i;
+        if (least < 0) return true;
+        if (stride[least] <= reach) return false;
+        used[least] = true;
+        reach += (x->n[least] - 1) * stride[least];
+    }
+    return true;
+}
+
+/* An axis of one element has no stride that matters: it gets the packed one, so that equal problems are equal. */
+static void canonical_strides(const struct axes *x, int64_t stride[4])
+{
+    int64_t packed[4];
+    bool fits = packed_strides(x, CLATTN_BHSD, packed);
+    for (int i = 0; i < 4; i++)
+        if (x->n[i] <= 1 || axes_empty(x)) stride[i] = fits || i > 0 ? packed[i] : 1;
+}
+
+bool ca_packed_strides(const struct problem *p, enum ca_slot s, clattn_layout layout, struct ca_strides *out)
+{
+    struct axes x = slot_axes(p, s);
+    int64_t stride[4];
+    bool fits = packed_strides(&x, layout, stride);
+    canonical_strides(&x, stride);
+    *out = (struct ca_strides){ stride[0], stride[1], stride[2], stride[3] };
+    return fits || axes_empty(&x);
+}
+
+/* Fills OUT from what the user gave for tensor S, or from the layout. */
+static clattn_status init_strides(const struct problem *p, enum ca_slot s, const clattn_strides *given,
+                                  clattn_layout layout, struct ca_strides *out)
+{
+    struct axes x = slot_axes(p, s);
+    int64_t stride[4] = { given->batch, given->head, given->row, given->dim }, elements, bytes;
+    const char *name = ca_slot_name[s];
+
+    for (int i = 0; i < 4; i++)
+        CA_REQUIRE(stride[i] >= 0, CLATTN_E_ARGUMENT, "%s.%s stride %" PRId64 " is negative", name, axis_name[i],
+                   stride[i]);
+    if (!(stride[0] | stride[1] | stride[2] | stride[3]) && !packed_strides(&x, layout, stride) && !axes_empty(&x))
+        return ca_fail(CLATTN_E_TOO_LARGE, "%s [%" PRId64 "][%" PRId64 "][%" PRId64 "][%" PRId64 "] overflows", name,
+                       x.n[0], x.n[1], x.n[2], x.n[3]);
+    canonical_strides(&x, stride);
+    if (axes_empty(&x)) goto fill;
+    CA_REQUIRE(extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)ca_dtype_size(p->dtype), &bytes) &&
+               (uint64_t)bytes <= SIZE_MAX / 2, CLATTN_E_TOO_LARGE,
+               "%s: batch %" PRId64 " x %" PRId64 ", head %" PRId64 " x %" PRId64 ", row %" PRId64 " x %" PRId64
+               ", dim %" PRId64 " x %" PRId64 " (size x stride) overflows", name, x.n[0], stride[0], x.n[1],
+               stride[1], x.n[2], stride[2], x.n[3], stride[3]);
+    CA_REQUIRE(stride[2] <= CA_MAX_ROW_STRIDE, CLATTN_E_TOO_LARGE, "%s.row stride %" PRId64 " exceeds %d", name,
+               stride[2], CA_MAX_ROW_STRIDE);
+    CA_REQUIRE((x.n[3] - 1) * stride[3] <= CA_MAX_ROW_SPAN, CLATTN_E_TOO_LARGE,
+               "%s.dim stride %" PRId64 " times %" PRId64 " exceeds %d", name, stride[3], x.n[3] - 1,
+               CA_MAX_ROW_SPAN);
+    CA_REQUIRE(!ca_slot_is_output(s) || strides_nest(&x, stride), CLATTN_E_ARGUMENT,
+               "%s strides batch %" PRId64 ", head %" PRId64 ", row %" PRId64 ", dim %" PRId64
+               " make elements overlap (sizes %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ")", name, stride[0],
+               stride[1], stride[2], stride[3], x.n[0], x.n[1], x.n[2], x.n[3]);
+fill:
+    *out = (struct ca_strides){ stride[0], stride[1], stride[2], stride[3] };
+    return CLATTN_OK;
+}
+
+/* The sizes: from dtype to v_dim. */
+static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
+{
+    CA_REQUIRE(dtype_known(a->dtype), CLATTN_E_ARGUMENT, "dtype %d is not a clattn_dtype", (int)a->dtype);
+    CA_REQUIRE(a->layout == CLATTN_BHSD || a->layout == CLATTN_BSHD, CLATTN_E_ARGUMENT,
+               "layout %d is not a clattn_layout", (int)a->layout);
+    CA_REQUIRE(a->batch >= 0, CLATTN_E_ARGUMENT, "batch %" PRId64 " is negative", a->batch);
+    CA_REQUIRE(a->batch <= INT32_MAX, CLATTN_E_TOO_LARGE, "batch %" PRId64 " exceeds %d", a->batch, INT32_MAX);
+    CA_REQUIRE(a->q_heads >= 1, CLATTN_E_ARGUMENT, "q_heads %" PRId64 " is less than 1", a->q_heads);
+    CA_REQUIRE(a->q_heads <= INT32_MAX, CLATTN_E_TOO_LARGE, "q_heads %" PRId64 " exceeds %d", a->q_heads, INT32_MAX);
+    CA_REQUIRE(a->batch * a->q_heads <= INT32_MAX, CLATTN_E_TOO_LARGE,
+               "batch %" PRId64 " times q_heads %" PRId64 " exceeds %d", a->batch, a->q_heads, INT32_MAX);
+    CA_REQUIRE(a->kv_heads >= 0, CLATTN_E_ARGUMENT, "kv_heads %" PRId64 " is negative", a->kv_heads);
+    CA_REQUIRE(a->kv_heads == 0 || a->q_heads % a->kv_heads == 0, CLATTN_E_ARGUMENT,
+               "q_heads %" PRId64 " is not a multiple of kv_heads %" PRId64, a->q_heads, a->kv_heads);
+    CA_REQUIRE(a->q_len >= 0, CLATTN_E_ARGUMENT, "q_len %" PRId64 " is negative", a->q_len);
+    CA_REQUIRE(a->q_len <= CA_MAX_LEN, CLATTN_E_TOO_LARGE, "q_len %" PRId64 " exceeds %d", a->q_len, CA_MAX_LEN);
+    CA_REQUIRE(a->kv_len >= 0, CLATTN_E_ARGUMENT, "kv_len %" PRId64 " is negative", a->kv_len);
+    CA_REQUIRE(a->kv_len <= CA_MAX_LEN, CLATTN_E_TOO_LARGE, "kv_len %" PRId64 " exceeds %d", a->kv_len, CA_MAX_LEN);
+    CA_REQUIRE(a->head_dim >= 1 && a->head_dim <= CA_MAX_DIM, CLATTN_E_ARGUMENT,
+               "head_dim %" PRId64 " is not in 1 ... %d", a->head_dim, CA_MAX_DIM);
+    CA_REQUIRE(a->v_dim >= 0 && a->v_dim <= CA_MAX_DIM, CLATTN_E_ARGUMENT,
+               "v_dim %" PRId64 " is not in 1 ... %d (or 0 = head_dim)", a->v_dim, CA_MAX_DIM);
+    p->dtype = a->dtype;
+    p->B = a->batch;
+    p->Hq = a->q_heads;
+    p->Hkv = a->kv_heads ? a->kv_heads : a->q_heads;
+    p->Nq = a->q_len;
+    p->Nk = a->kv_len;
+    p->D = a->head_dim;
+    p->Dv = a->v_dim ? a->v_dim : a->head_dim;
+    return CLATTN_OK;
+}
+
+/* A window's side as the kernels see it.  WIDE is the least width that leaves nothing out, or negative if a
+ * position is known only at execution. */
+static clattn_status canonical_window(const char *name, int64_t window, int64_t wide, int32_t *side)
+{
+    bool open = window < 0 || (wide >= 0 ? window >= wide : window >= CA_UNLIMITED);
+    CA_REQUIRE(open || window < CA_UNLIMITED, CLATTN_E_TOO_LARGE, "%s %" PRId64 " exceeds %d", name, window,
+               CA_UNLIMITED - 1);
+    *side = open ? CA_UNLIMITED : (int32_t)window;
+    return CLATTN_OK;
+}
+
+/* Positions: offset, window and causality. */
+static clattn_status init_mask(struct problem *p, const clattn_attention *a)
+{
+    clattn_status st;
+    CA_REQUIRE(a->align == CLATTN_BOTTOM_RIGHT || a->align == CLATTN_TOP_LEFT || a->align == CLATTN_OFFSET,
+               CLATTN_E_ARGUMENT, "align %d is not a clattn_align", (int)a->align);
+    CA_REQUIRE(a->q_offset == 0 || a->align == CLATTN_OFFSET, CLATTN_E_ARGUMENT,
+               "q_offset %" PRId64 " is given, but align %d is not CLATTN_OFFSET", a->q_offset, (int)a->align);
+    CA_REQUIRE(a->q_offset >= INT32_MIN && a->q_offset <= INT32_MAX, CLATTN_E_TOO_LARGE,
+               "q_offset %" PRId64 " does not fit 32 bits", a->q_offset);
+    CA_REQUIRE(a->window_left >= -1, CLATTN_E_ARGUMENT, "window_left %" PRId64 " is less than -1", a->window_left);
+    CA_REQUIRE(a->window_right >= -1, CLATTN_E_ARGUMENT, "window_right %" PRId64 " is less than -1", a->window_right);
+
+    p->has_qoff = a->align == CLATTN_OFFSET;
+    p->offset = (int32_t)(a->align == CLATTN_BOTTOM_RIGHT ? p->Nk - p->Nq : a->q_offset);
+    if (p->B == 0 || p->Nq == 0 || p->Nk == 0) { /* nothing is masked: one form for all of them */
+        p->left = p->right = CA_UNLIMITED;
+        p->offset = 0;
+        return CLATTN_OK;
+    }
+    int64_t right = a->causal ? 0 : a->window_right;
+    int64_t last = (int64_t)p->offset + p->Nq - 1; /* position of the last query */
+    if ((st = canonical_window("window_left", a->window_left, p->has_qoff ? -1 : ca_max(last, 0), &p->left)))
+        return st;
+    if ((st = canonical_window("window_right", right, p->has_qoff ? -1 : ca_max(p->Nk - 1 - p->offset, 0), &p->right)))
+        return st;
+    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED) p->offset = 0;
+    return CLATTN_OK;
+}
+
+void ca_attention_defaults(clattn_attention *a)
+{
+    *a = (clattn_attention){
+        .size = sizeof *a, .batch = 1, .q_heads = 1, .scale = NAN, .window_left = -1, .window_right = -1,
+    };
+}
+
+clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
+{
+    struct problem fresh;
+    clattn_status st;
+    memset(&fresh, 0, sizeof fresh); /* padding too: problems may be compared as bytes */
+
+    CA_TRY(ca_check_size(a, a->size, sizeof *a, "clattn_attention"));
+    CA_TRY(init_sizes(&fresh, a));
+    CA_TRY(init_strides(&fresh, CA_Q, &a->q, a->layout, &fresh.q));
+    CA_TRY(init_strides(&fresh, CA_K, &a->k, a->layout, &fresh.k));
+    CA_TRY(init_strides(&fresh, CA_V, &a->v, a->layout, &fresh.v));
+    CA_TRY(init_strides(&fresh, CA_OUT, &a->out, a->layout, &fresh.o));
+    fresh.scale = (float)(isnan(a->scale) ? 1 / sqrt((double)fresh.D) : a->scale);
+    CA_REQUIRE(isfinite(fresh.scale), CLATTN_E_ARGUMENT, "scale %g does not fit an f32", a->scale);
+    CA_TRY(init_mask(&fresh, a));
+    memcpy(p, &fresh, sizeof *p);
+done:
+    return st;
+}
+
+/* ------------------------------------------------------------------ sizes */
+
+static void slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4])
+{
+    const struct ca_strides *const given[CA_SLOTS] = { &p->q, &p->k, &p->v, &p->o, NULL, NULL };
+    if (given[s]) {
+        int64_t g[4] = { given[s]->b, given[s]->h, given[s]->s, given[s]->d };
+        memcpy(stride, g, sizeof g);
+    } else {
+        (void)packed_strides(x, CLATTN_BHSD, stride); /* never larger than out, which was checked */
+    }
+}
+
+size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
+{
+    struct axes x = slot_axes(p, s);
+    int64_t stride[4], elements = 0;
+    slot_strides(p, s, &x, stride);
+    return axes_empty(&x) || !extent(&x, stride, &elements) ? 0 : (size_t)elements;
+}
+
+size_t ca_slot_size(const struct problem *p, enum ca_slot s)
+{
+    return s == CA_LSE || s == CA_QOFF ? 4 : ca_dtype_size(p->dtype);
+}
+
+bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)
+{
+    struct axes x = slot_axes(p, s);
+    int64_t stride[4];
+    double distinct = 1; /* an axis of stride 0 repeats elements */
+    slot_strides(p, s, &x, stride);
+    for (int i = 0; i < 4; i++) distinct *= stride[i] ? (double)x.n[i] : 1;
+    return (double)ca_slot_elements(p, s) > distinct;
+}
+
+bool ca_problem_empty(const struct problem *p) { return p->B == 0 || p->Nq == 0 || p->Nk == 0; }
+
+/* The sum of min(max(x, 0), MOST) over the COUNT integers that start at FIRST. */
+static double sum_clamped(int64_t first, int64_t count, int64_t most)
+{
+    int64_t lo = ca_max(first, 0), hi = ca_min(first + count - 1, most);
+    double sum = lo <= hi ? 0.5 * (double)(lo + hi) * (double)(hi - lo + 1) : 0;
+    int64_t above = ca_min(count, first + count - 1 - most);
+    return sum + (above > 0 ? (double)above * (double)most : 0);
+}
+
+double ca_problem_pairs(const struct problem *p)
+{
+    if (ca_problem_empty(p)) return 0;
+    double below = p->left == CA_UNLIMITED ? 0 : sum_clamped((int64_t)p->offset - p->left, p->Nq, p->Nk);
+    double upto = p->right == CA_UNLIMITED ? (double)p->Nq * (double)p->Nk
+                                           : sum_clamped((int64_t)p->offset + p->right + 1, p->Nq, p->Nk);
+    return upto - below;
+}
+
+double ca_problem_flops(const struct problem *p)
+{
+    return 2 * ca_problem_pairs(p) * (double)(p->D + p->Dv) * (double)p->B * (double)p->Hq;
+}
+
+double ca_problem_bytes(const struct problem *p)
+{
+    if (ca_problem_empty(p)) return (double)p->B * (double)p->Hq * (double)p->Nq * (double)p->Dv *
+                                    (double)ca_dtype_size(p->dtype);
+    ca_int lo = ca_key_lo(p->offset, p->left, (ca_int)p->Nk); /* keys outside of all windows are never read */
+    ca_int hi = ca_key_hi(p->offset + p->Nq - 1, p->right, (ca_int)p->Nk);
+    double rows = (double)p->Hq * (double)p->Nq + (double)p->Hkv * (double)(hi - lo);
+    return rows * (double)(p->D + p->Dv) * (double)p->B * (double)ca_dtype_size(p->dtype);
+}
+
+void ca_problem_args(const struct problem *p, ca_args *a)
+{
+    *a = (ca_args){
+        .q_b = p->q.b, .q_h = p->q.h, .k_b = p->k.b, .k_h = p->k.h,
+        .v_b = p->v.b, .v_h = p->v.h, .o_b = p->o.b, .o_h = p->o.h,
+        .q_s = (ca_int)p->q.s, .q_d = (ca_int)p->q.d, .k_s = (ca_int)p->k.s, .k_d = (ca_int)p->k.d,
+        .v_s = (ca_int)p->v.s, .v_d = (ca_int)p->v.d, .o_s = (ca_int)p->o.s, .o_d = (ca_int)p->o.d,
+        .B = (ca_int)p->B, .Hq = (ca_int)p->Hq, .Hkv = (ca_int)p->Hkv, .group = (ca_int)(p->Hq / p->Hkv),
+        .Nq = (ca_int)p->Nq, .Nk = (ca_int)p->Nk, .D = (ca_int)p->D, .Dv = (ca_int)p->Dv,
+        .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
+        .split_len = (ca_int)p->Nk, .splits = 1,
+    };
+}

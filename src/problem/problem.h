@@ -1,0 +1,69 @@
+/* problem.h -- what to compute: immutable, canonical, printable.  Two calls
+ * that mean the same give the same problem and the same string. */
+#ifndef CA_PROBLEM_H
+#define CA_PROBLEM_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "args.h"
+#include "clattn.h"
+
+struct ca_strides { int64_t b, h, s, d; };
+
+struct problem {
+    clattn_dtype dtype;
+    int64_t B, Hq, Hkv, Nq, Nk, D, Dv;
+    struct ca_strides q, k, v, o;
+    float scale;
+    int32_t left, right;     /* CA_UNLIMITED when open; causal is right <= 0 */
+    int32_t offset;          /* position of query 0; 0 when nothing is masked */
+    bool has_qoff;           /* align = offset: q_offset[b] may replace it at execution */
+};
+
+#define CA_MAX_DIM 576
+#define CA_MAX_LEN (1 << 30)
+#define CA_MAX_ROW_STRIDE (1 << 22) /* elements: a tile of up to 256 rows stays within 30 bits, */
+#define CA_MAX_ROW_SPAN (1 << 30)   /* as does one row, so that their sum fits 31 */
+
+/* The tensors of a problem; every table about tensors is indexed by this. */
+enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_SLOTS };
+extern const char *const ca_slot_name[CA_SLOTS];
+static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE; }
+static inline bool ca_slot_is_optional(enum ca_slot s) { return s == CA_LSE || s == CA_QOFF; }
+
+/* What clattn_attention_init does. */
+void ca_attention_defaults(clattn_attention *a);
+/* Descriptor -> problem: defaults, strides, overflow, one REQUIRE per rule. */
+clattn_status ca_problem_init(struct problem *p, const clattn_attention *a);
+
+/* Problem string <-> descriptor: "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0".
+ * Unknown tokens are refused by name. */
+clattn_status ca_problem_parse(const char *text, clattn_attention *a);
+size_t ca_problem_print(const struct problem *p, char *text, size_t size);
+
+size_t ca_dtype_size(clattn_dtype t);
+const char *ca_dtype_name(clattn_dtype t);
+
+/* The canonical strides of tensor S, packed in this order; false when they overflow. */
+bool ca_packed_strides(const struct problem *p, enum ca_slot s, clattn_layout layout, struct ca_strides *out);
+
+/* Elements from a tensor's first to its last, 0 when it is empty; and the size of one. */
+size_t ca_slot_elements(const struct problem *p, enum ca_slot s);
+size_t ca_slot_size(const struct problem *p, enum ca_slot s);
+static inline size_t ca_slot_bytes(const struct problem *p, enum ca_slot s)
+{
+    return ca_slot_elements(p, s) * ca_slot_size(p, s);
+}
+
+/* Does memory that belongs to the user lie between the elements of this tensor? */
+bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s);
+
+bool ca_problem_empty(const struct problem *p);  /* no output element, or no key at all */
+double ca_problem_pairs(const struct problem *p); /* (query, key) pairs per head and batch that count */
+double ca_problem_flops(const struct problem *p); /* 2 pairs (D + Dv) B Hq */
+double ca_problem_bytes(const struct problem *p); /* q, k, v read once, out written once */
+
+/* The kernels' view of P (offsets 0). */
+void ca_problem_args(const struct problem *p, ca_args *a);
+
+#endif

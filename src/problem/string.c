@@ -1,0 +1,279 @@
+/* string.c -- problem strings, "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0": one line that bench, explain, tests and
+ * bug reports share.  Tokens come in any order; what is left out keeps its default (f32, b1, h1).  Every token is a
+ * row of one of the tables below.
+ *
+ * Beyond the flags that name attributes, qstride=, kstride=, vstride= and ostride= give a tensor's strides,
+ * BATCH,HEAD,ROW,DIM in elements, so that every problem has a string. */
+#define _GNU_SOURCE
+#include "problem/problem.h"
+#include <ctype.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/status.h"
+#include "base/text.h"
+
+#define MAX_TOKEN 256
+
+/* A program may have set a locale that writes 0,5: numbers here are always the C locale's. */
+static locale_t c_locale;
+static void make_c_locale(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
+static locale_t enter_c_locale(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_c_locale);
+    return uselocale(c_locale); /* with 0, only asks */
+}
+
+/* ---------------------------------------------------------------- parsing */
+
+/* Reads a decimal integer at *S, which it moves; false when there is none or it does not fit. */
+static bool read_int(const char **s, int64_t *value)
+{
+    bool minus = **s == '-';
+    const char *digit = *s + minus;
+    int64_t n = 0;
+    if (!isdigit((unsigned char)*digit)) return false;
+    for (; isdigit((unsigned char)*digit); digit++)
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *digit - '0', &n)) return false;
+    *s = digit;
+    *value = minus ? -n : n;
+    return true;
+}
+
+/* Reads COUNT integers with SEPARATOR between them, and nothing behind. */
+static bool read_ints(const char *s, char separator, int64_t *value, int count)
+{
+    for (int i = 0; i < count; i++)
+        if ((i > 0 && *s++ != separator) || !read_int(&s, &value[i])) return false;
+    return *s == 0;
+}
+
+static bool set_causal(clattn_attention *a, const char *value)
+{
+    (void)value;
+    a->causal = 1;
+    return true;
+}
+
+static bool set_align(clattn_attention *a, const char *value)
+{
+    if (strcmp(value, "top_left") == 0) a->align = CLATTN_TOP_LEFT;
+    else if (strcmp(value, "bottom_right") == 0) a->align = CLATTN_BOTTOM_RIGHT;
+    else if (strncmp(value, "offset:", 7) == 0 && read_ints(value + 7, ',', &a->q_offset, 1)) a->align = CLATTN_OFFSET;
+    else return false;
+    return true;
+}
+
+static bool set_window(clattn_attention *a, const char *value)
+{
+    int64_t w[2];
+    if (!read_ints(value, ',', w, 2)) return false;
+    a->window_left = w[0];
+    a->window_right = w[1];
+    return true;
+}
+
+static bool set_layout(clattn_attention *a, const char *value)
+{
+    if (strcmp(value, "bhsd") == 0) a->layout = CLATTN_BHSD;
+    else if (strcmp(value, "bshd") == 0) a->layout = CLATTN_BSHD;
+    else return false;
+    return true;
+}
+
+static bool set_scale(clattn_attention *a, const char *value)
+{
+    char *end;
+    a->scale = strtod(value, &end);
+    return end != value && *end == 0 && isfinite(a->scale) && !isspace((unsigned char)value[0]);
+}
+
+static bool set_strides(clattn_strides *s, const char *value)
+{
+    int64_t v[4];
+    if (!read_ints(value, ',', v, 4)) return false;
+    *s = (clattn_strides){ v[0], v[1], v[2], v[3] };
+    return true;
+}
+static bool set_qstride(clattn_attention *a, const char *value) { return set_strides(&a->q, value); }
+static bool set_kstride(clattn_attention *a, const char *value) { return set_strides(&a->k, value); }
+static bool set_vstride(clattn_attention *a, const char *value) { return set_strides(&a->v, value); }
+static bool set_ostride(clattn_attention *a, const char *value) { return set_strides(&a->out, value); }
+
+/* Flags; those without a function are words of the grammar that this version cannot compute. */
+static const struct flag { const char *name; bool (*set)(clattn_attention *a, const char *value); bool bare; } flags[] = {
+    { "causal", set_causal, true },
+    { "align", set_align, false },
+    { "win", set_window, false },
+    { "scale", set_scale, false },
+    { "layout", set_layout, false },
+    { "qstride", set_qstride, false },
+    { "kstride", set_kstride, false },
+    { "vstride", set_vstride, false },
+    { "ostride", set_ostride, false },
+    { "softcap", NULL, false }, { "alibi", NULL, true }, { "bias", NULL, false }, { "mask", NULL, false },
+    { "sinks", NULL, true }, { "var", NULL, false }, { "kv", NULL, false }, { "lens", NULL, false },
+    { "rope", NULL, true }, { "score", NULL, false }, { "mod", NULL, false }, { "pattern", NULL, false },
+    { "rule", NULL, false }, { "map", NULL, false }, { "chunk", NULL, false }, { "dropout", NULL, false },
+    { "seed", NULL, false },
+};
+#define NUM_FLAGS (sizeof flags / sizeof flags[0])
+
+/* Operations that the grammar has and this version has not. */
+static const char *const other_ops[] = {
+    "linear", "linear_attention", "backward", "linformer", "nystrom", "mamba2_ssd", "rope", "rope_tables", "layer_norm",
+    "rms_norm", "softmax", "log_softmax", "gelu", "silu", "sinusoidal", "relative_bias", "cache_scatter", "causal_conv",
+    "merge", "multi_head_attention", "transformer_layer",
+};
+#define NUM_OTHER_OPS (sizeof other_ops / sizeof other_ops[0])
+
+/* What was seen so far, so that nothing is said twice. */
+struct parse { clattn_attention *a; bool op, type, size[128], flag[NUM_FLAGS]; };
+
+static clattn_status once(bool *seen, const char *token)
+{
+    CA_REQUIRE(!*seen, CLATTN_E_ARGUMENT, "problem string: \"%s\" repeats or contradicts an earlier token", token);
+    *seen = true;
+    return CLATTN_OK;
+}
+
+/* A letter and one number, or two with a slash: b2 h32/8 q1 k4096 n128 d128/64. */
+static clattn_status parse_size(struct parse *ps, const char *token)
+{
+    clattn_attention *a = ps->a;
+    int64_t *const first[128] = { ['b'] = &a->batch, ['h'] = &a->q_heads, ['q'] = &a->q_len, ['k'] = &a->kv_len,
+                                  ['n'] = &a->q_len, ['d'] = &a->head_dim };
+    int64_t *const second[128] = { ['h'] = &a->kv_heads, ['d'] = &a->v_dim };
+    char letter = token[0];
+    clattn_status st;
+    CA_TRY(once(&ps->size[(int)letter], token));
+    if (letter == 'n') {
+        CA_TRY(once(&ps->size['q'], token));
+        CA_TRY(once(&ps->size['k'], token));
+    }
+    const char *s = token + 1;
+    bool good = read_int(&s, first[(int)letter]);
+    if (good && *s == '/' && second[(int)letter])
+        good = (s++, read_int(&s, second[(int)letter])) && *second[(int)letter] > 0;
+    CA_REQUIRE(good && *s == 0, CLATTN_E_ARGUMENT, "problem string: \"%s\" is not a number after %c", token, letter);
+    if (letter == 'n') a->kv_len = a->q_len;
+done:
+    return st;
+}
+
+static clattn_status parse_flag(struct parse *ps, const char *token, const struct flag *f)
+{
+    const char *equals = strchr(token, '=');
+    clattn_status st;
+    CA_REQUIRE(f->set, CLATTN_E_UNSUPPORTED, "problem string: \"%s\" is not supported by this version", token);
+    CA_TRY(once(&ps->flag[f - flags], token));
+    CA_REQUIRE(f->bare == !equals, CLATTN_E_ARGUMENT, "problem string: \"%s\" %s", token,
+               f->bare ? "takes no value" : "needs a value");
+    CA_REQUIRE(f->set(ps->a, equals ? equals + 1 : ""), CLATTN_E_ARGUMENT,
+               "problem string: the value of \"%s\" is wrong", token);
+done:
+    return st;
+}
+
+static clattn_status parse_token(struct parse *ps, const char *token)
+{
+    clattn_status st;
+    size_t name = strcspn(token, "=");
+    for (int t = CLATTN_F32; t <= CLATTN_BF16; t++)
+        if (strcmp(token, ca_dtype_name((clattn_dtype)t)) == 0) {
+            ps->a->dtype = (clattn_dtype)t;
+            return once(&ps->type, token);
+        }
+    if (strchr("bhqknd", token[0]) && (isdigit((unsigned char)token[1]) || token[1] == '-')) return parse_size(ps, token);
+    for (size_t i = 0; i < NUM_FLAGS; i++)
+        if (strlen(flags[i].name) == name && strncmp(token, flags[i].name, name) == 0)
+            return parse_flag(ps, token, &flags[i]);
+    if (strcmp(token, "attention") == 0) return once(&ps->op, token);
+    for (size_t i = 0; i < NUM_OTHER_OPS; i++)
+        CA_REQUIRE(strcmp(token, other_ops[i]) != 0, CLATTN_E_UNSUPPORTED,
+                   "problem string: operation \"%s\" is not supported by this version", token);
+    st = ca_fail(CLATTN_E_ARGUMENT, "problem string: unknown token \"%s\"", token);
+    return st;
+}
+
+clattn_status ca_problem_parse(const char *text, clattn_attention *a)
+{
+    static const char blank[] = " \t\r\n";
+    struct parse ps = { .a = a };
+    char token[MAX_TOKEN];
+    clattn_status st = CLATTN_OK;
+    locale_t before = enter_c_locale();
+
+    ca_attention_defaults(a);
+    for (text += strspn(text, blank); *text; text += strspn(text, blank)) {
+        size_t length = strcspn(text, blank);
+        if (length >= sizeof token) {
+            st = ca_fail(CLATTN_E_ARGUMENT, "problem string: token of %zu characters \"%.32s...\"", length, text);
+            goto done;
+        }
+        memcpy(token, text, length);
+        token[length] = 0;
+        CA_TRY(parse_token(&ps, token));
+        text += length;
+    }
+    for (const char *need = "qkd"; *need; need++)
+        if (!ps.size[(int)*need]) {
+            st = ca_fail(CLATTN_E_ARGUMENT, "problem string: %c is missing", *need);
+            goto done;
+        }
+done:
+    uselocale(before);
+    return st;
+}
+
+/* --------------------------------------------------------------- printing */
+
+static bool same_strides(const struct ca_strides *a, const struct ca_strides *b)
+{
+    return a->b == b->b && a->h == b->h && a->s == b->s && a->d == b->d;
+}
+
+/* Nothing for packed BHSD, "layout=bshd" when that says it all, else the strides of each tensor that departs. */
+static void put_strides(struct ca_text *t, const struct problem *p)
+{
+    const struct ca_strides *mine[4] = { &p->q, &p->k, &p->v, &p->o };
+    bool differ[2][4], any[2] = { false, false };
+    for (int layout = 0; layout < 2; layout++)
+        for (int i = 0; i < 4; i++) {
+            struct ca_strides packed;
+            differ[layout][i] = !ca_packed_strides(p, (enum ca_slot)i, (clattn_layout)layout, &packed) ||
+                                !same_strides(mine[i], &packed);
+            any[layout] = any[layout] || differ[layout][i];
+        }
+    if (any[CLATTN_BHSD] && !any[CLATTN_BSHD]) ca_text_put(t, " layout=bshd");
+    else for (int i = 0; i < 4; i++)
+        if (differ[CLATTN_BHSD][i])
+            ca_text_put(t, " %cstride=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, "qkvo"[i], mine[i]->b, mine[i]->h,
+                        mine[i]->s, mine[i]->d);
+}
+
+size_t ca_problem_print(const struct problem *p, char *text, size_t size)
+{
+    struct ca_text t = { text, size, 0 };
+    locale_t before = enter_c_locale();
+
+    ca_text_put(&t, "%s b%" PRId64 " h%" PRId64, ca_dtype_name(p->dtype), p->B, p->Hq);
+    if (p->Hkv != p->Hq) ca_text_put(&t, "/%" PRId64, p->Hkv);
+    ca_text_put(&t, " q%" PRId64 " k%" PRId64 " d%" PRId64, p->Nq, p->Nk, p->D);
+    if (p->Dv != p->D) ca_text_put(&t, "/%" PRId64, p->Dv);
+    if (p->right == 0) ca_text_put(&t, " causal");
+    if (p->has_qoff) ca_text_put(&t, " align=offset:%" PRId32, p->offset);
+    else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED) && p->offset != p->Nk - p->Nq)
+        ca_text_put(&t, " align=top_left");
+    if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && p->right != 0))
+        ca_text_put(&t, " win=%" PRId32 ",%" PRId32, p->left == CA_UNLIMITED ? -1 : p->left,
+                    p->right == CA_UNLIMITED ? -1 : p->right);
+    if (p->scale != (float)(1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
+    put_strides(&t, p);
+    uselocale(before);
+    return t.length;
+}

@@ -1,0 +1,68 @@
+/* inventory.h -- all devices of this machine, examined once: found in a helper process (a driver may
+ * abort), self-tested, measured, ranked; kept in the cache until drivers change. */
+#ifndef CA_INVENTORY_H
+#define CA_INVENTORY_H
+
+#include <stdint.h>
+#include "runtime/device.h"
+
+struct inventory_entry {
+    struct device dev;         /* without live handles: see ca_inventory_open */
+    char selector[192];
+    char key[65];              /* SHA-256 of the facts that identify device and driver */
+    char icd[256];             /* the only driver file that may be loaded with it, "" = all */
+    int selftest;              /* 1 passed, 0 failed, -1 not run (simulated ones until they are opened) */
+    char verdict[256];         /* the self-test's words about what failed, "" when all passed */
+    bool usable;
+    bool duplicate;            /* the same hardware as a better entry */
+    int rank;                  /* 0 = best; automatic choice is the first usable, not simulated */
+    bool chosen;
+    char reason[256];
+};
+
+struct inventory {
+    struct inventory_entry *entry; /* in the order of their ranks */
+    size_t count;
+    bool in_process;           /* the helper was not used */
+    bool cached;
+    int64_t expires;           /* seconds since 1970 at which to look again, 0 = never: something timed out */
+    char note[512];            /* what went wrong while looking (a driver that crashed, ...), or "" */
+};
+
+#define CA_MAX_DEVICES 64
+
+/* What the layers above do to judge a device: a known-answer test of its algorithms and a
+ * micro-benchmark.  The caller sets BAD_ALGOS to those that are known to crash and are not tried. */
+struct trial {
+    bool thorough;             /* try every legal algorithm, not only those that the planner might take */
+    int passed;
+    char words[256];           /* about what failed, or "" */
+    double gflops;
+    unsigned bad_algos;
+    void (*progress)(void *user, int algo, const char *words); /* before each step; may be NULL */
+    void *user;
+};
+typedef void ca_trial_fn(const struct device *dev, struct trial *t);
+
+/* Loads the inventory from the cache or examines the machine.  Lives until the process ends;
+ * thread-safe; REFRESH examines anew. */
+clattn_status ca_inventory_get(ca_trial_fn *trial, bool refresh, const struct inventory **inv);
+
+/* The helper process: examines and prints JSON on standard output. */
+int ca_probe_main(ca_trial_fn *trial, int argc, char **argv);
+
+/* Resolves an entry to live OpenCL ids in this process (enumerates the one platform).  If the driver is another
+ * than the one examined, the machine is examined anew.  A simulated device is tried now, when it is first named. */
+clattn_status ca_inventory_open(const struct inventory_entry *e, struct device *dev);
+
+/* The entry that describes the live device DEV, NULL when there is none. */
+const struct inventory_entry *ca_inventory_find(const struct inventory *inv, const struct device *dev);
+
+/* select.c: applies a selector (grammar in clattn.h; NULL = CLATTN_DEVICES, else "auto") to the inventory:
+ * the entry that wins, and why. */
+clattn_status ca_select(const struct inventory *inv, const char *selector, const struct inventory_entry **entry,
+                        char reason[256]);
+/* How many entries WHAT (an item's text without "!" and "?") names; *FIRST is the best of them, -1 when none. */
+size_t ca_select_count(const struct inventory *inv, const char *what, int *first);
+
+#endif

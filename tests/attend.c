@@ -1,0 +1,159 @@
+/* attend.c -- shapes, data, verdicts: the part of attend.h that does not run anything. */
+#include "attend.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------- shapes */
+
+static int defaulted(int n, int value) { return n < 0 ? 0 : n ? n : value; }
+
+struct shape shape_full(struct shape s)
+{
+    s.B = defaulted(s.B, 1);
+    s.Hq = defaulted(s.Hq, 1);
+    s.Hkv = defaulted(s.Hkv, s.Hq);
+    s.Dv = defaulted(s.Dv, s.D);
+    if (!s.window) s.left = s.right = -1;
+    return s;
+}
+
+size_t shape_rows(const struct shape *s) { return (size_t)s->B * (size_t)s->Hq * (size_t)s->Nq; }
+
+double shape_scale(const struct shape *s)
+{
+    return isnan(s->scale) ? 0 : s->scale == 0 ? 1 / sqrt(s->D) : s->scale;
+}
+
+void shape_print(const struct shape *s, char text[200])
+{
+    static const char *const memory[] = { "packed", "swapped", "gapped", "spread", "turned", "shared" };
+    static const char *const dtype[] = { "f32", "f16", "bf16" };
+    static const char *const align[] = { "bottom_right", "top_left", "offset" };
+    int n = snprintf(text, 200, "%s b%d h%d/%d q%d k%d d%d/%d %s scale %g", dtype[s->dtype], s->B, s->Hq, s->Hkv, s->Nq,
+                     s->Nk, s->D, s->Dv, memory[s->memory], shape_scale(s));
+    snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
+             align[s->align], s->q_offset, s->offsets ? " per batch" : "");
+}
+
+/* ---------------------------------------------------------------------- data */
+
+uint64_t draw_bits(uint64_t *state) /* splitmix64 */
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+int draw_below(uint64_t *state, int n) { return (int)(draw_bits(state) >> 33) % n; }
+
+/* Mean 0, deviation near 1: the sum of four uniforms. */
+static double draw_normal(uint64_t *state)
+{
+    uint64_t z = draw_bits(state);
+    double sum = 0;
+    for (int i = 0; i < 4; i++) sum += (double)(z >> 16 * i & 0xffff) / 65536 - 0.5;
+    return sum * 1.7320508;
+}
+
+static float *draw_tensor(const struct shape *s, int heads, int rows, int dim, bool shared, uint64_t *state)
+{
+    size_t each = (size_t)heads * (size_t)rows * (size_t)dim, n = each * (size_t)s->B;
+    float *x = malloc(n * sizeof *x + 4);
+    for (size_t e = 0; x && e < n; e++)
+        x[e] = shared && e >= each ? x[e - each] : (float)oracle_round((enum oracle_type)s->dtype, draw_normal(state));
+    return x;
+}
+
+bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
+{
+    bool shared = s->memory == SHARED;
+    d->q = draw_tensor(s, s->Hq, s->Nq, s->D, false, &seed);
+    d->k = draw_tensor(s, s->Hkv, s->Nk, s->D, shared, &seed);
+    d->v = draw_tensor(s, s->Hkv, s->Nk, s->Dv, shared, &seed);
+    if (d->q && d->k && d->v) return true;
+    wrong("no memory");
+    data_free(d);
+    return false;
+}
+
+void data_free(struct data *d)
+{
+    free(d->q);
+    free(d->k);
+    free(d->v);
+    *d = (struct data){ NULL, NULL, NULL };
+}
+
+void result_free(struct result *r)
+{
+    free(r->out);
+    free(r->lse);
+    *r = (struct result){ NULL, NULL };
+}
+
+/* ------------------------------------------------------------------- verdicts */
+
+static int failed;
+
+void wrong(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    if (failed++ < 20) { /* per test; the first few tell the story */
+        vfprintf(stdout, format, ap);
+        fputc('\n', stdout);
+        fflush(stdout);
+    }
+    va_end(ap);
+}
+
+int failures(void)
+{
+    int n = failed;
+    failed = 0;
+    return n;
+}
+
+bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o)
+{
+    int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
+    *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
+                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .causal = s->causal != 0,
+                          .left = s->left, .right = s->right, .offset = offset };
+    for (int b = 0; offset && b < s->B; b++)
+        offset[b] = s->align == CLATTN_TOP_LEFT ? 0 : s->align == CLATTN_BOTTOM_RIGHT ? s->Nk - s->Nq
+                  : s->offsets ? s->offsets[b] : s->q_offset;
+    bool ok = offset && oracle_run(o, d->q, d->k, d->v);
+    if (!ok) wrong("no memory");
+    free(offset);
+    o->offset = NULL;
+    return ok;
+}
+
+double attend_judge(const struct shape *s, const char *algo, const struct oracle *o, const struct result *r)
+{
+    char text[200];
+    double worst = 0, worst_lse = 0;
+    size_t row = 0, row_lse = 0;
+    int dim = 0;
+    for (size_t e = 0; e < shape_rows(s); e++) {
+        double x = oracle_lse_excess(o, e, r->lse[e]);
+        if (x > worst_lse) worst_lse = x, row_lse = e;
+        for (int d = 0; d < s->Dv; d++) {
+            x = oracle_out_excess(o, e, d, r->out[e * (size_t)s->Dv + (size_t)d]);
+            if (x > worst) worst = x, row = e, dim = d;
+        }
+    }
+    shape_print(s, text);
+    size_t at = row * (size_t)s->Dv + (size_t)dim, n = (size_t)(s->Nq ? s->Nq : 1), h = (size_t)(s->Hq ? s->Hq : 1);
+    if (worst > 1)
+        wrong("%s: %s: out [b %zu, h %zu, i %zu, d %d] is %.9g, exactly %.9g: %.3g times the bound (rho %.2g)", text,
+             algo, row / n / h, row / n % h, row % n, dim, r->out[at], o->out[at], worst, o->rho);
+    if (worst_lse > 1)
+        wrong("%s: %s: lse [b %zu, h %zu, i %zu] is %.9g, exactly %.9g: %.3g times the bound", text, algo,
+             row_lse / n / h, row_lse / n % h, row_lse % n, r->lse[row_lse], o->lse[row_lse], worst_lse);
+    return fmax(worst, worst_lse);
+}

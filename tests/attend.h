@@ -1,0 +1,77 @@
+/* attend.h -- what the attention tests share: a problem in a few words, its tensors in memory of any
+ * shape with canaries around and between, and running one algorithm on them through the public
+ * interface, on host pointers and on cl_mem.
+ *
+ * The device is the one that the environment names (CLATTN_DEVICES); one context serves the process. */
+#ifndef ATTEND_H
+#define ATTEND_H
+
+#include "oracle.h"
+#include "plan/plan.h"
+
+/* How the tensors lie in memory. */
+enum memory {
+    PACKED,  /* BHSD, strides from the layout */
+    SWAPPED, /* BSHD, strides from the layout */
+    GAPPED,  /* gaps behind rows, heads and batches */
+    SPREAD,  /* a gap behind every element */
+    TURNED,  /* rows are neighbours: [B][H][D][N] */
+    SHARED,  /* all batch rows use the same keys and values (batch stride 0) */
+    MEMORIES
+};
+
+struct shape {
+    clattn_dtype dtype;
+    enum memory memory;
+    int B, Hq, Hkv, Nq, Nk, D, Dv; /* B, Hq: 0 = 1, -1 = 0; Hkv 0 = Hq; Dv 0 = D */
+    double scale;                  /* 0 = default; NAN = zero */
+    int causal;
+    clattn_align align;
+    int q_offset;
+    const int32_t *offsets;        /* [B], with CLATTN_OFFSET */
+    int window, left, right;       /* left and right count when window is set */
+    enum reach { DEVICES, EVERYWHERE, HOST } reach; /* not on slow devices; on them too; only where nothing is built */
+};
+
+/* Values, packed [B][H][N][D], that the storage type has. */
+struct data { float *q, *k, *v; };
+/* What came out, packed likewise. */
+struct result { float *out, *lse; };
+
+struct shape shape_full(struct shape s);           /* no field left to default */
+size_t shape_rows(const struct shape *s);          /* B Hq Nq */
+void shape_print(const struct shape *s, char text[200]);
+double shape_scale(const struct shape *s);
+
+clattn_context *attend_context(void);
+bool attend_is_slow(void);
+bool attend_is_host(void);
+void attend_close(void);
+
+/* Names of the algorithms that are legal for S on this device; returns how many. */
+size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES]);
+
+/* Normal-like values; the same seed gives the same data. */
+bool data_draw(const struct shape *s, uint64_t seed, struct data *d);
+void data_free(struct data *d);
+uint64_t draw_bits(uint64_t *state);
+int draw_below(uint64_t *state, int n);
+
+/* Counts and prints a failure; the tests assert that none was counted. */
+void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int failures(void); /* since the last call */
+
+/* Runs ALGO (NULL: the planner's choice) on host pointers.  Canaries, gaps and inputs are checked.
+ * False, with a failure counted, when a call failed.  R is allocated; free it by result_free. */
+bool attend(const struct shape *s, const char *algo, const struct data *d, struct result *r);
+/* The same with everything that can be asked of an execution: twice with the same bits, and on
+ * cl_mem with offsets, a wait list and an event, again with the same bits. */
+bool attend_thoroughly(const struct shape *s, const char *algo, const struct data *d, struct result *r);
+void result_free(struct result *r);
+
+/* The exact result of S on D; false: no memory (counted). */
+bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o);
+/* Counts a failure when R leaves the bound; returns the largest excess (<= 1 is right). */
+double attend_judge(const struct shape *s, const char *algo, const struct oracle *o, const struct result *r);
+
+#endif

@@ -1,0 +1,356 @@
+/* attend_run.c -- the part of attend.h that runs something: on host pointers, and on cl_mem. */
+#include "attend.h"
+#include <stdlib.h>
+#include <string.h>
+#include "image.h"
+
+/* ------------------------------------------------------------ tensors of a shape */
+
+enum slot { Q, K, V, OUT, LSE, SLOTS };
+static const char *const slot_name[SLOTS] = { "q", "k", "v", "out", "lse" };
+
+struct tensors { struct image m[SLOTS]; clattn_attention a; };
+
+/* Strides of the tensor as MEMORY wants it; GIVEN becomes what the caller passes (all 0: from the layout). */
+static void lay_out(struct image *m, enum memory memory, bool is_kv, clattn_strides *given)
+{
+    int64_t H = m->n[1], N = m->n[2], D = m->n[3], *s = m->stride;
+    bool explicit_strides = true;
+    switch (memory) {
+    case SWAPPED: s[3] = 1, s[1] = D, s[2] = H * D, s[0] = N * H * D, explicit_strides = false; break;
+    case SHARED:
+    case GAPPED: s[3] = 1, s[2] = D + 3, s[1] = N * s[2] + 5, s[0] = H * s[1] + 7; break;
+    case SPREAD: s[3] = 2, s[2] = 2 * D + 1, s[1] = N * s[2] + 1, s[0] = H * s[1]; break;
+    case TURNED: s[2] = 1, s[3] = N + 1, s[1] = D * s[3], s[0] = H * s[1] + 3; break;
+    default: s[3] = 1, s[2] = D, s[1] = N * D, s[0] = H * N * D, explicit_strides = false;
+    }
+    if (memory == SHARED && is_kv) s[0] = 0;
+    *given = explicit_strides ? (clattn_strides){ s[0], s[1], s[2], s[3] } : (clattn_strides){ 0, 0, 0, 0 };
+}
+
+static void describe(const struct shape *s, clattn_attention *a)
+{
+    clattn_attention_init(a);
+    a->dtype = s->dtype;
+    a->layout = s->memory == SWAPPED ? CLATTN_BSHD : CLATTN_BHSD;
+    a->batch = s->B, a->q_heads = s->Hq, a->kv_heads = s->Hkv;
+    a->q_len = s->Nq, a->kv_len = s->Nk, a->head_dim = s->D, a->v_dim = s->Dv;
+    if (s->scale != 0) a->scale = shape_scale(s);
+    a->causal = s->causal, a->align = s->align;
+    if (s->align == CLATTN_OFFSET) a->q_offset = s->q_offset;
+    a->window_left = s->left, a->window_right = s->right;
+}
+
+static void tensors_free(struct tensors *t)
+{
+    for (int i = 0; i < SLOTS; i++) free(t->m[i].bytes);
+    memset(t, 0, sizeof *t);
+}
+
+static bool tensors_make(struct tensors *t, const struct shape *s, const struct data *d)
+{
+    const float *values[SLOTS] = { d->q, d->k, d->v, NULL, NULL };
+    const int heads[SLOTS] = { s->Hq, s->Hkv, s->Hkv, s->Hq, s->Hq };
+    const int rows[SLOTS] = { s->Nq, s->Nk, s->Nk, s->Nq, s->Nq };
+    const int dim[SLOTS] = { s->D, s->D, s->Dv, s->Dv, 1 };
+    clattn_strides unused, *given[SLOTS] = { &t->a.q, &t->a.k, &t->a.v, &t->a.out, &unused };
+    memset(t, 0, sizeof *t);
+    describe(s, &t->a);
+    bool ok = true;
+    for (int i = 0; i < SLOTS; i++) {
+        struct image *m = &t->m[i];
+        *m = (struct image){ .dtype = i == LSE ? CLATTN_F32 : s->dtype, .n = { s->B, heads[i], rows[i], dim[i] } };
+        lay_out(m, i == LSE ? PACKED : s->memory, i == K || i == V, given[i]);
+        ok = ok && image_make(m, values[i]);
+    }
+    if (!ok) wrong("no memory");
+    return ok;
+}
+
+/* ----------------------------------------------------------------- the device */
+
+static clattn_context *context;
+
+clattn_context *attend_context(void)
+{
+    if (context) return context;
+    clattn_status st = clattn_context_create(NULL, &context);
+    if (st) {
+        printf("no device: %s: %s\n", clattn_status_name(st), clattn_last_message());
+        exit(EXIT_FAILURE);
+    }
+    printf("on %s (%s)%s\n", context->dev.name, context->dev.platform_name,
+           attend_is_slow() ? ", small shapes only" : "");
+    return context;
+}
+
+bool attend_is_slow(void) { return attend_context()->dev.quirks & CA_QUIRK_SLOW; }
+
+bool attend_is_host(void) { return ca_is_host(&attend_context()->dev); }
+
+void attend_close(void)
+{
+    clattn_context_destroy(context);
+    context = NULL;
+}
+
+size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
+{
+    struct tensors t = { 0 };
+    struct data none = { NULL, NULL, NULL };
+    struct problem p;
+    struct candidate c[CA_MAX_CANDIDATES];
+    size_t n = 0, legal = 0;
+    if (tensors_make(&t, s, &none)) {
+        if (ca_problem_init(&p, &t.a) == CLATTN_OK) n = ca_ladder(&p, &attend_context()->dev, c);
+        else wrong("not a problem: %s", ca_message());
+    }
+    for (size_t i = 0; i < n; i++)
+        if (c[i].legal) names[legal++] = c[i].algo->name;
+    if (!legal) {
+        char text[200];
+        shape_print(s, text);
+        wrong("%s: no algorithm is legal", text);
+    }
+    tensors_free(&t);
+    return legal;
+}
+
+/* ------------------------------------------------------------------- execution */
+
+static bool call_ok(clattn_status st, const char *call, const char *what)
+{
+    if (st) wrong("%s: %s: %s: %s", what, call, clattn_status_name(st), clattn_last_message());
+    return st == CLATTN_OK;
+}
+
+static clattn_plan *make_plan(const struct tensors *t, const char *algo, const char *what)
+{
+    clattn_plan *plan = NULL;
+    clattn_plan_options o = { .size = sizeof o, .algorithm = algo };
+    return call_ok(clattn_plan_create(attend_context(), &t->a, &o, &plan), "clattn_plan_create", what) ? plan : NULL;
+}
+
+/* One execution on host pointers: T's outputs are filled; its inputs must stay as they are. */
+static bool run_host(const struct shape *s, clattn_plan *plan, struct tensors *t, const char *what)
+{
+    clattn_pointers p = { sizeof p, image_start(&t->m[Q]), image_start(&t->m[K]), image_start(&t->m[V]),
+                          image_start(&t->m[OUT]), image_start(&t->m[LSE]), s->offsets };
+    unsigned char *before[3] = { NULL, NULL, NULL };
+    for (int i = Q; i <= V; i++) {
+        before[i] = malloc(image_bytes(&t->m[i]));
+        if (before[i]) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
+    }
+    bool ok = call_ok(clattn_execute_host(plan, &p), "clattn_execute_host", what);
+    for (int i = Q; i <= V; i++) {
+        if (!before[i] || memcmp(before[i], t->m[i].bytes, image_bytes(&t->m[i])))
+            wrong("%s: the input %s was changed", what, slot_name[i]);
+        free(before[i]);
+    }
+    return ok;
+}
+
+static bool read_result(const struct tensors *t, const char *what, struct result *r)
+{
+    r->out = image_read(&t->m[OUT], "out", what);
+    r->lse = image_read(&t->m[LSE], "lse", what);
+    return r->out && r->lse;
+}
+
+static void name_it(const struct shape *s, const char *algo, char what[240])
+{
+    char text[200];
+    shape_print(s, text);
+    snprintf(what, 240, "%s: %s", text, algo ? algo : "chosen");
+}
+
+bool attend(const struct shape *s, const char *algo, const struct data *d, struct result *r)
+{
+    char what[240];
+    struct tensors t;
+    clattn_plan *plan = NULL;
+    *r = (struct result){ NULL, NULL };
+    name_it(s, algo, what);
+    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, what)) && run_host(s, plan, &t, what) &&
+              read_result(&t, what, r);
+    if (!ok) result_free(r);
+    clattn_plan_destroy(plan);
+    tensors_free(&t);
+    return ok;
+}
+
+/* ------------------------------------------------------------------- on cl_mem */
+
+static bool same_bits(const struct tensors *a, const struct tensors *b, const char *which, const char *what)
+{
+    bool same = true;
+    for (int i = OUT; i <= LSE; i++) {
+        if (!memcmp(a->m[i].bytes, b->m[i].bytes, image_bytes(&a->m[i]))) continue;
+        wrong("%s: %s: other bits in %s", what, which, slot_name[i]);
+        same = false;
+    }
+    return same;
+}
+
+static bool cl_ok(cl_int code, const char *call, const char *what)
+{
+    if (code) wrong("%s: %s: %d", what, call, code);
+    return code == CL_SUCCESS;
+}
+
+/* Buffers, queues and events of one execution on cl_mem.  Two queues: the plan works on one, which is
+ * out of order where the device has that, the test moves data on the other. */
+struct cl_run {
+    cl_command_queue work, move;
+    cl_mem mem[SLOTS], offsets, workspace;
+    cl_event gate, done;
+    size_t workspace_bytes;
+};
+
+enum { WORKSPACE_OFFSET = 256, WORKSPACE_GUARD = 1024 };
+
+/* A buffer of BYTES filled with canaries of type T. */
+static cl_mem make_buffer(struct cl_run *r, clattn_dtype t, size_t bytes, const char *what)
+{
+    cl_int code;
+    uint32_t *fill = malloc(bytes + 4), word = image_canary(t);
+    cl_mem mem = NULL;
+    if (t != CLATTN_F32) word |= word << 16;
+    for (size_t i = 0; fill && i < bytes / 4 + 1; i++) fill[i] = word;
+    if (fill) {
+        mem = clCreateBuffer(attend_context()->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
+        if (mem) code = clEnqueueWriteBuffer(r->move, mem, CL_TRUE, 0, bytes, fill, 0, NULL, NULL);
+        cl_ok(code, "clCreateBuffer", what);
+    }
+    free(fill);
+    return mem;
+}
+
+static bool cl_prepare(struct cl_run *r, const struct shape *s, const struct tensors *t, const clattn_plan *plan,
+                       const char *what)
+{
+    clattn_context *c = attend_context();
+    cl_command_queue_properties can = 0;
+    cl_int code;
+    clGetDeviceInfo(c->dev.id, CL_DEVICE_QUEUE_PROPERTIES, sizeof can, &can, NULL);
+    r->work = clCreateCommandQueue(c->context, c->dev.id, can & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE, &code);
+    if (!cl_ok(code, "clCreateCommandQueue", what)) return false;
+    r->move = clCreateCommandQueue(c->context, c->dev.id, 0, &code);
+    if (!cl_ok(code, "clCreateCommandQueue", what)) return false;
+    r->gate = clCreateUserEvent(c->context, &code);
+    if (!cl_ok(code, "clCreateUserEvent", what)) return false;
+    for (int i = 0; i < SLOTS; i++)
+        if (!(r->mem[i] = make_buffer(r, t->m[i].dtype, image_bytes(&t->m[i]), what))) return false;
+    if (s->offsets && !(r->offsets = make_buffer(r, CLATTN_F32, ((size_t)s->B + 1) * 4, what))) return false;
+    r->workspace_bytes = clattn_plan_workspace(plan);
+    if (r->workspace_bytes)
+        r->workspace = make_buffer(r, CLATTN_F32, WORKSPACE_OFFSET + r->workspace_bytes + WORKSPACE_GUARD, what);
+    return !r->workspace_bytes || r->workspace;
+}
+
+static void cl_release(struct cl_run *r)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (r->mem[i]) clReleaseMemObject(r->mem[i]);
+    if (r->offsets) clReleaseMemObject(r->offsets);
+    if (r->workspace) clReleaseMemObject(r->workspace);
+    if (r->gate) clReleaseEvent(r->gate);
+    if (r->done) clReleaseEvent(r->done);
+    if (r->work) clReleaseCommandQueue(r->work);
+    if (r->move) clReleaseCommandQueue(r->move);
+}
+
+static bool cl_write_inputs(struct cl_run *r, const struct shape *s, const struct tensors *t, const char *what)
+{
+    for (int i = Q; i <= V; i++)
+        if (!cl_ok(clEnqueueWriteBuffer(r->move, r->mem[i], CL_TRUE, 0, image_bytes(&t->m[i]), t->m[i].bytes, 0, NULL,
+                                        NULL), "clEnqueueWriteBuffer", what)) return false;
+    return !s->offsets || cl_ok(clEnqueueWriteBuffer(r->move, r->offsets, CL_TRUE, 4, (size_t)s->B * 4, s->offsets, 0,
+                                                     NULL, NULL), "clEnqueueWriteBuffer", what);
+}
+
+/* What lies before and behind the workspace must stay. */
+static void check_workspace(struct cl_run *r, const char *what)
+{
+    size_t n = r->workspace_bytes, all = WORKSPACE_OFFSET + n + WORKSPACE_GUARD, stray = 0;
+    uint32_t *back = malloc(all), want = image_canary(CLATTN_F32);
+    if (!back || !cl_ok(clEnqueueReadBuffer(r->move, r->workspace, CL_TRUE, 0, all, back, 0, NULL, NULL), "read", what))
+        goto done;
+    for (size_t e = 0; e < all; e++)
+        if (e < WORKSPACE_OFFSET || e >= WORKSPACE_OFFSET + n)
+            stray += ((unsigned char *)back)[e] != ((unsigned char *)&want)[e % 4];
+    if (stray) wrong("%s: %zu bytes around the workspace were written", what, stray);
+done:
+    free(back);
+}
+
+/* Executes PLAN behind a closed gate, writes the inputs, opens the gate, waits for the plan's event alone. */
+static bool run_cl(const struct shape *s, const clattn_plan *plan, struct tensors *t, bool own_workspace,
+                   const char *what)
+{
+    struct cl_run r = { 0 };
+    clattn_buffers b = { .size = sizeof b };
+    clattn_buffer *slot[SLOTS] = { &b.q, &b.k, &b.v, &b.out, &b.lse };
+    cl_int state = CL_COMPLETE;
+    bool ok = false;
+    if (!cl_prepare(&r, s, t, plan, what)) goto done;
+    for (int i = 0; i < SLOTS; i++) *slot[i] = (clattn_buffer){ r.mem[i], image_offset(&t->m[i]) };
+    if (s->offsets) b.q_offset = (clattn_buffer){ r.offsets, 4 };
+    if (own_workspace) b.workspace = (clattn_buffer){ r.workspace, WORKSPACE_OFFSET };
+    if (!call_ok(clattn_execute(plan, r.work, &b, 1, &r.gate, &r.done), "clattn_execute", what)) goto done;
+    if (!r.done) {
+        wrong("%s: clattn_execute gave no event", what);
+        goto done;
+    }
+    clGetEventInfo(r.done, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+    if (state == CL_COMPLETE) wrong("%s: the event was complete before what it has to wait for", what);
+    if (!cl_write_inputs(&r, s, t, what)) goto done;
+    clFlush(r.work);
+    if (!cl_ok(clSetUserEventStatus(r.gate, CL_COMPLETE), "clSetUserEventStatus", what) ||
+        !cl_ok(clWaitForEvents(1, &r.done), "clWaitForEvents", what)) goto done;
+    for (int i = Q; i <= LSE; i++) { /* the inputs' images take what is there now: they must stay too */
+        unsigned char *back = malloc(image_bytes(&t->m[i]));
+        if (!back || !cl_ok(clEnqueueReadBuffer(r.move, r.mem[i], CL_TRUE, 0, image_bytes(&t->m[i]), back, 0, NULL,
+                                                NULL), "clEnqueueReadBuffer", what)) {
+            free(back);
+            goto done;
+        }
+        if (i <= V && memcmp(back, t->m[i].bytes, image_bytes(&t->m[i])))
+            wrong("%s: the input %s was changed", what, slot_name[i]);
+        memcpy(t->m[i].bytes, back, image_bytes(&t->m[i]));
+        free(back);
+    }
+    if (own_workspace && r.workspace) check_workspace(&r, what);
+    ok = true;
+done:
+    if (!ok && r.gate) clSetUserEventStatus(r.gate, -1);
+    cl_release(&r);
+    return ok;
+}
+
+bool attend_thoroughly(const struct shape *s, const char *algo, const struct data *d, struct result *r)
+{
+    char what[240];
+    struct tensors first, again = { 0 };
+    clattn_plan *plan = NULL;
+    bool ok = false;
+    *r = (struct result){ NULL, NULL };
+    name_it(s, algo, what);
+    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, what)) || !run_host(s, plan, &first, what) ||
+        !read_result(&first, what, r)) goto done;
+    if (!tensors_make(&again, s, d) || !run_host(s, plan, &again, what)) goto done;
+    same_bits(&first, &again, "a second execution", what);
+    for (int own_workspace = 0; own_workspace < 2 && !attend_is_host(); own_workspace++) {
+        if (own_workspace && !clattn_plan_workspace(plan)) break;
+        tensors_free(&again);
+        if (!tensors_make(&again, s, d) || !run_cl(s, plan, &again, own_workspace, what)) goto done;
+        same_bits(&first, &again, "on cl_mem", what);
+    }
+    ok = true;
+done:
+    if (!ok) result_free(r);
+    clattn_plan_destroy(plan);
+    tensors_free(&first);
+    tensors_free(&again);
+    return ok;
+}

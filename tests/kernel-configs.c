@@ -1,0 +1,130 @@
+/* kernel-configs.c -- prints every kernel configuration that the planner would take on a GPU, for perf/gpu-table:
+ * representative problems on made-up GPUs, through the table of algorithms, so that a new one is included.
+ *
+ *     [@TARGETS] FILE.cl KERNEL OPTIONS         one line each, none twice */
+#include <stdlib.h>
+#include <string.h>
+#include "algo/algo.h"
+
+/* Made-up GPUs: what these vendors' allow, and for AMD what an older driver allows.  A demanded sub-group is an
+ * Intel matter. */
+static const struct gpu { const char *targets; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; } gpus[] = {
+    { "@amd", 0, 32768, 256 },       { "@amd", 0, 65536, 1024 },
+    { "@nvidia", 0, 49152, 1024 },   { "@skl,tgllp,dg2-g10", 8, 65536, 256 },
+    { "@pvc", 16, 131072, 1024 },
+};
+
+/* Dims, and which storages: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset. */
+#define APART 8
+static const struct { int64_t D, Dv; int forms; } dims[] = {
+    { 64, 64, 15 }, { 128, 128, 1 }, { 256, 256, 1 }, { 576, 512, 1 | APART }, { 40, 40, 1 }, { 1, 1, 1 },
+};
+
+static char **lines;
+static size_t count;
+
+static void put(const char *line)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(lines[i], line)) return;
+    char **more = realloc(lines, (count + 1) * sizeof *more), *copy = strdup(line);
+    if (!more || !copy) exit(2);
+    lines = more;
+    lines[count++] = copy;
+    puts(line);
+}
+
+static void fake_device(const struct gpu *g, struct device *d)
+{
+    memset(d, 0, sizeof *d);
+    d->id = (cl_device_id)d; /* not the host */
+    d->type = CL_DEVICE_TYPE_GPU;
+    d->kind = CLATTN_CLASS_DGPU;
+    d->compute_units = 32;
+    d->clock_mhz = 1000;
+    d->address_bits = 64;
+    d->vector_width = 1;
+    d->subgroup_min = g->subgroup_min;
+    d->max_group = d->max_items[0] = d->max_items[1] = d->max_items[2] = g->max_group;
+    d->local_bytes = g->local_bytes;
+    d->global_bytes = (cl_ulong)8 << 30;
+    d->max_alloc = (cl_ulong)2 << 30;
+    d->local_is_real = d->little_endian = d->available = d->has_compiler = true;
+}
+
+static const struct ca_source *source(const char *name)
+{
+    const struct ca_source *s = ca_sources;
+    while (s->name && strcmp(s->name, name)) s++;
+    return s->name ? s : NULL;
+}
+
+/* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which
+ * suits CPU-like devices alone. */
+static void put_kernels(const struct gpu *g, const struct algo *algo, const char *options)
+{
+    const struct ca_source *s = source(algo->source);
+    char line[1024], name[64];
+    if (!s) {
+        fprintf(stderr, "%s: no text cl/%s.cl\n", algo->name, algo->source);
+        exit(1);
+    }
+    for (const char *at = s->text; (at = strstr(at, "\n__kernel"));) {
+        at = strstr(at, "void ");
+        if (!at || sscanf(at, "void %63[A-Za-z0-9_]", name) != 1) break;
+        size_t n = strlen(name);
+        if (n > 6 && !strcmp(name + n - 6, "_lanes")) continue;
+        snprintf(line, sizeof line, "%s %s.cl %s %s", g->targets, algo->source, name, options);
+        put(line);
+    }
+}
+
+static void put_problem(const struct gpu *g, const struct problem *p)
+{
+    struct device dev;
+    fake_device(g, &dev);
+    for (const struct algo *const *a = ca_algos; *a; a++) {
+        struct params t = { { 0 } };
+        char why[128], options[512] = "";
+        if (!(*a)->source || (*a)->legal(p, &dev, why)) continue;
+        if ((*a)->defaults) (*a)->defaults(p, &dev, &t);
+        if ((*a)->check && (*a)->check(p, &dev, &t, why)) continue;
+        if ((*a)->options) (*a)->options(p, &dev, &t, options, sizeof options);
+        put_kernels(g, *a, options);
+    }
+}
+
+static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int form)
+{
+    enum { QUERIES = 1024, KEYS = 1024, HEADS = 8 };
+    clattn_attention a;
+    struct problem p;
+    clattn_attention_init(&a);
+    a.dtype = form == APART ? CLATTN_F16 : form == 4 ? CLATTN_BF16 : form == 2 ? CLATTN_F16 : CLATTN_F32;
+    a.q_heads = a.kv_heads = HEADS;
+    a.q_len = QUERIES;
+    a.kv_len = KEYS;
+    a.head_dim = D;
+    a.v_dim = Dv;
+    if (form == APART) {
+        a.q = (clattn_strides){ HEADS * D * QUERIES, D * QUERIES, 1, QUERIES };
+        a.align = CLATTN_OFFSET;
+    }
+    clattn_status st = ca_problem_init(&p, &a);
+    if (st == CLATTN_OK) put_problem(g, &p);
+    return st;
+}
+
+int main(void)
+{
+    for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
+        for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+            for (int form = 1; form <= APART; form *= 2)
+                if (dims[i].forms & form && put_form(g, dims[i].D, dims[i].Dv, form) != CLATTN_OK) {
+                    fprintf(stderr, "%s\n", ca_message());
+                    return 1;
+                }
+    for (size_t i = 0; i < count; i++) free(lines[i]);
+    free(lines);
+    return ferror(stdout) || fflush(stdout) ? 1 : 0;
+}

@@ -1,0 +1,255 @@
+/* oracle.c -- see oracle.h.  Plain loops; nothing here is meant to be fast. */
+#include "oracle.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENOUGH_ROWS = 64, SAMPLED_ROWS = 256, VARIANTS = 8 };
+
+/* ------------------------------------------------------------ number formats */
+
+static const struct { int digits, emin; double max; } format[] = {
+    [ORACLE_F32] = { 24, -125, 0x1.fffffep127 }, /* emin as frexp counts: the smallest normal is 2^(emin - 1) */
+    [ORACLE_F16] = { 11, -13, 65504 },
+    [ORACLE_BF16] = { 8, -125, 0x1.fep127 },
+};
+
+double oracle_ulp(enum oracle_type t, double x)
+{
+    int e = format[t].emin;
+    if (x != 0 && isfinite(x)) frexp(x, &e);
+    if (e < format[t].emin) e = format[t].emin;
+    return ldexp(1, e - format[t].digits);
+}
+
+double oracle_round(enum oracle_type t, double x)
+{
+    if (!isfinite(x)) return x;
+    double unit = oracle_ulp(t, x), y = nearbyint(x / unit) * unit;
+    return fabs(y) > format[t].max ? copysign(INFINITY, y) : y;
+}
+
+/* ---------------------------------------------------------------- one row */
+
+bool oracle_visible(const struct oracle *o, long b, long i, long j)
+{
+    long p = i + o->offset[b];
+    if (o->causal && j > p) return false;
+    if (o->left >= 0 && j < p - o->left) return false;
+    if (o->right >= 0 && j > p + o->right) return false;
+    return true;
+}
+
+struct row { long b, h, i; };
+
+static struct row row_of(const struct oracle *o, size_t index)
+{
+    long n = (long)index;
+    return (struct row){ .b = n / o->Nq / o->Hq, .h = n / o->Nq % o->Hq, .i = n % o->Nq };
+}
+
+static size_t rows(const struct oracle *o) { return (size_t)(o->B * o->Hq * o->Nq); }
+
+struct inputs { const float *q, *k, *v; };
+
+/* The three matrices that row R needs. */
+static struct inputs row_inputs(const struct oracle *o, struct row r, const struct inputs *in)
+{
+    long kv = r.b * o->Hkv + r.h / (o->Hq / o->Hkv);
+    return (struct inputs){ in->q + ((r.b * o->Hq + r.h) * o->Nq + r.i) * o->D,
+                            in->k + kv * o->Nk * o->D, in->v + kv * o->Nk * o->Dv };
+}
+
+/* The exact row, in f64.  C becomes c_i.  S is scratch for Nk scores. */
+static void exact_row(const struct oracle *o, struct row r, const struct inputs *all, double *s, double *out,
+                      double *lse, double *c)
+{
+    struct inputs in = row_inputs(o, r, all);
+    double m = -INFINITY, l = 0;
+    bool any = false;
+    for (long j = 0; j < o->Nk; j++) {
+        if (!oracle_visible(o, r.b, r.i, j)) continue;
+        s[j] = 0;
+        for (long d = 0; d < o->D; d++) s[j] += (double)in.q[d] * in.k[j * o->D + d];
+        s[j] *= o->scale;
+        any = true;
+        if (s[j] > m || isnan(s[j])) m = s[j];
+        if (isnan(m)) break;
+    }
+    *c = 0;
+    *lse = any ? m : -INFINITY;
+    for (long d = 0; d < o->Dv; d++) out[d] = isnan(m) ? NAN : 0;
+    if (!any || isnan(m)) return;
+    for (long j = 0; j < o->Nk; j++)
+        if (oracle_visible(o, r.b, r.i, j)) l += s[j] = exp(s[j] - m);
+    *lse = m + log(l);
+    for (long d = 0; d < o->Dv; d++) {
+        double sum = 0, size = 0;
+        for (long j = 0; j < o->Nk; j++) {
+            if (!oracle_visible(o, r.b, r.i, j)) continue;
+            double x = s[j] / l * in.v[j * o->Dv + d];
+            sum += x;
+            size += fabs(x);
+        }
+        out[d] = sum;
+        if (size > *c) *c = size;
+    }
+}
+
+/* The same, plainly, in f32.  VARIANT says which of the equally plain ways:
+ * bit 0: scale multiplies q, not the score; bit 1: sums run backwards; bit 2: powers of 2, not of e, the scale
+ * having taken log2 e.  (With short mantissas and a scale of 1/8 many a sum is exact, and a row's one order would
+ * promise more than f32 keeps.) */
+static void plain_row(const struct oracle *o, struct row r, const struct inputs *all, int variant, float *s,
+                      float *out, float *lse)
+{
+    struct inputs in = row_inputs(o, r, all);
+    bool back = variant & 2, base2 = variant & 4;
+    float scale = (float)o->scale, m = -INFINITY, l = 0;
+    if (base2) scale *= 1.44269504088896341f;
+    for (long j = 0; j < o->Nk; j++) {
+        if (!oracle_visible(o, r.b, r.i, j)) continue;
+        float sum = 0;
+        for (long n = 0; n < o->D; n++) {
+            long d = back ? o->D - 1 - n : n;
+            sum += (variant & 1 ? in.q[d] * scale : in.q[d]) * in.k[j * o->D + d];
+        }
+        s[j] = variant & 1 ? sum : sum * scale;
+        m = fmaxf(m, s[j]);
+    }
+    for (long d = 0; d < o->Dv; d++) out[d] = 0;
+    for (long n = 0; n < o->Nk; n++) {
+        long j = back ? o->Nk - 1 - n : n;
+        if (!oracle_visible(o, r.b, r.i, j)) continue;
+        float p = base2 ? exp2f(s[j] - m) : expf(s[j] - m);
+        l += p;
+        for (long d = 0; d < o->Dv; d++) out[d] += p * in.v[j * o->Dv + d];
+    }
+    for (long d = 0; d < o->Dv; d++) out[d] /= l;
+    *lse = base2 ? (m + log2f(l)) * 0.69314718055994531f : m + logf(l);
+}
+
+/* ------------------------------------------------------------- the whole tensor */
+
+struct scratch { double *s64, *out64; float *s32, *out32; };
+
+/* Adds the plain computation's errors on row R of IN to O->rho and O->lse_room. */
+static bool measure_row(struct oracle *o, struct row r, const struct inputs *in, const struct scratch *w)
+{
+    double lse, c;
+    exact_row(o, r, in, w->s64, w->out64, &lse, &c);
+    if (!isfinite(lse) || !isfinite(c)) return false;
+    for (int variant = 0; variant < VARIANTS; variant++) {
+        float plain_lse;
+        plain_row(o, r, in, variant, w->s32, w->out32, &plain_lse);
+        o->lse_room = fmax(o->lse_room, 2 * fabs(plain_lse - lse));
+        for (long d = 0; d < o->Dv && c > 0; d++)
+            o->rho = fmax(o->rho, fabs(w->out32[d] - w->out64[d]) / c);
+    }
+    return true;
+}
+
+static uint64_t draw(uint64_t *state) /* xorshift64* */
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1dull;
+}
+
+/* A copy of N values, each moved by up to 1/16 of itself and rounded to the storage type. */
+static float *moved(const struct oracle *o, const float *from, size_t n, uint64_t *state)
+{
+    float *to = malloc((n + 1) * sizeof *to);
+    for (size_t e = 0; to && e < n; e++) {
+        double u = (double)(draw(state) >> 11) * 0x1p-52 - 1;
+        to[e] = (float)oracle_round(o->type, from[e] * (1 + u / 16));
+    }
+    return to;
+}
+
+/* A step that visits all of N places, near and far in turn. */
+static size_t scatter(size_t n)
+{
+    for (size_t step = (size_t)(0.618034 * (double)n) | 1;; step += 2) {
+        size_t a = n, b = step;
+        while (b) {
+            size_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        if (a <= 1) return step;
+    }
+}
+
+/* Measures the plain computation: a sample of the rows that see a key, then moved copies until there are enough. */
+static bool measure(struct oracle *o, const struct inputs *in, const struct scratch *w)
+{
+    size_t n = rows(o), step = scatter(n), seen = 0;
+    uint64_t state = 0x9e3779b97f4a7c15ull;
+    for (size_t e = 0; e < n && seen < SAMPLED_ROWS; e++) seen += measure_row(o, row_of(o, e * step % n), in, w);
+    for (int round = 0; seen && seen < ENOUGH_ROWS && round < ENOUGH_ROWS; round++) {
+        float *q = moved(o, in->q, n * (size_t)o->D, &state);
+        float *k = moved(o, in->k, (size_t)(o->B * o->Hkv * o->Nk * o->D), &state);
+        float *v = moved(o, in->v, (size_t)(o->B * o->Hkv * o->Nk * o->Dv), &state);
+        struct inputs again = { q, k, v };
+        bool ok = q && k && v;
+        for (size_t e = 0; ok && e < n && seen < ENOUGH_ROWS; e++) seen += measure_row(o, row_of(o, e), &again, w);
+        free(q);
+        free(k);
+        free(v);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v)
+{
+    size_t n = rows(o), nk = (size_t)o->Nk + 1, dv = (size_t)o->Dv;
+    struct inputs in = { q, k, v };
+    struct scratch w = { malloc(nk * 8), malloc(dv * 8), malloc(nk * 4), malloc(dv * 4) };
+    o->out = malloc(n * dv * 8 + 8);
+    o->lse = malloc(n * 8 + 8);
+    o->room = malloc(n * 8 + 8);
+    o->rho = o->lse_room = 0;
+    bool ok = w.s64 && w.out64 && w.s32 && w.out32 && o->out && o->lse && o->room;
+    for (size_t e = 0; ok && e < n; e++)
+        exact_row(o, row_of(o, e), &in, w.s64, o->out + e * dv, o->lse + e, o->room + e);
+    ok = ok && measure(o, &in, &w);
+    for (size_t e = 0; ok && e < n; e++) o->room[e] *= 2 * o->rho;
+    free(w.s64);
+    free(w.out64);
+    free(w.s32);
+    free(w.out32);
+    if (!ok) oracle_free(o);
+    return ok;
+}
+
+void oracle_free(struct oracle *o)
+{
+    free(o->out);
+    free(o->lse);
+    free(o->room);
+    o->out = o->lse = o->room = NULL;
+}
+
+/* -------------------------------------------------------------------- verdict */
+
+static double excess(double want, double got, double bound)
+{
+    if (isnan(want)) return isnan(got) ? 0 : INFINITY;
+    if (want == got) return 0;
+    double e = fabs(got - want) / bound;
+    return isnan(e) ? INFINITY : e;
+}
+
+double oracle_out_excess(const struct oracle *o, size_t row, long d, float got)
+{
+    double want = o->out[row * (size_t)o->Dv + (size_t)d];
+    return excess(want, got, o->room[row] + oracle_ulp(o->type, want));
+}
+
+double oracle_lse_excess(const struct oracle *o, size_t row, float got)
+{
+    return excess(o->lse[row], got, o->lse_room + oracle_ulp(ORACLE_F32, o->lse[row]));
+}

@@ -1,0 +1,53 @@
+/* oracle.h -- attention written down as its definition, in f64, and the error that a plain f32
+ * computation of it makes.  It shares no line with the library, on purpose: not its headers,
+ * not its conversions, not its masks.
+ *
+ * The bound that every algorithm has to keep, for element d of row i:
+ *
+ *     |got - exact| <= 2 rho c_i + ulp(exact)          c_i = max over d of sum over j of p_ij |v_jd|
+ *
+ * rho is the largest error of the plain computation, in units of c_i, over all rows of the tensor:
+ * inputs rounded to the storage type, f32 arithmetic in naive order.  c_i is what any summation's error is
+ * relative to, so that a row of large values does not buy room for a row of small ones.  The
+ * ulp is that of the output type and pays for the final rounding.  One row may be lucky and come
+ * out exact, so a tensor with few rows is looked at again with inputs moved by up to 1/16
+ * until enough rows were seen; the factor 2 is never touched.
+ *
+ * For the log-sum-exp, f32 in every type: |got - exact| <= 2 max|plain - exact| + ulp(exact). */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum oracle_type { ORACLE_F32, ORACLE_F16, ORACLE_BF16 };
+
+struct oracle {
+    enum oracle_type type;
+    long B, Hq, Hkv, Nq, Nk, D, Dv;
+    double scale;
+    bool causal;               /* only keys j <= p, p = i + offset of the batch row */
+    long left, right;          /* p - left <= j <= p + right; -1 = unlimited */
+    const int32_t *offset;     /* [B] */
+    /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
+    double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
+    double rho, lse_room;
+};
+
+/* Inputs are packed [B][H][N][D] and hold values that the storage type has.  False: no memory. */
+bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v);
+void oracle_free(struct oracle *o);
+
+/* X rounded to the type (nearest even), and the distance of its neighbours there. */
+double oracle_round(enum oracle_type t, double x);
+double oracle_ulp(enum oracle_type t, double x);
+
+/* Is key J there for query I of batch row B? */
+bool oracle_visible(const struct oracle *o, long b, long i, long j);
+
+/* How far beyond the bound GOT is: <= 1 is right.  NaN is wanted where the exact value is NaN. */
+double oracle_out_excess(const struct oracle *o, size_t row, long d, float got);
+double oracle_lse_excess(const struct oracle *o, size_t row, float got);
+
+#endif

@@ -1,0 +1,119 @@
+/* property.c -- see property.h. */
+#include "property.h"
+#include <unistd.h>
+
+const struct kind kinds[KINDS] = { { CLATTN_F32, 64 }, { CLATTN_F16, 40 }, { CLATTN_BF16, 64 } };
+
+int small_or(int small, int usual) { return attend_is_slow() ? small : usual; }
+
+struct shape base(int kind)
+{
+    return shape_full((struct shape){ .dtype = kinds[kind].dtype, .D = kinds[kind].D, .B = 2, .Hq = 4, .Hkv = 2,
+                                      .Nq = small_or(17, 65), .Nk = small_or(33, 129) });
+}
+
+bool solve(const struct shape *s, const char *algo, const struct data *d, struct result *r)
+{
+    return attend(s, s->Nk == 0 || shape_rows(s) == 0 ? NULL : algo, d, r);
+}
+
+size_t out_count(const struct shape *s) { return shape_rows(s) * (size_t)s->Dv; }
+
+double tolerance(const struct shape *s)
+{
+    return s->dtype == CLATTN_F32 ? 0x1p-18 : s->dtype == CLATTN_F16 ? 0x1p-8 : 0x1p-5;
+}
+
+void expect(bool right, const struct shape *s, const char *algo, const char *what)
+{
+    char text[200];
+    shape_print(s, text);
+    if (!right) wrong("%s: %s: %s", text, algo, what);
+}
+
+bool near(double a, double b, double tol) { return a == b || fabs(a - b) <= tol * fmax(1, fabs(b)); }
+
+bool all_near(const float *a, const float *b, size_t n, double tol)
+{
+    for (size_t e = 0; e < n; e++)
+        if (!near(a[e], b[e], tol)) return false; /* NaN is near nothing */
+    return true;
+}
+
+/* A and B are equal in exact arithmetic. */
+void expect_close(const struct shape *s, const char *algo, const struct result *a, const struct result *b,
+                         const char *what)
+{
+    expect(all_near(a->out, b->out, out_count(s), tolerance(s)), s, algo, what);
+    expect(all_near(a->lse, b->lse, shape_rows(s), 0x1p-19), s, algo, what);
+}
+
+void expect_same(const struct shape *s, const char *algo, const struct result *a, const struct result *b,
+                        const char *what)
+{
+    expect(!memcmp(a->out, b->out, out_count(s) * sizeof(float)), s, algo, what);
+    expect(!memcmp(a->lse, b->lse, shape_rows(s) * sizeof(float)), s, algo, what);
+}
+
+void make_eighths(float *x, size_t n, uint64_t seed)
+{
+    for (size_t e = 0; e < n; e++) x[e] = (float)(draw_below(&seed, 31) - 15) / 8;
+}
+
+size_t k_count(const struct shape *s) { return (size_t)(s->B * s->Hkv * s->Nk) * (size_t)s->D; }
+size_t v_count(const struct shape *s) { return (size_t)(s->B * s->Hkv * s->Nk) * (size_t)s->Dv; }
+
+float *row_of(float *x, int m, int rows, int width, int j)
+{
+    return x + ((size_t)m * (size_t)rows + (size_t)j) * (size_t)width;
+}
+
+int kv_head(const struct shape *s, size_t row)
+{
+    int h = (int)(row / (size_t)s->Nq); /* counts through the batch, as does the result */
+    return h / s->Hq * s->Hkv + h % s->Hq / (s->Hq / s->Hkv);
+}
+
+void fill(float *x, size_t n, float value)
+{
+    for (size_t e = 0; e < n; e++) x[e] = value;
+}
+
+void on_every_algo(struct shape s, property *f)
+{
+    const char *names[CA_MAX_CANDIDATES];
+    size_t n = attend_algos(&s, names);
+    for (size_t i = 0; i < n; i++) {
+        struct data d;
+        if (!data_draw(&s, 7, &d)) return;
+        f(&s, names[i], &d);
+        data_free(&d);
+    }
+}
+
+void finish(void)
+{
+    int bad = failures();
+    ck_assert_msg(bad == 0, "%d failures", bad);
+}
+
+int run_tests(const char *name, const struct test *tests)
+{
+    const char *only = getenv("CLATTN_TEST");
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(900); /* a device that hangs must not hold up everything */
+    Suite *suite = suite_create(name);
+    for (const struct test *t = tests; t->name; t++) {
+        if (only && strcmp(only, t->name)) continue;
+        TCase *tc = tcase_create(t->name);
+        tcase_add_loop_test(tc, t->test, 0, t->times);
+        suite_add_tcase(suite, tc);
+    }
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL does not survive fork */
+    srunner_run_all(runner, CK_ENV);
+    int bad = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    attend_close();
+    return bad != 0;
+}

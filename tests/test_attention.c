@@ -1,0 +1,209 @@
+/* test_attention.c -- every legal algorithm on the device of the environment, over a list of shapes, against
+ * the f64 oracle and its bound (oracle.h); with canaries, twice, and on cl_mem (attend.h).
+ *
+ * Kernels are specialised by dims and type, and building them is most of the time: the lists keep to few of
+ * those and vary everything else.  A shape says whether it is for slow devices too, or for the host alone. */
+#include "property.h"
+
+static const int32_t mixed[] = { 0, -3, 40, -100 }, shifted[] = { 12, -1 };
+
+#define F32 .dtype = CLATTN_F32
+#define F16 .dtype = CLATTN_F16
+#define BF16 .dtype = CLATTN_BF16
+#define H(q, kv) .Hq = q, .Hkv = kv
+#define N(q, k) .Nq = q, .Nk = k
+#define D(q, v) .D = q, .Dv = v
+#define WINDOW(l, r) .window = 1, .left = l, .right = r
+#define BOTTOM .align = CLATTN_BOTTOM_RIGHT
+#define TOP .align = CLATTN_TOP_LEFT
+#define AT(o) .align = CLATTN_OFFSET, .q_offset = o
+#define PER_BATCH(o) .align = CLATTN_OFFSET, .offsets = o
+#define CAUSAL .causal = 1
+#define SLOW .reach = EVERYWHERE
+#define SPARE .reach = HOST
+
+/* Every kind of head dim and storage type. */
+static const struct shape dims[] = {
+    { F32, H(2, 1), N(65, 129), D(1, 1), CAUSAL },
+    { BF16, H(4, 2), N(33, 65), D(3, 3), CAUSAL, SLOW },
+    { F16, H(2, 1), N(65, 129), D(40, 40), CAUSAL, SLOW },
+    { F32, H(2, 1), N(33, 65), D(64, 64), CAUSAL, SLOW },
+    { F16, H(2, 2), N(129, 65), D(64, 64) },
+    { BF16, H(2, 1), N(65, 129), D(64, 64), CAUSAL },
+    { F32, H(2, 1), N(65, 129), D(65, 65), CAUSAL },
+    { BF16, H(2, 1), N(65, 129), D(128, 128), CAUSAL },
+    { F32, H(2, 1), N(65, 129), D(192, 128), CAUSAL },
+    { F16, H(2, 1), N(33, 65), D(256, 256), CAUSAL },
+    { F32, H(4, 1), N(17, 65), D(576, 512), CAUSAL },
+    { F32, H(2, 1), N(65, 129), D(3, 3), CAUSAL, SPARE },
+    { F32, H(2, 2), N(65, 129), D(40, 40), SPARE },
+    { F32, H(2, 1), N(65, 129), D(128, 128), SPARE },
+    { F16, H(2, 2), N(65, 129), D(128, 128), SPARE },
+    { BF16, H(2, 1), N(65, 129), D(192, 128), SPARE },
+    { F32, H(2, 1), N(33, 65), D(256, 256), CAUSAL, SPARE },
+    { F16, H(4, 1), N(17, 65), D(576, 512), CAUSAL, SPARE },
+    { BF16, H(4, 1), N(17, 65), D(576, 512), SPARE },
+    { F32, N(17, 65), D(3, 40), CAUSAL, SPARE },
+    { F32, N(17, 65), D(40, 1), SPARE },
+};
+
+/* Lengths: tails of every tile, few queries and long keys, nothing at all. */
+static const struct shape lengths[] = {
+    { F32, .B = 2, H(2, 1), N(0, 5), D(64, 64), SLOW },
+    { F32, .B = 2, H(2, 1), N(5, 0), D(64, 64), SLOW },
+    { F32, N(0, 0), D(64, 64) },
+    { F32, .B = -1, N(5, 5), D(64, 64), SLOW },
+    { F32, .B = 3, N(1, 1), D(64, 64) },
+    { F32, .B = 2, H(8, 1), N(1, 2), D(64, 64), SLOW },
+    { F32, .B = 2, H(4, 2), N(2, 1), D(64, 64), SPARE },
+    { F32, .B = 2, H(16, 2), N(1, 300), D(64, 64), SLOW },
+    { F32, .B = 2, H(8, 2), N(2, 300), D(64, 64), CAUSAL },
+    { F32, H(2, 2), N(17, 63), D(64, 64), CAUSAL },
+    { F32, H(2, 2), N(63, 17), D(64, 64), SLOW },
+    { F32, H(2, 2), N(64, 64), D(64, 64), CAUSAL },
+    { F32, H(2, 2), N(127, 128), D(64, 64) },
+    { F32, H(2, 2), N(128, 127), D(64, 64), CAUSAL },
+    { F32, H(2, 2), N(129, 129), D(64, 64) },
+    { F32, N(300, 300), D(64, 64), CAUSAL },
+    { F32, .B = 3, H(8, 1), N(1, 1000), D(64, 64) },
+    { F16, .B = 2, H(8, 1), N(1, 300), D(64, 64), SPARE },
+    { F16, .B = 2, H(6, 2), N(37, 63), D(40, 40), SLOW },
+    { BF16, .B = 2, H(8, 2), N(1, 300), D(64, 64), SPARE },
+};
+
+/* Heads, memory, scale. */
+static const struct shape memories[] = {
+    { F32, .B = 3, H(8, 8), N(37, 33), D(64, 64), CAUSAL },
+    { F32, .B = 2, H(8, 2), N(37, 33), D(64, 64) },
+    { F32, .B = 2, H(8, 1), N(37, 33), D(64, 64), CAUSAL },
+    { F32, .B = 2, H(6, 3), N(33, 17), D(64, 64) },
+    { F32, .memory = SWAPPED, .B = 2, H(6, 3), N(33, 65), D(64, 64), CAUSAL, SLOW },
+    { F16, .memory = SWAPPED, .B = 2, H(6, 3), N(33, 65), D(40, 40) },
+    { F32, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), SLOW },
+    { F16, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(40, 40), CAUSAL, SPARE },
+    { BF16, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64) },
+    { F32, .memory = SPREAD, .B = 2, H(4, 2), N(33, 65), D(64, 64), CAUSAL, SLOW },
+    { F16, .memory = SPREAD, .B = 2, H(4, 2), N(33, 65), D(40, 40) },
+    { F32, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64) },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), CAUSAL, SPARE },
+    { F32, .memory = SHARED, .B = 3, H(4, 2), N(33, 65), D(64, 64), CAUSAL },
+    { F32, .memory = GAPPED, .B = 2, H(16, 2), N(1, 300), D(64, 64) },
+    { F32, .memory = SPREAD, .B = 2, H(16, 2), N(1, 300), D(64, 64), SPARE },
+    { F32, H(2, 2), N(33, 65), D(64, 64), .scale = 1 },
+    { F32, H(2, 2), N(33, 65), D(64, 64), .scale = -0.25, SLOW },
+    { F32, H(2, 2), N(33, 65), D(64, 64), .scale = NAN },
+    { F32, H(2, 2), N(33, 65), D(64, 64), .scale = 100, CAUSAL },
+    { F16, H(2, 2), N(33, 65), D(64, 64), .scale = 3 },
+};
+
+/* Who sees whom. */
+static const struct shape masks[] = {
+    { F32, H(2, 1), N(65, 33), D(64, 64), CAUSAL, BOTTOM, SLOW }, /* the first 32 queries see nothing */
+    { F32, H(2, 1), N(33, 65), D(64, 64), CAUSAL, TOP, SLOW },
+    { F32, H(2, 1), N(65, 33), D(64, 64), CAUSAL, TOP },
+    { F32, H(2, 1), N(33, 65), D(64, 64), CAUSAL, AT(7) },
+    { F32, H(2, 1), N(65, 65), D(64, 64), CAUSAL, AT(-5), SLOW },
+    { F32, H(2, 1), N(65, 65), D(64, 64), CAUSAL, AT(-1000) },
+    { F32, H(2, 1), N(65, 65), D(64, 64), CAUSAL, AT(1000000) },
+    { F32, .B = 4, H(2, 1), N(33, 65), D(64, 64), CAUSAL, PER_BATCH(mixed), SLOW },
+    { F32, .B = 4, H(8, 1), N(1, 65), D(64, 64), CAUSAL, PER_BATCH(mixed) },
+    { F16, .B = 2, H(2, 1), N(33, 65), D(40, 40), CAUSAL, PER_BATCH(shifted), SPARE },
+    { F32, .B = 4, H(2, 1), N(33, 65), D(64, 64), PER_BATCH(mixed), WINDOW(9, 4) },
+    { F32, H(2, 2), N(65, 65), D(64, 64), WINDOW(0, 0), SLOW },
+    { F32, H(2, 2), N(129, 129), D(64, 64), WINDOW(3, 0) },
+    { F32, H(2, 2), N(129, 129), D(64, 64), WINDOW(5, 70), SLOW },
+    { F32, H(2, 2), N(129, 65), D(64, 64), WINDOW(-1, 4) },
+    { F32, H(2, 2), N(65, 129), D(64, 64), WINDOW(7, -1) },
+    { F32, H(2, 2), N(65, 129), D(64, 64), WINDOW(1000, 1000) },
+    { F32, H(2, 2), N(300, 300), D(64, 64), CAUSAL, WINDOW(64, -1) },
+    { F32, H(2, 2), N(65, 129), D(64, 64), CAUSAL, TOP, WINDOW(16, 3) },
+    { F32, H(2, 2), N(65, 65), D(64, 64), WINDOW(2, 2), AT(-20) },
+    { F32, H(2, 2), N(65, 65), D(64, 64), WINDOW(2, 2), AT(200) }, /* no key for anyone */
+    { F32, H(16, 2), N(1, 300), D(64, 64), WINDOW(100, 0) },
+    { F32, H(16, 2), N(1, 300), D(64, 64), AT(5), CAUSAL },
+    { F32, H(2, 2), N(65, 65), D(64, 64), WINDOW(2147483646, 2147483646), AT(2147483647) },
+    { F32, H(2, 2), N(65, 65), D(64, 64), CAUSAL, AT(-2147483647), WINDOW(2147483646, 0) },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), WINDOW(8, 3), SLOW },
+    { BF16, .B = 2, H(4, 2), N(65, 65), D(64, 64), CAUSAL, WINDOW(20, -1) },
+};
+
+#define LIST(name) { #name, name, sizeof name / sizeof *name }
+static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
+    LIST(dims), LIST(lengths), LIST(memories), LIST(masks),
+};
+
+/* For each algorithm: how often it ran, and the largest share of the bound that it used. */
+static struct tally { const char *name; int runs; double worst; } tallies[CA_MAX_CANDIDATES];
+
+static void count_run(const char *name, double excess)
+{
+    struct tally *t = tallies;
+    while (t->name && strcmp(t->name, name)) t++;
+    t->name = name;
+    t->runs++;
+    t->worst = fmax(t->worst, excess);
+}
+
+static void run_shape(const struct shape *given)
+{
+    struct shape s = shape_full(*given);
+    const char *names[CA_MAX_CANDIDATES];
+    struct data d;
+    struct oracle o;
+    struct result r;
+    if (!data_draw(&s, 42, &d)) return;
+    size_t n = attend_algos(&s, names);
+    if (attend_oracle(&s, &d, &o)) {
+        for (size_t i = 0; i < n; i++) {
+            if (!attend_thoroughly(&s, names[i], &d, &r)) continue;
+            count_run(names[i], attend_judge(&s, names[i], &o, &r));
+            result_free(&r);
+        }
+        if (attend(&s, NULL, &d, &r)) attend_judge(&s, "the planner's choice", &o, &r);
+        result_free(&r);
+        oracle_free(&o);
+    }
+    data_free(&d);
+}
+
+static void run_list(const struct list *l, int i)
+{
+    enum reach reach = l->shape[i].reach;
+    if ((attend_is_slow() && reach != EVERYWHERE) || (!attend_is_host() && reach == HOST)) return;
+    run_shape(&l->shape[i]);
+    int bad = failures();
+    ck_assert_msg(bad == 0, "%s[%d]: %d failures", l->name, i, bad);
+}
+
+START_TEST(test_dims) { run_list(&lists[0], _i); } END_TEST
+START_TEST(test_lengths) { run_list(&lists[1], _i); } END_TEST
+START_TEST(test_memories) { run_list(&lists[2], _i); } END_TEST
+START_TEST(test_masks) { run_list(&lists[3], _i); } END_TEST
+
+/* Every algorithm that the device could use did run. */
+START_TEST(test_all_ran)
+{
+    for (struct tally *t = tallies; t->name; t++)
+        printf("%-6s %3d problems, at most %.2f of the bound\n", t->name, t->runs, t->worst);
+    ck_assert_msg(tallies[0].name != NULL, "nothing ran");
+    if (getenv("CLATTN_REQUIRE_ALGOS")) { /* "lanes,rows": what this device has to have */
+        char *wanted = strdup(getenv("CLATTN_REQUIRE_ALGOS"));
+        for (char *name = strtok(wanted, ", "); name; name = strtok(NULL, ", ")) {
+            bool ran = false;
+            for (struct tally *t = tallies; t->name; t++) ran = ran || !strcmp(t->name, name);
+            ck_assert_msg(ran, "%s ran nowhere", name);
+        }
+        free(wanted);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    const struct test tests[] = {
+        { "dims", test_dims, lists[0].count }, { "lengths", test_lengths, lists[1].count },
+        { "memories", test_memories, lists[2].count }, { "masks", test_masks, lists[3].count },
+        { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
+    };
+    return run_tests("attention", tests);
+}

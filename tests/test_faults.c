@@ -1,0 +1,233 @@
+/* test_faults.c -- what if the n-th OpenCL call fails, or the n-th allocation?  For every n: a status, outputs untouched
+ * or right, nothing leaked, and the next call works.
+ *
+ * OpenCL calls are intercepted in the table ca_cl; allocations by the linker (--wrap=malloc and so on), in our own
+ * code only. */
+#include <check.h>
+#include <stdatomic.h>
+#include "small.h"
+
+/* ------------------------------------------------------------- the n-th one */
+
+static atomic_int countdown;   /* the call that brings it to 0 fails; 0: no call will */
+static cl_int fault_code;
+static atomic_int live;        /* OpenCL objects made and not released */
+
+static bool fails_now(atomic_int *count) { return atomic_load(count) > 0 && atomic_fetch_sub(count, 1) == 1; }
+
+static struct ca_opencl real;
+
+/* A call that returns a code; one that returns an object; one that makes an event; one that releases. */
+#define CODE(name, params, args) \
+    static cl_int CL_API_CALL fault_##name params { return fails_now(&countdown) ? fault_code : real.name args; }
+#define OBJECT(name, type, params, args) \
+    static type CL_API_CALL fault_##name params \
+    { \
+        if (fails_now(&countdown)) { \
+            *err = fault_code; \
+            return NULL; \
+        } \
+        type made = real.name args; \
+        if (made) atomic_fetch_add(&live, 1); \
+        return made; \
+    }
+#define ENQUEUE(name, params, args) \
+    static cl_int CL_API_CALL fault_##name params \
+    { \
+        cl_int code = fails_now(&countdown) ? fault_code : real.name args; \
+        if (code == CL_SUCCESS && e) atomic_fetch_add(&live, 1); \
+        return code; \
+    }
+#define RELEASE(name, type) \
+    static cl_int CL_API_CALL fault_##name(type x) { atomic_fetch_sub(&live, 1); return real.name(x); }
+
+#define WAIT cl_uint n, const cl_event *w, cl_event *e
+OBJECT(CreateContext, cl_context, (const cl_context_properties *p, cl_uint n, const cl_device_id *d,
+       void (CL_CALLBACK *f)(const char *, const void *, size_t, void *), void *u, cl_int *err), (p, n, d, f, u, err))
+OBJECT(CreateCommandQueue, cl_command_queue, (cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *err),
+       (c, d, p, err))
+OBJECT(CreateBuffer, cl_mem, (cl_context c, cl_mem_flags f, size_t s, void *h, cl_int *err), (c, f, s, h, err))
+OBJECT(CreateProgramWithSource, cl_program, (cl_context c, cl_uint n, const char **s, const size_t *l, cl_int *err),
+       (c, n, s, l, err))
+OBJECT(CreateProgramWithBinary, cl_program, (cl_context c, cl_uint n, const cl_device_id *d, const size_t *l,
+       const unsigned char **b, cl_int *s, cl_int *err), (c, n, d, l, b, s, err))
+OBJECT(CreateKernel, cl_kernel, (cl_program p, const char *name, cl_int *err), (p, name, err))
+CODE(BuildProgram, (cl_program p, cl_uint n, const cl_device_id *d, const char *o,
+     void (CL_CALLBACK *f)(cl_program, void *), void *u), (p, n, d, o, f, u))
+CODE(GetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info i, size_t s, void *v, size_t *r),
+     (p, d, i, s, v, r))
+CODE(GetProgramInfo, (cl_program p, cl_program_info i, size_t s, void *v, size_t *r), (p, i, s, v, r))
+CODE(SetKernelArg, (cl_kernel k, cl_uint i, size_t s, const void *v), (k, i, s, v))
+CODE(GetKernelWorkGroupInfo, (cl_kernel k, cl_device_id d, cl_kernel_work_group_info i, size_t s, void *v, size_t *r),
+     (k, d, i, s, v, r))
+ENQUEUE(EnqueueNDRangeKernel, (cl_command_queue q, cl_kernel k, cl_uint d, const size_t *o, const size_t *g,
+     const size_t *l, WAIT), (q, k, d, o, g, l, n, w, e))
+ENQUEUE(EnqueueWriteBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, const void *p, WAIT),
+     (q, m, b, o, s, p, n, w, e))
+ENQUEUE(EnqueueReadBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, WAIT),
+     (q, m, b, o, s, p, n, w, e))
+ENQUEUE(EnqueueMarkerWithWaitList, (cl_command_queue q, WAIT), (q, n, w, e))
+CODE(GetMemObjectInfo, (cl_mem m, cl_mem_info i, size_t s, void *v, size_t *r), (m, i, s, v, r))
+CODE(GetEventInfo, (cl_event x, cl_event_info i, size_t s, void *v, size_t *r), (x, i, s, v, r))
+CODE(GetCommandQueueInfo, (cl_command_queue q, cl_command_queue_info i, size_t s, void *v, size_t *r), (q, i, s, v, r))
+CODE(WaitForEvents, (cl_uint n, const cl_event *e), (n, e))
+CODE(Flush, (cl_command_queue q), (q))
+CODE(Finish, (cl_command_queue q), (q))
+RELEASE(ReleaseContext, cl_context)
+RELEASE(ReleaseCommandQueue, cl_command_queue)
+RELEASE(ReleaseMemObject, cl_mem)
+RELEASE(ReleaseProgram, cl_program)
+RELEASE(ReleaseKernel, cl_kernel)
+RELEASE(ReleaseEvent, cl_event)
+
+static cl_int CL_API_CALL fault_RetainEvent(cl_event x)
+{
+    cl_int code = fails_now(&countdown) ? fault_code : real.RetainEvent(x);
+    if (code == CL_SUCCESS) atomic_fetch_add(&live, 1);
+    return code;
+}
+
+/* A mapping counts as an object, until it is attempted to undo it. */
+static void *CL_API_CALL fault_EnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool b, cl_map_flags f, size_t o,
+                                                size_t s, WAIT, cl_int *err)
+{
+    if (fails_now(&countdown)) {
+        *err = fault_code;
+        return NULL;
+    }
+    void *p = real.EnqueueMapBuffer(q, m, b, f, o, s, n, w, e, err);
+    if (p) atomic_fetch_add(&live, e ? 2 : 1);
+    return p;
+}
+
+static cl_int CL_API_CALL fault_EnqueueUnmapMemObject(cl_command_queue q, cl_mem m, void *p, WAIT)
+{
+    cl_int code = fails_now(&countdown) ? fault_code : real.EnqueueUnmapMemObject(q, m, p, n, w, e);
+    if (code != CL_SUCCESS || !e) atomic_fetch_sub(&live, 1);
+    return code; /* else the event takes the mapping's place */
+}
+
+static void intercept(void)
+{
+    real = ca_cl;
+#define SET(name) ca_cl.name = fault_##name;
+    SET(CreateContext) SET(CreateCommandQueue) SET(CreateBuffer) SET(CreateProgramWithSource)
+    SET(CreateProgramWithBinary) SET(CreateKernel) SET(EnqueueMapBuffer) SET(BuildProgram) SET(GetProgramBuildInfo)
+    SET(GetProgramInfo) SET(SetKernelArg) SET(GetKernelWorkGroupInfo) SET(EnqueueNDRangeKernel) SET(EnqueueWriteBuffer)
+    SET(EnqueueReadBuffer) SET(EnqueueMarkerWithWaitList) SET(GetMemObjectInfo) SET(GetEventInfo)
+    SET(GetCommandQueueInfo) SET(WaitForEvents) SET(RetainEvent) SET(Flush) SET(Finish) SET(ReleaseContext)
+    SET(ReleaseCommandQueue) SET(ReleaseMemObject) SET(ReleaseProgram) SET(ReleaseKernel) SET(ReleaseEvent)
+    SET(EnqueueUnmapMemObject)
+#undef SET
+}
+
+/* -------------------------------------------------------------- allocations */
+
+static atomic_int alloc_countdown;
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+char *__wrap_strdup(const char *s);
+void *__wrap_malloc(size_t size) { return fails_now(&alloc_countdown) ? NULL : __real_malloc(size); }
+void *__wrap_calloc(size_t n, size_t size) { return fails_now(&alloc_countdown) ? NULL : __real_calloc(n, size); }
+void *__wrap_realloc(void *p, size_t size) { return fails_now(&alloc_countdown) ? NULL : __real_realloc(p, size); }
+void *__wrap_aligned_alloc(size_t a, size_t size)
+{
+    return fails_now(&alloc_countdown) ? NULL : __real_aligned_alloc(a, size);
+}
+char *__wrap_strdup(const char *s) { return fails_now(&alloc_countdown) ? NULL : __real_strdup(s); }
+
+/* ----------------------------------------------------------------- scenarios */
+
+static struct device dev;
+static struct small s;
+
+/* Plan and execute on CTX. */
+static clattn_status use(clattn_context *ctx)
+{
+    clattn_plan *plan = NULL;
+    clattn_status st = clattn_plan_create(ctx, &s.a, NULL, &plan);
+    for (int n = 0; n < 2 && st == CLATTN_OK; n++) st = clattn_execute_host(plan, &s.p);
+    clattn_plan_destroy(plan);
+    return st;
+}
+
+/* One fault in open + plan + execute twice.  *AGAIN: the fault did happen. */
+static void scenario(atomic_int *count, int n, const char *what, bool *again)
+{
+    clattn_context *ctx = NULL;
+    small_canaries(&s);
+    ca_message_clear();
+    atomic_store(count, n);
+    clattn_status st = ca_context_open(&dev, &ctx);
+    if (st == CLATTN_OK) st = use(ctx);
+    *again = atomic_exchange(count, 0) <= 0;
+
+    if (st == CLATTN_OK) {
+        ck_assert_msg(small_done(&s), "%s %d: wrong result", what, n);
+    } else {
+        /* After the first execution the second fails: then the first one's answer is there. */
+        ck_assert_msg(small_untouched(&s) || small_done(&s), "%s %d: outputs are half written", what, n);
+        ck_assert_msg(clattn_last_message()[0] != 0, "%s %d: no message for %s", what, n, clattn_status_name(st));
+    }
+    if (ctx && !atomic_load(&ctx->lost)) {
+        small_canaries(&s);
+        st = use(ctx);
+        ck_assert_msg(st == CLATTN_OK, "%s %d: afterwards %s", what, n, clattn_last_message());
+        ck_assert_msg(small_done(&s), "%s %d: wrong result afterwards", what, n);
+    } else if (ctx) {
+        ck_assert_int_eq(use(ctx), CLATTN_E_DEVICE_LOST);
+    }
+    clattn_context_destroy(ctx);
+    ck_assert_msg(atomic_load(&live) == 0, "%s %d: %d OpenCL objects leaked", what, n, atomic_load(&live));
+}
+
+static const cl_int codes[] = {
+    CL_OUT_OF_RESOURCES, CL_OUT_OF_HOST_MEMORY, CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_INVALID_COMMAND_QUEUE,
+};
+
+START_TEST(opencl_call_fails)
+{
+    char what[64];
+    bool again = true;
+    small_init(&s);
+    if (!small_device(&dev)) return;
+    fault_code = codes[_i];
+    snprintf(what, sizeof what, "%s from call", clattn_status_name(fault_code));
+    intercept();
+    for (int n = 1; again; n++) scenario(&countdown, n, what, &again);
+}
+END_TEST
+
+START_TEST(allocation_fails)
+{
+    bool again = true;
+    small_init(&s);
+    if (_i == 0) ca_device_host(&dev);
+    else if (!small_device(&dev)) return;
+    else intercept();
+    for (int n = 1; again; n++) scenario(&alloc_countdown, n, "no memory at allocation", &again);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("faults");
+    TCase *t = tcase_create("faults");
+    suite_add_tcase(suite, t);
+    tcase_set_timeout(t, 240);
+    tcase_add_loop_test(t, opencl_call_fails, 0, (int)(sizeof codes / sizeof codes[0]));
+    tcase_add_loop_test(t, allocation_fails, 0, 2);
+
+    SRunner *r = srunner_create(suite);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,115 @@
+/* test_oracle.c -- the judge is judged first: numbers worked out by hand, and a bound that lets through
+ * what is right and nothing that is wrong. */
+#include <check.h>
+#include <math.h>
+#include "attend.h"
+
+START_TEST(test_rounding)
+{
+    ck_assert(oracle_round(ORACLE_F16, 1 + 0x1p-11) == 1);            /* half way goes to the even one */
+    ck_assert(oracle_round(ORACLE_F16, 1 + 0x1.8p-10) == 1 + 0x1p-9);
+    ck_assert(oracle_round(ORACLE_F16, 65519) == 65504);
+    ck_assert(isinf(oracle_round(ORACLE_F16, 65520)));
+    ck_assert(oracle_round(ORACLE_F16, 0x1.8p-24) == 0x1p-23);        /* subnormal */
+    ck_assert(oracle_round(ORACLE_F16, 0x1p-25) == 0);
+    ck_assert(oracle_round(ORACLE_BF16, 1 + 0x1p-8) == 1);
+    ck_assert(oracle_round(ORACLE_BF16, -1 - 0x1.8p-8) == -1 - 0x1p-7);
+    ck_assert(oracle_round(ORACLE_F32, 0.1) == 0.1f);
+    ck_assert(oracle_ulp(ORACLE_F32, 1) == 0x1p-23);
+    ck_assert(oracle_ulp(ORACLE_F32, 0.999) == 0x1p-24);
+    ck_assert(oracle_ulp(ORACLE_F16, 0) == 0x1p-24);
+}
+END_TEST
+
+/* Two keys with scores 0 and ln 3: weights 1/4 and 3/4, row sum 4. */
+START_TEST(test_by_hand)
+{
+    const float ln3 = 1.09861228866810969f, q[] = { 1, 1 }, k[] = { 0, 0, ln3, 0 }, v[] = { 8, 4, 16, -4 };
+    const int32_t offset[] = { 0 };
+    struct oracle o = { .B = 1, .Hq = 1, .Hkv = 1, .Nq = 1, .Nk = 2, .D = 2, .Dv = 2, .scale = 1, .left = -1,
+                        .right = -1, .offset = offset };
+    ck_assert(oracle_run(&o, q, k, v));
+    ck_assert_double_eq_tol(o.out[0], 14, 1e-6);
+    ck_assert_double_eq_tol(o.out[1], -2, 1e-6);
+    ck_assert_double_eq_tol(o.lse[0], log(4), 1e-7);
+    oracle_free(&o);
+    o.causal = true; /* the query stands at 0 and sees the first key alone */
+    ck_assert(oracle_run(&o, q, k, v));
+    ck_assert(o.out[0] == 8 && o.out[1] == 4 && o.lse[0] == 0);
+    oracle_free(&o);
+    o.left = 0, o.right = 0, o.causal = false;
+    o.offset = (const int32_t[]){ 5 };
+    ck_assert(oracle_run(&o, q, k, v)); /* a window that no key is in */
+    ck_assert(o.out[0] == 0 && o.out[1] == 0 && o.lse[0] == -INFINITY);
+    oracle_free(&o);
+}
+END_TEST
+
+/* Which keys a query sees, written as pictures. */
+START_TEST(test_masks)
+{
+    static const struct { bool causal; long left, right; int32_t offset; const char *rows[3]; } masks[] = {
+        { true, -1, -1, 0, { "x....", "xx...", "xxx.." } },   { true, -1, -1, 2, { "xxx..", "xxxx.", "xxxxx" } },
+        { true, -1, -1, -1, { ".....", "x....", "xx..." } },  { true, 1, -1, 2, { ".xx..", "..xx.", "...xx" } },
+        { false, 0, 1, 0, { "xx...", ".xx..", "..xx." } },    { false, -1, 0, 3, { "xxxx.", "xxxxx", "xxxxx" } },
+        { false, 1, -1, 3, { "..xxx", "...xx", "....x" } },   { false, -1, -1, 9, { "xxxxx", "xxxxx", "xxxxx" } },
+        { true, -1, 2, 0, { "x....", "xx...", "xxx.." } },
+    };
+    for (size_t m = 0; m < sizeof masks / sizeof *masks; m++) {
+        struct oracle o = { .Nq = 3, .Nk = 5, .causal = masks[m].causal, .left = masks[m].left, .right = masks[m].right,
+                            .offset = &masks[m].offset };
+        for (long i = 0; i < 3; i++)
+            for (long j = 0; j < 5; j++)
+                ck_assert_msg(oracle_visible(&o, 0, i, j) == (masks[m].rows[i][j] == 'x'),
+                              "mask %zu, query %ld, key %ld", m, i, j);
+    }
+}
+END_TEST
+
+/* The bound has teeth: one key of 300 left out, or one ulp of the type added twice, is found; the plain
+ * computation itself is not. */
+START_TEST(test_bound)
+{
+    static const clattn_dtype dtypes[] = { CLATTN_F32, CLATTN_F16, CLATTN_BF16 };
+    struct shape s = shape_full((struct shape){ .dtype = dtypes[_i], .Hq = 2, .Nq = 5, .Nk = 300, .D = 64 });
+    struct shape less = s;
+    struct data d;
+    struct oracle o, cut;
+    ck_assert(data_draw(&s, 1, &d));
+    ck_assert(attend_oracle(&s, &d, &o));
+    ck_assert_double_lt(o.rho, 2e-6);
+    ck_assert_double_gt(o.rho, 1e-8);
+    ck_assert_double_lt(o.lse_room, 4e-6);
+    less.window = 1, less.right = 298, less.left = -1, less.align = CLATTN_TOP_LEFT; /* row 0 misses the last key */
+    ck_assert(attend_oracle(&less, &d, &cut));
+    double found = 0, right = 0;
+    for (int e = 0; e < 64; e++) {
+        found = fmax(found, oracle_out_excess(&o, 0, e, (float)oracle_round(o.type, cut.out[e])));
+        right = fmax(right, oracle_out_excess(&o, 0, e, (float)oracle_round(o.type, o.out[e])));
+    }
+    ck_assert_double_gt(found, 1);
+    ck_assert_double_gt(oracle_lse_excess(&o, 0, (float)cut.lse[0]), 1);
+    ck_assert_double_le(right, 1);
+    ck_assert_double_gt(oracle_out_excess(&o, 0, 0, NAN), 1);
+    ck_assert_double_gt(oracle_out_excess(&o, 0, 0, INFINITY), 1);
+    oracle_free(&o);
+    oracle_free(&cut);
+    data_free(&d);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("oracle");
+    TCase *all = tcase_create("oracle");
+    tcase_add_test(all, test_rounding);
+    tcase_add_test(all, test_by_hand);
+    tcase_add_test(all, test_masks);
+    tcase_add_loop_test(all, test_bound, 0, 3);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int bad = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return bad != 0;
+}

@@ -1,0 +1,472 @@
+/* test_problem.c -- the validation ladder rule by rule, the canonical form, problem strings, and the counts that the
+ * cost model rests on. */
+#include <check.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/status.h"
+#include "problem/problem.h"
+
+#define BIG (INT64_C(1) << 40)
+
+static clattn_attention simple(void)
+{
+    clattn_attention a;
+    ca_attention_defaults(&a);
+    a.batch = 2;
+    a.q_heads = 6;
+    a.kv_heads = 3;
+    a.q_len = 5;
+    a.kv_len = 7;
+    a.head_dim = 4;
+    return a;
+}
+
+static struct problem made(const clattn_attention *a)
+{
+    struct problem p;
+    ca_message_clear();
+    ck_assert_msg(ca_problem_init(&p, a) == CLATTN_OK, "%s", ca_message());
+    return p;
+}
+
+static struct problem parsed(const char *text)
+{
+    clattn_attention a;
+    ca_message_clear();
+    ck_assert_msg(ca_problem_parse(text, &a) == CLATTN_OK, "%s: %s", text, ca_message());
+    return made(&a);
+}
+
+static const char *printed(const struct problem *p)
+{
+    static char text[512];
+    ck_assert_uint_lt(ca_problem_print(p, text, sizeof text), sizeof text);
+    return text;
+}
+
+static bool same(const struct problem *a, const struct problem *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+/* ----------------------------------------------------------------- ladder */
+
+/* A field of clattn_attention set to a value that a rule refuses; the message must hold all of WORDS. */
+static const struct rule {
+    size_t field, bytes;
+    int64_t value;
+    clattn_status status;
+    const char *words[2];
+} rules[] = {
+#define SET(f, v, s, a, b) { offsetof(clattn_attention, f), sizeof ((clattn_attention *)0)->f, v, CLATTN_E_##s, { a, b } }
+    SET(size, 8, ARGUMENT, "size of clattn_attention is 8", "sizeof"),
+    SET(size, 1 << 20, ARGUMENT, "size", "1048576"),
+    SET(dtype, 7, ARGUMENT, "dtype", "7"),
+    SET(layout, 9, ARGUMENT, "layout", "9"),
+    SET(batch, -3, ARGUMENT, "batch", "-3"),
+    SET(batch, BIG, TOO_LARGE, "batch", "1099511627776"),
+    SET(batch, INT32_MAX, TOO_LARGE, "batch 2147483647", "q_heads 6"),
+    SET(q_heads, 0, ARGUMENT, "q_heads", "0"),
+    SET(q_heads, BIG, TOO_LARGE, "q_heads", "1099511627776"),
+    SET(q_heads, 7, ARGUMENT, "q_heads 7", "kv_heads 3"),
+    SET(kv_heads, -1, ARGUMENT, "kv_heads", "-1"),
+    SET(kv_heads, 12, ARGUMENT, "q_heads 6", "kv_heads 12"),
+    SET(q_len, -2, ARGUMENT, "q_len", "-2"),
+    SET(q_len, BIG, TOO_LARGE, "q_len", "1099511627776"),
+    SET(kv_len, -2, ARGUMENT, "kv_len", "-2"),
+    SET(kv_len, (1 << 30) + 1, TOO_LARGE, "kv_len", "1073741825"),
+    SET(head_dim, 0, ARGUMENT, "head_dim", "0"),
+    SET(head_dim, 577, ARGUMENT, "head_dim", "577"),
+    SET(v_dim, -1, ARGUMENT, "v_dim", "-1"),
+    SET(v_dim, 600, ARGUMENT, "v_dim", "600"),
+    SET(q.batch, -5, ARGUMENT, "q.batch", "-5"),
+    SET(k.head, -6, ARGUMENT, "k.head", "-6"),
+    SET(v.row, -7, ARGUMENT, "v.row", "-7"),
+    SET(out.dim, -8, ARGUMENT, "out.dim", "-8"),
+    SET(q.batch, INT64_MAX, TOO_LARGE, "q", "9223372036854775807"),
+    SET(k.row, 1 << 23, TOO_LARGE, "k.row", "8388608"),
+    SET(v.dim, 1 << 30, TOO_LARGE, "v.dim", "1073741824"),
+    SET(out.dim, 1, ARGUMENT, "out strides", "overlap"),
+    SET(align, 3, ARGUMENT, "align", "3"),
+    SET(q_offset, 4, ARGUMENT, "q_offset 4", "align"),
+    SET(window_left, -2, ARGUMENT, "window_left", "-2"),
+    SET(window_right, -9, ARGUMENT, "window_right", "-9"),
+};
+
+START_TEST(ladder)
+{
+    const struct rule *r = &rules[_i];
+    clattn_attention a = simple();
+    struct problem p, before;
+    char *field = (char *)&a + r->field;
+    memset(&p, 0x5a, sizeof p);
+    before = p;
+    memcpy(field, &r->value, r->bytes); /* little-endian: the low bytes of the value */
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &a), r->status);
+    for (int w = 0; w < 2; w++)
+        ck_assert_msg(strstr(ca_message(), r->words[w]) != NULL, "\"%s\" lacks \"%s\"", ca_message(), r->words[w]);
+    ck_assert_msg(same(&p, &before), "a failed call changed the problem");
+}
+END_TEST
+
+START_TEST(size_field_grows)
+{
+    struct { clattn_attention a; char more[16]; } longer = { simple(), { 0 } };
+    struct problem p;
+    longer.a.size = sizeof longer;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &longer.a), CLATTN_OK);
+    longer.more[3] = 1;
+    ck_assert_int_eq(ca_problem_init(&p, &longer.a), CLATTN_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(ca_message(), "uses byte"));
+}
+END_TEST
+
+START_TEST(scale_and_offset_ranges)
+{
+    clattn_attention a = simple();
+    struct problem p;
+    ck_assert(made(&a).scale == 0.5f);
+    a.scale = -3;
+    ck_assert(made(&a).scale == -3.0f);
+    for (double bad = 1e300; bad != 0; bad = bad == INFINITY ? 0 : INFINITY) {
+        a.scale = bad;
+        ca_message_clear();
+        ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_ARGUMENT);
+        ck_assert_ptr_nonnull(strstr(ca_message(), "scale"));
+    }
+    a = simple();
+    a.align = CLATTN_OFFSET;
+    a.q_offset = INT64_C(1) << 31;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_TOO_LARGE);
+    ck_assert_ptr_nonnull(strstr(ca_message(), "2147483648"));
+}
+END_TEST
+
+START_TEST(sizes_that_overflow)
+{
+    clattn_attention a = simple();
+    struct problem p;
+    a.batch = 1 << 15;
+    a.q_heads = a.kv_heads = 1 << 15;
+    a.q_len = a.kv_len = 1 << 30;
+    a.head_dim = 576;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_TOO_LARGE);
+    ck_assert_msg(strstr(ca_message(), "overflows") != NULL, "%s", ca_message());
+    a.q_len = a.kv_len = 0; /* nothing to store: any of the other sizes will do */
+    ck_assert(ca_problem_empty(&(struct problem){ .B = 0 }));
+    p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_OUT), 0);
+}
+END_TEST
+
+/* ---------------------------------------------------------- canonical form */
+
+START_TEST(strides_from_layout)
+{
+    clattn_attention a = simple();
+    struct problem p = made(&a);
+    ck_assert(p.q.b == 6 * 5 * 4 && p.q.h == 5 * 4 && p.q.s == 4 && p.q.d == 1);
+    ck_assert(p.k.b == 3 * 7 * 4 && p.k.h == 7 * 4 && p.v.s == 4 && p.o.h == 20);
+    a.layout = CLATTN_BSHD;
+    p = made(&a);
+    ck_assert(p.q.b == 6 * 5 * 4 && p.q.h == 4 && p.q.s == 24 && p.q.d == 1);
+    ck_assert(p.k.s == 12 && p.o.s == 24);
+}
+END_TEST
+
+/* Pairs of strings that mean the same problem. */
+static const char *const twins[][2] = {
+    { "f32 b1 h2 q4 k4 d8 causal", "attention d8 h2 n4 win=-1,0" },
+    { "f32 b1 h2 q4 k4 d8 causal", "f32 h2 n4 d8 causal win=-1,5 align=top_left" },
+    { "f32 b1 h2 q4 k4 d8", "f32 h2/2 n4 d8/8 win=3,3 scale=0.353553391" },
+    { "f32 b1 h2 q1 k9 d8", "f32 b1 h2 q1 k9 d8 causal" },
+    { "f32 b1 h2/1 q1 k9 d8", "f32 b1 h2/1 q1 k9 d8 layout=bshd" },
+    { "f32 b3 h1 q5 k9 d8", "f32 b3 h1 q5 k9 d8 layout=bshd" },
+    { "f32 b3 h1 q5 k9 d8", "f32 b3 h1 q5 k9 d8 qstride=40,77,8,1" },
+    { "f32 b3 h1 q5 k9 d8", "f32 b3 h1 q5 k9 d8 align=top_left" },
+    { "f16 b1 h4 q0 k9 d8", "f16 b1 h4 q0 k9 d8 causal win=2,0" },
+    { "bf16 b1 h1 q9 k0 d8", "bf16 b1 h1 q9 k0 d8 causal" },
+    { "f32 b1 h1 q4 k2 d1 win=1,1", "f32 b1 h1 q4 k2 d1 win=1,1 align=bottom_right" },
+    { "f32 b1 h1 q4 k9 d1 align=offset:3", "f32 b1 h1 q4 k9 d1 align=offset:3 win=4000000000,-1" },
+};
+
+START_TEST(same_meaning_same_problem)
+{
+    struct problem a = parsed(twins[_i][0]), b = parsed(twins[_i][1]);
+    ck_assert_msg(same(&a, &b), "%s | %s prints %s", twins[_i][0], twins[_i][1], printed(&b));
+    char text[512];
+    strcpy(text, printed(&a));
+    ck_assert_str_eq(text, printed(&b));
+}
+END_TEST
+
+START_TEST(output_strides_may_not_overlap)
+{
+    static const struct { clattn_strides s; bool good; } list[] = { /* of batch 2, head 6, row 5, dim 4 */
+        { { 120, 20, 4, 1 }, true }, { { 120, 4, 24, 1 }, true }, { { 1, 2, 12, 60 }, true },
+        { { 1000, 100, 10, 2 }, true }, { { 119, 20, 4, 1 }, false }, { { 120, 20, 3, 1 }, false },
+        { { 120, 0, 4, 1 }, false }, { { 120, 19, 4, 1 }, false }, { { 120, 20, 4, 4 }, false },
+    };
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        clattn_attention a = simple();
+        struct problem p;
+        a.out = list[i].s;
+        ca_message_clear();
+        ck_assert_int_eq(ca_problem_init(&p, &a), list[i].good ? CLATTN_OK : CLATTN_E_ARGUMENT);
+        a = simple();
+        a.k = (clattn_strides){ 0, 0, 4, 1 }; /* inputs may: one head's keys for all */
+        made(&a);
+    }
+}
+END_TEST
+
+START_TEST(elements_and_gaps)
+{
+    clattn_attention a = simple();
+    struct problem p = made(&a);
+    ck_assert_uint_eq(ca_slot_elements(&p, CA_OUT), 2 * 6 * 5 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_LSE), 2 * 6 * 5 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_QOFF), 8);
+    ck_assert(!ca_slot_has_gaps(&p, CA_OUT));
+    a.out = (clattn_strides){ 240, 40, 8, 1 };
+    a.dtype = CLATTN_BF16;
+    p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_OUT), 2 * (240 + 200 + 32 + 3 + 1));
+    ck_assert(ca_slot_has_gaps(&p, CA_OUT));
+}
+END_TEST
+
+/* ------------------------------------------------------------------ counts */
+
+static double pairs_one_by_one(const struct problem *p)
+{
+    double pairs = 0;
+    for (int64_t i = 0; i < p->Nq; i++)
+        for (int64_t j = 0; j < p->Nk; j++) {
+            int64_t at = i + p->offset;
+            pairs += (p->left == CA_UNLIMITED || j >= at - p->left) && (p->right == CA_UNLIMITED || j <= at + p->right);
+        }
+    return pairs;
+}
+
+static int64_t draw(int64_t least, int64_t most) { return least + rand() % (most - least + 1); }
+
+static clattn_attention random_attention(void)
+{
+    clattn_attention a;
+    ca_attention_defaults(&a);
+    a.dtype = (clattn_dtype)draw(0, 2);
+    a.layout = (clattn_layout)draw(0, 1);
+    a.batch = draw(0, 3);
+    a.kv_heads = draw(1, 3);
+    a.q_heads = a.kv_heads * draw(1, 3);
+    a.q_len = draw(0, 20);
+    a.kv_len = draw(0, 20);
+    a.head_dim = draw(1, 9);
+    a.v_dim = draw(0, 9);
+    a.causal = (int)draw(0, 1);
+    a.align = (clattn_align)draw(0, 2);
+    if (a.align == CLATTN_OFFSET) a.q_offset = draw(-30, 30);
+    a.window_left = draw(-1, 25);
+    a.window_right = draw(-1, 25);
+    if (draw(0, 2) == 0) a.scale = (double)draw(-1000, 1000) / 7;
+    if (draw(0, 3) == 0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
+    if (draw(0, 3) == 0) a.out = (clattn_strides){ 40000, 4000, 80, draw(1, 8) };
+    return a;
+}
+
+START_TEST(pairs_agree_with_counting)
+{
+    srand(1);
+    for (int n = 0; n < 5000; n++) {
+        clattn_attention a = random_attention();
+        struct problem p = made(&a);
+        ck_assert_msg(ca_problem_pairs(&p) == (p.B ? pairs_one_by_one(&p) : 0), "%s: %g", printed(&p),
+                      ca_problem_pairs(&p));
+    }
+}
+END_TEST
+
+/* The canonical mask lets through what the descriptor describes. */
+START_TEST(canonical_mask_means_the_same)
+{
+    srand(2);
+    for (int n = 0; n < 5000; n++) {
+        clattn_attention a = random_attention();
+        struct problem p = made(&a);
+        int64_t offset = a.align == CLATTN_TOP_LEFT ? 0 : a.align == CLATTN_OFFSET ? a.q_offset : a.kv_len - a.q_len;
+        for (int64_t i = 0; i < p.Nq && p.B; i++)
+            for (int64_t j = 0; j < p.Nk; j++) {
+                int64_t at = i + offset;
+                bool want = (!a.causal || j <= at) && (a.window_left < 0 || j >= at - a.window_left) &&
+                            (a.window_right < 0 || j <= at + a.window_right);
+                bool have = j >= ca_key_lo(i + p.offset, p.left, (ca_int)p.Nk) &&
+                            j < ca_key_hi(i + p.offset, p.right, (ca_int)p.Nk);
+                ck_assert_msg(want == have, "%s: query %d key %d", printed(&p), (int)i, (int)j);
+            }
+    }
+}
+END_TEST
+
+START_TEST(flops_and_bytes)
+{
+    struct problem p = parsed("f16 b2 h8/2 q1 k4096 d128 causal");
+    ck_assert(ca_problem_flops(&p) == 2.0 * 4096 * 256 * 16);
+    ck_assert(ca_problem_bytes(&p) == 2.0 * 2 * 256 * (8 + 2 * 4096));
+    p = parsed("f32 b1 h1 q1 k4096 d64 causal win=99,0");
+    ck_assert(ca_problem_pairs(&p) == 100);
+    ck_assert(ca_problem_bytes(&p) == 4.0 * 128 * (1 + 100));
+    p = parsed("f32 n1073741824 d1 causal");
+    ck_assert(ca_problem_pairs(&p) == 0x1p29 * (0x1p30 + 1));
+}
+END_TEST
+
+START_TEST(kernel_arguments)
+{
+    struct problem p = parsed("f32 b2 h6/3 q5 k7 d4/3 causal win=2,0 layout=bshd");
+    ca_args a;
+    ca_problem_args(&p, &a);
+    ck_assert(a.q_0 == 0 && a.q_b == 120 && a.q_h == 4 && a.q_s == 24 && a.q_d == 1 && a.o_s == 18);
+    ck_assert(a.B == 2 && a.Hq == 6 && a.Hkv == 3 && a.group == 2 && a.Nq == 5 && a.Nk == 7 && a.D == 4 && a.Dv == 3);
+    ck_assert(a.left == 2 && a.right == 0 && a.offset == 2 && a.scale == 0.5f && a.splits == 1);
+}
+END_TEST
+
+/* ----------------------------------------------------------------- strings */
+
+START_TEST(strings_survive)
+{
+    srand(3);
+    for (int n = 0; n < 2000; n++) {
+        clattn_attention a = random_attention();
+        struct problem p = made(&a), again;
+        char text[512];
+        strcpy(text, printed(&p));
+        again = parsed(text);
+        ck_assert_msg(same(&p, &again), "%s became %s", text, printed(&again));
+    }
+}
+END_TEST
+
+static const struct { const char *text, *canonical; } spellings[] = {
+    { "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0", "f16 b2 h32/8 q1 k4096 d128 win=1024,-1" },
+    { "f32 b1 h8 q2048 k2048 d64 causal", "f32 b1 h8 q2048 k2048 d64 causal" },
+    { "  bf16\td576/512  n3 ", "bf16 b1 h1 q3 k3 d576/512" },
+    { "f32 n8 d4 align=top_left causal", "f32 b1 h1 q8 k8 d4 causal" },
+    { "f32 q4 k8 d4 align=top_left causal", "f32 b1 h1 q4 k8 d4 causal align=top_left" },
+    { "f32 q4 k8 d4 align=offset:-7 causal", "f32 b1 h1 q4 k8 d4 causal align=offset:-7" },
+    { "f32 b2 h2 n8 d4 layout=bshd scale=0.25", "f32 b2 h2 q8 k8 d4 scale=0.25 layout=bshd" },
+    { "f32 b2 h2 n8 d4 kstride=0,0,4,1", "f32 b2 h2 q8 k8 d4 kstride=0,0,4,1" },
+    { "f32 n9 d4 win=2,3", "f32 b1 h1 q9 k9 d4 win=2,3" },
+};
+
+START_TEST(strings_print_canonically)
+{
+    struct problem p = parsed(spellings[_i].text);
+    ck_assert_str_eq(printed(&p), spellings[_i].canonical);
+    char cut[8] = "xxxxxxx";
+    ck_assert_uint_eq(ca_problem_print(&p, cut, 5), strlen(spellings[_i].canonical));
+    ck_assert(memcmp(cut, spellings[_i].canonical, 4) == 0 && cut[4] == 0 && cut[5] == 'x');
+    ck_assert_uint_eq(ca_problem_print(&p, NULL, 0), strlen(spellings[_i].canonical));
+}
+END_TEST
+
+static const struct { const char *text; clattn_status status; const char *word; } bad[] = {
+    { "f32 n8 d4 nonsense", CLATTN_E_ARGUMENT, "nonsense" },
+    { "f32 n8 d4 causal=1", CLATTN_E_ARGUMENT, "causal=1" },
+    { "f32 n8 d4 caus", CLATTN_E_ARGUMENT, "caus" },
+    { "f32 n8 d4 win", CLATTN_E_ARGUMENT, "win" },
+    { "f32 n8 d4 win=1", CLATTN_E_ARGUMENT, "win=1" },
+    { "f32 n8 d4 win=1,2,3", CLATTN_E_ARGUMENT, "win=1,2,3" },
+    { "f32 n8 d4 align=middle", CLATTN_E_ARGUMENT, "align=middle" },
+    { "f32 n8 d4 layout=dshb", CLATTN_E_ARGUMENT, "layout=dshb" },
+    { "f32 n8 d4 scale=nan", CLATTN_E_ARGUMENT, "scale=nan" },
+    { "f32 n8 d4 scale=1x", CLATTN_E_ARGUMENT, "scale=1x" },
+    { "f32 n8 d4 qstride=1,2,3", CLATTN_E_ARGUMENT, "qstride=1,2,3" },
+    { "f32 n8 q8 d4", CLATTN_E_ARGUMENT, "q8" },
+    { "f32 n8 d4 d4", CLATTN_E_ARGUMENT, "d4" },
+    { "f32 f16 n8 d4", CLATTN_E_ARGUMENT, "f16" },
+    { "f32 n8 d4x", CLATTN_E_ARGUMENT, "d4x" },
+    { "f32 n8/8 d4", CLATTN_E_ARGUMENT, "n8/8" },
+    { "f32 n8 h4/0 d4", CLATTN_E_ARGUMENT, "h4/0" },
+    { "f32 n99999999999999999999 d4", CLATTN_E_ARGUMENT, "n99999999999999999999" },
+    { "f32 k8 d4", CLATTN_E_ARGUMENT, "q is missing" },
+    { "f32 q8 d4", CLATTN_E_ARGUMENT, "k is missing" },
+    { "f32 n8", CLATTN_E_ARGUMENT, "d is missing" },
+    { "", CLATTN_E_ARGUMENT, "missing" },
+    { "f64 n8 d4", CLATTN_E_ARGUMENT, "f64" },
+    { "f32 n8 d4 softcap=30", CLATTN_E_UNSUPPORTED, "softcap=30" },
+    { "f32 n8 d4 alibi", CLATTN_E_UNSUPPORTED, "alibi" },
+    { "f32 n8 d4 kv=paged16+int8", CLATTN_E_UNSUPPORTED, "kv=paged16+int8" },
+    { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
+    { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },
+    { "linear f32 n8 d4 rule=delta", CLATTN_E_UNSUPPORTED, "linear" },
+};
+
+START_TEST(strings_refused_by_name)
+{
+    clattn_attention a;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_parse(bad[_i].text, &a), bad[_i].status);
+    ck_assert_msg(strstr(ca_message(), bad[_i].word) != NULL, "%s: %s", bad[_i].text, ca_message());
+}
+END_TEST
+
+START_TEST(long_token_is_refused)
+{
+    char text[1000];
+    clattn_attention a;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    ck_assert_int_eq(ca_problem_parse(text, &a), CLATTN_E_ARGUMENT);
+}
+END_TEST
+
+START_TEST(locale_does_not_matter)
+{
+    static const char *const names[] = { "de_DE.UTF-8", "fr_FR.UTF-8", "de_DE" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (setlocale(LC_ALL, names[i])) break;
+    struct problem p = parsed("f32 n8 d4 scale=0.125");
+    ck_assert(p.scale == 0.125f);
+    ck_assert_str_eq(printed(&p), "f32 b1 h1 q8 k8 d4 scale=0.125");
+    setlocale(LC_ALL, "C");
+}
+END_TEST
+
+#define COUNT(table) ((int)(sizeof table / sizeof table[0]))
+
+int main(void)
+{
+    Suite *s = suite_create("problem");
+    TCase *t = tcase_create("problem");
+    suite_add_tcase(s, t);
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, ladder, 0, COUNT(rules));
+    tcase_add_test(t, size_field_grows);
+    tcase_add_test(t, scale_and_offset_ranges);
+    tcase_add_test(t, sizes_that_overflow);
+    tcase_add_test(t, strides_from_layout);
+    tcase_add_loop_test(t, same_meaning_same_problem, 0, COUNT(twins));
+    tcase_add_test(t, output_strides_may_not_overlap);
+    tcase_add_test(t, elements_and_gaps);
+    tcase_add_test(t, pairs_agree_with_counting);
+    tcase_add_test(t, canonical_mask_means_the_same);
+    tcase_add_test(t, flops_and_bytes);
+    tcase_add_test(t, kernel_arguments);
+    tcase_add_test(t, strings_survive);
+    tcase_add_loop_test(t, strings_print_canonically, 0, COUNT(spellings));
+    tcase_add_loop_test(t, strings_refused_by_name, 0, COUNT(bad));
+    tcase_add_test(t, long_token_is_refused);
+    tcase_add_test(t, locale_does_not_matter);
+
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,431 @@
+/* test_properties.c -- what must hold for attention whatever the numbers are, on every legal algorithm of the
+ * environment's device; no reference result is needed (in the way of FFTW's verify). */
+#include "property.h"
+
+/* ------------------------------------------------------------------- weights */
+
+/* Weights sum to 1: constant V comes out constant; a row without keys is 0 with lse -inf. */
+static void constant_v(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result r;
+    fill(d->v, v_count(s), 1.5f);
+    if (!solve(s, algo, d, &r)) return;
+    bool right = true;
+    for (size_t row = 0; row < shape_rows(s); row++)
+        for (int e = 0; e < s->Dv; e++) {
+            float x = r.out[row * (size_t)s->Dv + (size_t)e];
+            right = right && (r.lse[row] == -INFINITY ? x == 0 : near(x, 1.5, tolerance(s) / 4));
+        }
+    expect(right, s, algo, "constant V does not come out constant");
+    for (int i = 0; s->causal && i < s->Nq - s->Nk; i++)
+        expect(r.lse[i] == -INFINITY, s, algo, "lse of a row without keys is not -inf");
+    result_free(&r);
+}
+
+START_TEST(test_constant_v)
+{
+    struct shape s = base(_i), t = s;
+    on_every_algo(s, constant_v);
+    t.causal = 1, t.Nq = s.Nk, t.Nk = s.Nq; /* more queries than keys: the first rows see nothing */
+    on_every_algo(t, constant_v);
+    s.window = 1, s.left = 3, s.right = 2;
+    on_every_algo(s, constant_v);
+    finish();
+}
+END_TEST
+
+/* V = identity: out is the weights themselves: exp(score - lse), zero exactly where masked. */
+static void basis_v(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result r;
+    fill(d->v, v_count(s), 0);
+    for (int m = 0; m < s->B * s->Hkv; m++)
+        for (int j = 0; j < s->Nk; j++) d->v[(m * s->Nk + j) * s->Dv + j] = 1;
+    if (!solve(s, algo, d, &r)) return;
+    bool sums = true, signs = true, zeros = true, weights = true;
+    for (int row = 0; row < (int)shape_rows(s); row++) {
+        const float *w = r.out + row * s->Dv, *q = d->q + row * s->D;
+        int i = row % s->Nq, kv = kv_head(s, (size_t)row);
+        double sum = 0;
+        for (int j = 0; j < s->Nk; j++) {
+            const float *k = d->k + (kv * s->Nk + j) * s->D;
+            double score = 0;
+            for (int e = 0; e < s->D; e++) score += (double)q[e] * k[e];
+            bool seen = j <= i + s->Nk - s->Nq;
+            sum += w[j];
+            signs = signs && w[j] >= 0;
+            zeros = zeros && (seen || w[j] == 0);
+            weights = weights && (!seen || near(w[j], exp(score * shape_scale(s) - r.lse[row]), tolerance(s)));
+        }
+        sums = sums && near(sum, 1, tolerance(s));
+    }
+    expect(sums, s, algo, "weights do not sum to 1");
+    expect(signs, s, algo, "a weight is negative");
+    expect(zeros, s, algo, "a masked key has weight");
+    expect(weights, s, algo, "weights are not exp(score - lse)");
+    result_free(&r);
+}
+
+START_TEST(test_basis_v)
+{
+    struct shape s = base(_i);
+    s.Nk = s.Dv, s.causal = 1;
+    s.Nq = s.Nk - 7;
+    on_every_algo(s, basis_v);
+    finish();
+}
+END_TEST
+
+/* Out lies inside the hull of V, and is linear in V; a power of two passes through exactly. */
+static void linear_in_v(const struct shape *s, const char *algo, struct data *d)
+{
+    size_t nv = v_count(s), no = out_count(s);
+    float *v1 = malloc(nv * sizeof *v1), *v2 = malloc(nv * sizeof *v2);
+    struct result r1 = { 0 }, r2 = { 0 }, sum = { 0 }, twice = { 0 };
+    if (!v1 || !v2) goto done;
+    make_eighths(v1, nv, 1);
+    make_eighths(v2, nv, 2);
+    memcpy(d->v, v1, nv * sizeof *v1);
+    if (!solve(s, algo, d, &r1)) goto done;
+    for (size_t e = 0; e < nv; e++) d->v[e] = -2 * v1[e];
+    if (!solve(s, algo, d, &twice)) goto done;
+    memcpy(d->v, v2, nv * sizeof *v2);
+    if (!solve(s, algo, d, &r2)) goto done;
+    for (size_t e = 0; e < nv; e++) d->v[e] = v1[e] - v2[e] / 2;
+    if (!solve(s, algo, d, &sum)) goto done;
+    bool hull = true, linear = true, exact = true;
+    for (size_t e = 0; e < no; e++) {
+        hull = hull && fabsf(r1.out[e]) <= 1.875f * (1 + 0x1p-20f);
+        linear = linear && near(sum.out[e], r1.out[e] - r2.out[e] / 2, 2 * tolerance(s));
+        exact = exact && (twice.out[e] == -2 * r1.out[e] || (s->dtype == CLATTN_F16 && fabsf(r1.out[e]) < 0x1p-13f));
+    }
+    expect(hull, s, algo, "out leaves the hull of V");
+    expect(linear, s, algo, "not linear in V");
+    expect(exact, s, algo, "-2 V does not give -2 out exactly");
+done:
+    free(v1);
+    free(v2);
+    result_free(&r1);
+    result_free(&r2);
+    result_free(&sum);
+    result_free(&twice);
+}
+
+START_TEST(test_linear_in_v)
+{
+    struct shape s = base(_i);
+    on_every_algo(s, linear_in_v);
+    s.causal = 1;
+    on_every_algo(s, linear_in_v);
+    finish();
+}
+END_TEST
+
+/* ------------------------------------------------------------------ symmetries */
+
+static void swap_rows(float *x, int a, int b, int width)
+{
+    for (int e = 0; e < width; e++) {
+        float t = x[a * width + e];
+        x[a * width + e] = x[b * width + e];
+        x[b * width + e] = t;
+    }
+}
+
+/* The order of keys is of no account; the order of queries is the order of rows. */
+static void permutations(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result plain, keys = { 0 }, queries = { 0 };
+    uint64_t seed = 3;
+    if (!solve(s, algo, d, &plain)) return;
+    for (int m = 0; m < s->B * s->Hkv; m++)
+        for (int j = s->Nk - 1; j > 0; j--) {
+            int other = draw_below(&seed, j + 1);
+            swap_rows(d->k + m * s->Nk * s->D, j, other, s->D);
+            swap_rows(d->v + m * s->Nk * s->Dv, j, other, s->Dv);
+        }
+    if (!solve(s, algo, d, &keys)) goto done;
+    expect_close(s, algo, &keys, &plain, "permuting the keys changes the result");
+    for (int m = 0; m < s->B * s->Hq; m++)
+        for (int i = 0; i < s->Nq / 2; i++) swap_rows(d->q + m * s->Nq * s->D, i, s->Nq - 1 - i, s->D);
+    if (!solve(s, algo, d, &queries)) goto done;
+    for (int m = 0; m < s->B * s->Hq; m++)
+        for (int i = 0; i < s->Nq / 2; i++) {
+            swap_rows(queries.out + m * s->Nq * s->Dv, i, s->Nq - 1 - i, s->Dv);
+            swap_rows(queries.lse + m * s->Nq, i, s->Nq - 1 - i, 1);
+        }
+    expect_close(s, algo, &queries, &keys, "permuting the queries does not permute the rows");
+done:
+    result_free(&plain);
+    result_free(&keys);
+    result_free(&queries);
+}
+
+START_TEST(test_permutations)
+{
+    on_every_algo(base(_i), permutations);
+    finish();
+}
+END_TEST
+
+/* The same vector added to all keys moves every score of a row alike: out stays, lse moves along. */
+static void shifted_keys(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result plain, moved = { 0 };
+    float *c = malloc((size_t)s->D * sizeof *c);
+    make_eighths(d->q, shape_rows(s) * (size_t)s->D, 4);
+    make_eighths(d->k, k_count(s), 5);
+    if (!c || !solve(s, algo, d, &plain)) goto done;
+    make_eighths(c, (size_t)s->D, 6);
+    for (size_t e = 0; e < k_count(s); e++) d->k[e] += c[e % (size_t)s->D];
+    if (solve(s, algo, d, &moved)) {
+        bool right = true;
+        for (size_t row = 0; row < shape_rows(s); row++) {
+            double by = 0;
+            for (int e = 0; e < s->D; e++) by += (double)d->q[row * (size_t)s->D + (size_t)e] * c[e];
+            right = right && near(moved.lse[row], plain.lse[row] + by * shape_scale(s), 0x1p-18);
+        }
+        expect(right, s, algo, "a shift of the keys does not shift lse");
+        expect(all_near(moved.out, plain.out, out_count(s), 4 * tolerance(s)), s, algo,
+               "a shift of the keys changes out");
+    }
+    result_free(&moved);
+    result_free(&plain);
+done:
+    free(c);
+}
+
+START_TEST(test_shifted_keys)
+{
+    struct shape s = base(_i);
+    on_every_algo(s, shifted_keys);
+    s.causal = 1;
+    on_every_algo(s, shifted_keys);
+    finish();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- parts and whole */
+
+/* The rows [from, to) of each of N matrices of ROWS rows. */
+static float *cut_rows(const float *x, int n, int rows, int width, int from, int to)
+{
+    size_t each = (size_t)(to - from) * (size_t)width;
+    float *y = malloc((size_t)n * each * sizeof *y + 4);
+    for (int m = 0; y && m < n; m++)
+        memcpy(y + (size_t)m * each, x + ((size_t)m * (size_t)rows + (size_t)from) * (size_t)width, each * sizeof *y);
+    return y;
+}
+
+/* The problem on the keys [from, to) and the queries [0, rows). */
+static bool solve_part(const struct shape *s, const char *algo, const struct data *d, int rows, int from, int to,
+                       struct result *r)
+{
+    struct shape part = *s;
+    struct data cut = { cut_rows(d->q, s->B * s->Hq, s->Nq, s->D, 0, rows),
+                        cut_rows(d->k, s->B * s->Hkv, s->Nk, s->D, from, to),
+                        cut_rows(d->v, s->B * s->Hkv, s->Nk, s->Dv, from, to) };
+    part.Nq = rows, part.Nk = to - from;
+    bool ok = cut.q && cut.k && cut.v && solve(&part, algo, &cut, r);
+    data_free(&cut);
+    return ok;
+}
+
+/* Keys split by hand and merged by lse are the whole, also when a part is empty. */
+static void split_and_merge(const struct shape *s, const char *algo, struct data *d)
+{
+    const int at[] = { 0, 1, s->Nk / 2 + 1, s->Nk - 1, s->Nk };
+    struct result whole, a, b;
+    if (!solve(s, algo, d, &whole)) return;
+    for (size_t n = 0; n < sizeof at / sizeof *at; n++) {
+        bool right = true;
+        if (!solve_part(s, algo, d, s->Nq, 0, at[n], &a)) break;
+        if (!solve_part(s, algo, d, s->Nq, at[n], s->Nk, &b)) {
+            result_free(&a);
+            break;
+        }
+        for (size_t row = 0; row < shape_rows(s); row++) {
+            double m = fmax(a.lse[row], b.lse[row]), wa = exp(a.lse[row] - m), wb = exp(b.lse[row] - m);
+            right = right && near(m + log(wa + wb), whole.lse[row], 0x1p-19);
+            for (size_t e = row * (size_t)s->Dv; e < (row + 1) * (size_t)s->Dv; e++)
+                right = right && near((wa * a.out[e] + wb * b.out[e]) / (wa + wb), whole.out[e], tolerance(s));
+        }
+        expect(right, s, algo, "two merged parts are not the whole");
+        result_free(&a);
+        result_free(&b);
+    }
+    result_free(&whole);
+}
+
+START_TEST(test_split_and_merge)
+{
+    on_every_algo(base(_i), split_and_merge);
+    finish();
+}
+END_TEST
+
+/* Causal from the top left: the first rows know nothing of what comes behind. */
+static void causal_prefix(const struct shape *s, const char *algo, struct data *d)
+{
+    const int lengths[] = { 1, 2, s->Nq / 2 + 1, s->Nq - 1 };
+    struct result whole, part;
+    if (!solve(s, algo, d, &whole)) return;
+    for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+        int t = lengths[n];
+        struct shape first = *s;
+        first.Nq = t;
+        struct result cut = { cut_rows(whole.out, s->B * s->Hq, s->Nq, s->Dv, 0, t),
+                              cut_rows(whole.lse, s->B * s->Hq, s->Nq, 1, 0, t) };
+        if (cut.out && cut.lse && solve_part(s, algo, d, t, 0, t, &part)) {
+            expect_close(&first, algo, &part, &cut, "a causal prefix differs from the shorter problem");
+            result_free(&part);
+        }
+        result_free(&cut);
+    }
+    result_free(&whole);
+}
+
+START_TEST(test_causal_prefix)
+{
+    struct shape s = base(_i);
+    s.causal = 1, s.align = CLATTN_TOP_LEFT, s.Nq = s.Nk;
+    on_every_algo(s, causal_prefix);
+    finish();
+}
+END_TEST
+
+/* A batch is a loop of singles. */
+static void batch_of_singles(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape one = *s;
+    struct result all, r;
+    one.B = 1;
+    if (!solve(s, algo, d, &all)) return;
+    for (int b = 0; b < s->B; b++) {
+        struct data part = { d->q + b * s->Hq * s->Nq * s->D, d->k + b * s->Hkv * s->Nk * s->D,
+                             d->v + b * s->Hkv * s->Nk * s->Dv };
+        struct result row = { all.out + (size_t)b * out_count(&one), all.lse + (size_t)b * shape_rows(&one) };
+        if (!solve(&one, algo, &part, &r)) break;
+        expect_close(&one, algo, &r, &row, "a batch row differs from the single problem");
+        result_free(&r);
+    }
+    result_free(&all);
+}
+
+START_TEST(test_batch_of_singles)
+{
+    struct shape s = base(_i);
+    s.B = 3, s.causal = 1;
+    on_every_algo(s, batch_of_singles);
+    s.Nq = 1;
+    on_every_algo(s, batch_of_singles);
+    finish();
+}
+END_TEST
+
+static float *repeat_heads(const float *x, const struct shape *s, int width)
+{
+    size_t each = (size_t)s->Nk * (size_t)width;
+    int group = s->Hq / s->Hkv;
+    float *y = malloc((size_t)(s->B * s->Hq) * each * sizeof *y);
+    for (int h = 0; y && h < s->B * s->Hq; h++)
+        memcpy(y + (size_t)h * each, x + (size_t)(h / group) * each, each * sizeof *y);
+    return y;
+}
+
+/* Grouped queries are the same as repeated keys and values. */
+static void repeated_heads(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape full = *s;
+    struct result grouped, repeated;
+    struct data r = { d->q, repeat_heads(d->k, s, s->D), repeat_heads(d->v, s, s->Dv) };
+    full.Hkv = s->Hq;
+    if (r.k && r.v && solve(s, algo, d, &grouped)) {
+        if (solve(&full, algo, &r, &repeated)) {
+            expect_close(s, algo, &grouped, &repeated, "grouped heads differ from repeated keys and values");
+            result_free(&repeated);
+        }
+        result_free(&grouped);
+    }
+    free(r.k);
+    free(r.v);
+}
+
+START_TEST(test_repeated_heads)
+{
+    struct shape s = base(_i);
+    s.Hq = 6, s.causal = 1;
+    on_every_algo(s, repeated_heads);
+    s.Nq = 1;
+    on_every_algo(s, repeated_heads);
+    finish();
+}
+END_TEST
+
+/* Memory layout is of no account. */
+static void any_memory(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape t = *s;
+    struct result packed, other;
+    if (!solve(s, algo, d, &packed)) return;
+    for (int m = PACKED + 1; m < MEMORIES; m++) {
+        if (m == SHARED || (attend_is_slow() && m == TURNED)) continue;
+        t.memory = (enum memory)m;
+        if (!solve(&t, algo, d, &other)) break;
+        expect_close(&t, algo, &other, &packed, "another memory layout gives another result");
+        result_free(&other);
+    }
+    result_free(&packed);
+}
+
+START_TEST(test_any_memory)
+{
+    struct shape s = base(_i);
+    s.causal = 1;
+    on_every_algo(s, any_memory);
+    finish();
+}
+END_TEST
+
+/* A window that holds everything is no window; the last of causal queries sees all. */
+static void wide_window(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape windowed = *s, causal = *s;
+    struct result plain, other;
+    if (!solve(s, algo, d, &plain)) return;
+    windowed.window = 1, windowed.left = s->Nq + s->Nk, windowed.right = s->Nq + s->Nk;
+    if (solve(&windowed, algo, d, &other)) {
+        expect_same(s, algo, &other, &plain, "a window wider than everything changes bits");
+        result_free(&other);
+    }
+    causal.causal = 1;
+    if (s->Nq == 1 && solve(&causal, algo, d, &other)) {
+        expect_close(s, algo, &other, &plain, "a single causal query at the end does not see everything");
+        result_free(&other);
+    }
+    result_free(&plain);
+}
+
+START_TEST(test_wide_window)
+{
+    struct shape s = base(_i);
+    on_every_algo(s, wide_window);
+    s.Nq = 1;
+    on_every_algo(s, wide_window);
+    finish();
+}
+END_TEST
+
+int main(void)
+{
+    const struct test tests[] = {
+        { "constant_v", test_constant_v, KINDS }, { "basis_v", test_basis_v, KINDS },
+        { "linear_in_v", test_linear_in_v, KINDS }, { "permutations", test_permutations, KINDS },
+        { "shifted_keys", test_shifted_keys, KINDS }, { "split_and_merge", test_split_and_merge, KINDS },
+        { "causal_prefix", test_causal_prefix, KINDS }, { "batch_of_singles", test_batch_of_singles, KINDS },
+        { "repeated_heads", test_repeated_heads, KINDS }, { "any_memory", test_any_memory, 1 },
+        { "wide_window", test_wide_window, KINDS },
+        { NULL, NULL, 0 },
+    };
+    return run_tests("properties", tests);
+}

@@ -1,0 +1,291 @@
+/* test_runtime.c -- devices, contexts, programs and kernels. */
+#define _GNU_SOURCE
+#include "one_device.h"
+
+/* ------------------------------------------------------------------ device */
+
+START_TEST(device_facts)
+{
+    ck_assert(dev.name[0] && dev.platform_name[0] && dev.c_version[0]);
+    ck_assert(dev.vector_width >= 1 && dev.compute_units >= 1 && dev.max_group >= 1 && dev.max_items[0] >= 1);
+    ck_assert(dev.global_bytes > 0 && dev.max_alloc > 0);
+    ck_assert_ptr_null(ca_device_refusal(&dev));
+    struct device host;
+    ca_device_host(&host);
+    ck_assert(ca_is_host(&host) && ca_is_cpu_like(&host) && host.name[0] && host.compute_units >= 1);
+    ck_assert(host.vector_width >= 4 && host.global_bytes > 1 << 20);
+    ck_assert_ptr_null(ca_device_refusal(&host));
+    ck_assert_str_eq(ca_class_name(host.kind), "host");
+    ck_assert_str_eq(ca_class_name((clattn_class)77), "unknown");
+}
+END_TEST
+
+static cl_int mute_device(cl_device_id id, cl_device_info what, size_t size, void *value, size_t *got)
+{
+    if (what == CL_DEVICE_TYPE || what == CL_DEVICE_AVAILABLE || what == CL_DEVICE_COMPILER_AVAILABLE)
+        return real.GetDeviceInfo(id, what, size, value, got);
+    return CL_INVALID_VALUE;
+}
+
+START_TEST(device_that_tells_nothing)
+{
+    struct device d;
+    ca_cl.GetDeviceInfo = mute_device;
+    OK(ca_device_query(dev.platform, dev.id, &d));
+    ca_cl = real;
+    ck_assert(d.vector_width == 1 && d.compute_units == 1 && d.max_group == 1 && !d.has_fp16 && !d.local_bytes);
+    ck_assert_ptr_nonnull(ca_device_refusal(&d));
+}
+END_TEST
+
+START_TEST(quirk_table)
+{
+    static const struct { const char *platform, *name; unsigned flags; } rows[] = {
+        { "Clover", "AMD", CA_QUIRK_REFUSE },
+        { "Oclgrind", "Oclgrind Simulator", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY },
+        { "Intel(R) FPGA Emulation Platform for OpenCL(TM)", "Intel(R) FPGA Emulation Device", CA_QUIRK_SIMULATED },
+        { "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY },
+        { "rusticl", "AMD Radeon", CA_QUIRK_NO_BINARY },
+        { "Portable Computing Language", "pthread-x", 0 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct device d = { .id = dev.id };
+        strcpy(d.platform_name, rows[i].platform);
+        strcpy(d.name, rows[i].name);
+        ca_device_quirks(&d);
+        ck_assert_uint_eq(d.quirks, rows[i].flags);
+        ck_assert_int_eq(d.quirk_reason[0] != 0, rows[i].flags != 0);
+        setenv("CLATTN_QUIRKS", "off", 1);
+        ca_device_quirks(&d);
+        ck_assert(d.quirks == 0 && !d.quirk_reason[0]);
+        unsetenv("CLATTN_QUIRKS");
+    }
+}
+END_TEST
+
+/* ----------------------------------------------------------------- context */
+
+START_TEST(wrap_foreign_objects)
+{
+    clattn_context *other;
+    OK(ca_context_wrap(NULL, NULL, ctx->queue, &other));
+    ck_assert(other->context == ctx->context && other->dev.id == dev.id && other->queue == ctx->queue);
+    ca_context_close(other);
+    OK(ca_context_wrap(ctx->context, dev.id, NULL, &other));
+    ck_assert(other->queue && other->queue != ctx->queue);
+    OK(ca_context_check_queue(ctx, other->queue));
+    ca_context_close(other);
+    FAILS(ca_context_wrap(NULL, NULL, NULL, &other), CLATTN_E_ARGUMENT, "NULL");
+    clattn_context *second;
+    OK(ca_context_open(&dev, &second));
+    FAILS(ca_context_wrap(second->context, dev.id, ctx->queue, &other), CLATTN_E_ARGUMENT, "another context");
+    FAILS(ca_context_check_queue(ctx, second->queue), CLATTN_E_ARGUMENT, "queue");
+    ck_assert_ptr_null(other);
+    ca_context_close(second);
+}
+END_TEST
+
+START_TEST(refused_device)
+{
+    clattn_context *other;
+    struct device d = dev;
+    d.quirks = CA_QUIRK_REFUSE;
+    strcpy(d.quirk_reason, "it is purple");
+    FAILS(ca_context_open(&d, &other), CLATTN_E_NO_DEVICE, "it is purple");
+    d = dev;
+    d.has_compiler = false;
+    FAILS(ca_context_open(&d, &other), CLATTN_E_NO_DEVICE, "compiler");
+}
+END_TEST
+
+START_TEST(forked_child)
+{
+    struct program *p;
+    OK(ca_program_get(ctx, "count", OPTIONS, &p));
+    pid_t child = fork();
+    if (child == 0) {
+        ca_cl.ReleaseContext = (void *)must_not_be_called;
+        ca_cl.ReleaseCommandQueue = (void *)must_not_be_called;
+        ca_cl.ReleaseProgram = (void *)must_not_be_called;
+        ca_cl.ReleaseKernel = (void *)must_not_be_called;
+        int good = ca_context_alive(ctx) == CLATTN_E_FORKED && ca_program_get(ctx, "count", "", &p) == CLATTN_E_FORKED;
+        ca_context_close(ctx);
+        _exit(good ? 0 : 8);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    OK(ca_context_alive(ctx));
+}
+END_TEST
+
+/* ---------------------------------------------------------------- programs */
+
+START_TEST(program_from_memory_and_disk)
+{
+    struct program *a, *b;
+    clattn_context *second;
+    bool disk = !(dev.quirks & CA_QUIRK_NO_BINARY);
+    OK(ca_program_get(ctx, "count", "-DSTEP=2", &a));
+    OK(ca_program_get(ctx, "count", "-DSTEP=2", &b));
+    ck_assert_ptr_eq(a, b);
+    OK(ca_program_get(ctx, "count", "-DSTEP=3", &b));
+    ck_assert_ptr_ne(a, b);
+    ck_assert(ctx->builds == 2 && ctx->cache_hits == 0);
+    OK(ca_context_open(&dev, &second));
+    OK(ca_program_get(second, "count", "-DSTEP=2", &b));
+    ck_assert(second->builds == !disk && second->cache_hits == disk);
+    ca_context_close(second);
+}
+END_TEST
+
+/* A whole entry whose binary is nonsense: drivers answer with any code. */
+START_TEST(useless_binary)
+{
+    if (dev.quirks & CA_QUIRK_NO_BINARY) return;
+    struct program *p;
+    struct ca_cache_key key;
+    unsigned char *binary;
+    size_t size;
+    static const unsigned char junk[] = "this is no program binary of any driver, sorry";
+    OK(ca_cache_key_make(&dev, &ca_sources[0], "-cl-std=CL1.2 -DSTEP=4", &key));
+    ck_assert(ca_cache_save(&key, junk, sizeof junk));
+    OK(ca_program_get(ctx, "count", "-DSTEP=4", &p));
+    ck_assert(ctx->builds == 1 && ctx->cache_hits == 0);
+    ck_assert_str_eq(ca_message(), "");
+    ck_assert(ca_cache_load(&key, &binary, &size));
+    ck_assert(size != sizeof junk);
+    free(binary);
+    ca_cache_key_free(&key);
+}
+END_TEST
+
+START_TEST(broken_source)
+{
+    struct program *p;
+    FAILS(ca_program_get(ctx, "broken", "", &p), CLATTN_E_BUILD, "no_such_name");
+    if (!strstr(dev.platform_name, "Oclgrind")) /* which does not heed #line */
+        FAILS(ca_program_get(ctx, "broken", "", &p), CLATTN_E_BUILD, "70");
+    FAILS(ca_program_get(ctx, "missing", "", &p), CLATTN_E_INTERNAL, "missing");
+    ck_assert_ptr_null(ctx->programs);
+    OK(ca_program_get(ctx, "count", OPTIONS, &p));
+    cl_kernel k;
+    FAILS(ca_kernel_take(ctx, p, "third", &k), CLATTN_E_INTERNAL, "third");
+}
+END_TEST
+
+static cl_int failing_build(cl_program p, cl_uint n, const cl_device_id *d, const char *o,
+                            void(CL_CALLBACK *notify)(cl_program, void *), void *data)
+{
+    (void)p, (void)n, (void)d, (void)o, (void)notify, (void)data;
+    return CL_BUILD_PROGRAM_FAILURE;
+}
+
+static cl_int long_log(cl_program p, cl_device_id d, cl_program_build_info what, size_t size, void *value, size_t *got)
+{
+    const size_t length = 3000000;
+    (void)p, (void)d, (void)what;
+    if (got) *got = length + 1;
+    if (value && size > length) {
+        memset(value, 'x', length);
+        memcpy((char *)value + length - 8, "the end", 8);
+    }
+    return CL_SUCCESS;
+}
+
+START_TEST(build_failure_with_a_long_log)
+{
+    struct program *p;
+    ca_cl.BuildProgram = failing_build;
+    ca_cl.GetProgramBuildInfo = long_log;
+    FAILS(ca_program_get(ctx, "count", "-DSTEP=5", &p), CLATTN_E_BUILD, "the end");
+    ca_cl = real;
+    OK(ca_program_get(ctx, "count", "-DSTEP=5", &p));
+}
+END_TEST
+
+static cl_kernel failing_kernel(cl_program p, const char *name, cl_int *code)
+{
+    (void)p, (void)name;
+    *code = CL_INVALID_KERNEL_DEFINITION;
+    return NULL;
+}
+
+START_TEST(kernel_failure)
+{
+    struct program *p;
+    ca_cl.CreateKernel = failing_kernel;
+    FAILS(ca_program_get(ctx, "count", OPTIONS, &p), CL_INVALID_KERNEL_DEFINITION, "KERNEL_DEFINITION (-47)");
+    ca_cl = real;
+    ck_assert_ptr_null(ctx->programs);
+    OK(ca_program_get(ctx, "count", OPTIONS, &p));
+}
+END_TEST
+
+START_TEST(kernels_are_lent)
+{
+    struct program *p;
+    cl_kernel k[20];
+    size_t group;
+    OK(ca_program_get(ctx, "count", OPTIONS, &p));
+    for (int i = 0; i < 20; i++) {
+        OK(ca_kernel_take(ctx, p, "second", &k[i]));
+        for (int j = 0; j < i; j++) ck_assert_ptr_ne(k[i], k[j]);
+    }
+    for (int i = 0; i < 20; i++) ca_kernel_give(ctx, p, "second", k[i]);
+    OK(ca_kernel_max_group(ctx, p, "second", &group));
+    ck_assert_uint_ge(group, 1);
+}
+END_TEST
+
+static void *get_program(void *result)
+{
+    return ca_program_get(ctx, "count", "-DSTEP=6", result) == CLATTN_OK ? NULL : "failed";
+}
+
+START_TEST(threads_building_the_same)
+{
+    pthread_t thread[4];
+    struct program *p[4];
+    for (int i = 0; i < 4; i++) ck_assert_int_eq(pthread_create(&thread[i], NULL, get_program, &p[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        void *failed;
+        ck_assert_int_eq(pthread_join(thread[i], &failed), 0);
+        ck_assert_ptr_null(failed);
+        ck_assert_ptr_eq(p[i], p[0]);
+    }
+}
+END_TEST
+
+/* ------------------------------------------------------------------- codes */
+
+START_TEST(code_names)
+{
+    ck_assert_str_eq(ca_cl_code_name(CL_OUT_OF_RESOURCES), "CL_OUT_OF_RESOURCES");
+    ck_assert_ptr_null(ca_cl_code_name(-1234));
+    FAILS(ca_cl_fail(-5, "clFinish", NULL), -5, "clFinish: CL_OUT_OF_RESOURCES (-5)");
+    FAILS(ca_cl_fail(999, "clCreateContext", "X"), CL_OUT_OF_RESOURCES, "clCreateContext (X): unknown code (999)");
+    FAILS(ca_cl_fail(-9999, "clFinish", NULL), CLATTN_E_DEVICE_LOST, "-9999");
+    ck_assert(ca_cl_code_is_lost(-36) && !ca_cl_code_is_lost(-5));
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("runtime");
+    tcase_add_test(t, device_facts);
+    tcase_add_test(t, device_that_tells_nothing);
+    tcase_add_test(t, quirk_table);
+    tcase_add_test(t, wrap_foreign_objects);
+    tcase_add_test(t, refused_device);
+    tcase_add_test(t, forked_child);
+    tcase_add_test(t, program_from_memory_and_disk);
+    tcase_add_test(t, useless_binary);
+    tcase_add_test(t, broken_source);
+    tcase_add_test(t, build_failure_with_a_long_log);
+    tcase_add_test(t, kernel_failure);
+    tcase_add_test(t, kernels_are_lent);
+    tcase_add_test(t, threads_building_the_same);
+    tcase_add_test(t, code_names);
+    return run_on_device("runtime", t);
+}

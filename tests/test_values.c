@@ -1,0 +1,172 @@
+/* test_values.c -- special values on every legal algorithm of the environment's device: what lies behind a mask never
+ * matters, a NaN that is seen is never lost, and where the exact result is a number of the type, it comes out. */
+#include "property.h"
+
+/* Keys that no query sees may hold anything. */
+static void poison_unseen(const struct shape *s, const char *algo, struct data *d)
+{
+    const float huge = s->dtype == CLATTN_F16 ? 65504 : 0x1.fep127f, poison[] = { NAN, INFINITY, -INFINITY, huge };
+    struct result clean, r;
+    if (!solve(s, algo, d, &clean)) return;
+    for (size_t n = 0; n < 3 * sizeof poison / sizeof *poison; n++) {
+        float x = poison[n / 3];
+        for (int m = 0; m < s->B * s->Hkv; m++)
+            for (int j = 0; j < s->Nk; j++) {
+                bool seen = s->window ? j >= 20 - s->left && j <= 20 + s->Nq - 1 + s->right : j < s->Nq;
+                if (seen) continue;
+                fill(row_of(d->k, m, s->Nk, s->D, j), (size_t)s->D, n % 3 != 1 ? x : 0.5f);
+                fill(row_of(d->v, m, s->Nk, s->Dv, j), (size_t)s->Dv, n % 3 != 0 ? x : 0.5f);
+            }
+        if (!solve(s, algo, d, &r)) break;
+        expect_same(s, algo, &r, &clean, n % 3 == 0 ? "a masked key leaks" : n % 3 == 1 ? "a masked value leaks"
+                                                                           : "a masked key and value leak");
+        result_free(&r);
+    }
+    result_free(&clean);
+}
+
+START_TEST(test_poison_unseen)
+{
+    struct shape s = base(_i);
+    s.causal = 1, s.align = CLATTN_TOP_LEFT;
+    on_every_algo(s, poison_unseen);
+    s.Nq = 5;
+    on_every_algo(s, poison_unseen);
+    s.causal = 0, s.window = 1, s.left = 4, s.right = 2, s.align = CLATTN_OFFSET, s.q_offset = 20;
+    on_every_algo(s, poison_unseen);
+    finish();
+}
+END_TEST
+
+/* Row R of the result: with SAME the bits of CLEAN, else NaN throughout (in column COLUMN only, when that is >= 0). */
+static bool row_is(const struct shape *s, const struct result *r, const struct result *clean, size_t row, bool same,
+                   int column)
+{
+    bool right = true;
+    for (int e = 0; e < s->Dv; e++) {
+        size_t at = row * (size_t)s->Dv + (size_t)e;
+        bool keeps = same || (column >= 0 && e != column);
+        right = right && (keeps ? !memcmp(&r->out[at], &clean->out[at], sizeof(float)) : isnan(r->out[at]));
+    }
+    bool lse_keeps = same || column >= 0;
+    return right && (lse_keeps ? !memcmp(&r->lse[row], &clean->lse[row], sizeof(float)) : isnan(r->lse[row]));
+}
+
+/* A NaN reaches the rows that see it and no other: in one key, one element of V, one query. */
+static void poison_seen(const struct shape *s, const char *algo, struct data *d)
+{
+    int bad = s->Nk / 3, group = s->Hq / s->Hkv, column = s->Dv / 2;
+    struct result clean, r;
+    float *const at[] = { row_of(d->k, 1, s->Nk, s->D, bad), row_of(d->v, 1, s->Nk, s->Dv, bad) + column,
+                          row_of(d->q, group, s->Nq, s->D, bad) };
+    static const char *const what[] = { "a NaN in K", "a NaN in V", "a NaN in Q" };
+    if (!solve(s, algo, d, &clean)) return;
+    for (int n = 0; n < 3; n++) {
+        float keep = *at[n];
+        bool right = true;
+        *at[n] = NAN;
+        if (!solve(s, algo, d, &r)) break;
+        *at[n] = keep;
+        for (size_t row = 0; row < shape_rows(s); row++) {
+            int i = (int)(row % (size_t)s->Nq), h = (int)(row / (size_t)s->Nq); /* h counts through the batch */
+            bool hit = n == 2 ? h == group && i == bad : h / group == 1 && i >= bad;
+            right = right && row_is(s, &r, &clean, row, !hit, n == 1 ? column : -1);
+        }
+        expect(right, s, algo, what[n]);
+        result_free(&r);
+    }
+    result_free(&clean);
+}
+
+START_TEST(test_poison_seen)
+{
+    struct shape s = base(_i);
+    s.causal = 1, s.align = CLATTN_TOP_LEFT, s.Nk = s.Nq;
+    on_every_algo(s, poison_seen);
+    finish();
+}
+END_TEST
+
+/* Scores so far apart that one weight is 1 and all others vanish: out is that row of V, bit for bit. */
+static void one_hot(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result r;
+    uint64_t seed = 11;
+    bool right = true;
+    fill(d->q, shape_rows(s) * (size_t)s->D, 0);
+    fill(d->k, k_count(s), 0);
+    for (int m = 0; m < s->B * s->Hkv; m++) /* key j is unit vector j mod D, the later copies turned away */
+        for (int j = 0; j < s->Nk; j++) row_of(d->k, m, s->Nk, s->D, j)[j % s->D] = j < s->D ? 1 : -1;
+    int *pick = malloc(shape_rows(s) * sizeof *pick);
+    for (size_t row = 0; pick && row < shape_rows(s); row++) {
+        pick[row] = draw_below(&seed, s->D < s->Nk ? s->D : s->Nk);
+        d->q[row * (size_t)s->D + (size_t)pick[row]] = 1;
+    }
+    if (pick && solve(s, algo, d, &r)) {
+        for (size_t row = 0; row < shape_rows(s); row++) {
+            int kv = kv_head(s, row);
+            right = right && !memcmp(r.out + row * (size_t)s->Dv, row_of(d->v, kv, s->Nk, s->Dv, pick[row]),
+                                     (size_t)s->Dv * sizeof(float)) && near(r.lse[row], shape_scale(s), 0x1p-22);
+        }
+        expect(right, s, algo, "a one-hot row is not that row of V");
+        result_free(&r);
+    }
+    free(pick);
+}
+
+START_TEST(test_one_hot)
+{
+    struct shape s = base(_i);
+    s.scale = 10000;
+    on_every_algo(s, one_hot);
+    s.scale = 300;
+    on_every_algo(s, one_hot);
+    finish();
+}
+END_TEST
+
+/* Equal scores, a power of two of keys, values that are multiples of 1/8: the mean is exact. */
+static void uniform(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result r;
+    fill(d->q, shape_rows(s) * (size_t)s->D, 0);
+    make_eighths(d->v, v_count(s), 12);
+    if (!solve(s, algo, d, &r)) return;
+    bool right = true, lse = true;
+    for (size_t row = 0; row < shape_rows(s); row++) {
+        int kv = kv_head(s, row);
+        for (int e = 0; e < s->Dv; e++) {
+            double sum = 0;
+            for (int j = 0; j < s->Nk; j++) sum += row_of(d->v, kv, s->Nk, s->Dv, j)[e];
+            right = right && r.out[row * (size_t)s->Dv + (size_t)e] ==
+                                 (float)oracle_round((enum oracle_type)s->dtype, sum / s->Nk);
+        }
+        lse = lse && near(r.lse[row], log(s->Nk), 0x1p-22);
+    }
+    expect(right, s, algo, "the mean of equal weights is not exact");
+    expect(lse, s, algo, "lse of equal weights is not log n");
+    result_free(&r);
+}
+
+START_TEST(test_uniform)
+{
+    struct shape s = base(_i);
+    s.Nk = small_or(32, 128);
+    on_every_algo(s, uniform);
+    s.Nk = 1;
+    on_every_algo(s, uniform);
+    s.Nk = 2, s.Nq = 1;
+    on_every_algo(s, uniform);
+    finish();
+}
+END_TEST
+
+int main(void)
+{
+    const struct test tests[] = {
+        { "poison_unseen", test_poison_unseen, KINDS }, { "poison_seen", test_poison_seen, KINDS },
+        { "one_hot", test_one_hot, KINDS }, { "uniform", test_uniform, KINDS },
+        { NULL, NULL, 0 },
+    };
+    return run_tests("values", tests);
+}
