@@ -180,6 +180,7 @@ INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const sto
         int partial = k0 < full_lo || k0 + n > full_hi;
         GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
 #if defined(__OPENCL_C_VERSION__) && STORAGE == 0 && UNIT
+        (void)unpacked; /* read where they are */
         FN(tile)(qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, A->scale, partial, guarded);
 #else
         KV const float *kf, *vf_;

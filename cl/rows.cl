@@ -32,7 +32,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
                __global float *restrict lse, __global const int *restrict qoff, ca_args a)
 {
     __local float qs[DQK], o[DV], s[W], p[W];
-    int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh % a.Hq;
+    int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh - b * a.Hq;
     int hk = h / a.group, k_s = a.k_s, v_s = a.v_s;
     int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
     q += a.q_0 + b * a.q_b + h * a.q_h + (long)i * a.q_s;
@@ -42,7 +42,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
     long at = (long)i + (HAS_QOFF && a.has_qoff ? qoff[a.qoff_0 + b] : a.offset);
     int begin = ca_key_lo(at, a.left, a.Nk), end = ca_key_hi(at, a.right, a.Nk);
 
-    for (int d = x; d < DQK; d += W) qs[d] = load_at(q, d * q_d) * (a.scale * LOG2E);
+    for (int d = x; d < DQK; d += W) qs[d] = load_at(q, d * q_d);
     for (int d = x; d < DV; d += W) o[d] = 0.f; /* an item touches only its own dims of o */
     float m = LOWEST, l = 0.f;
     for (int k0 = begin; k0 < end; k0 += W) {
@@ -53,14 +53,15 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
             __global const stored *row = k + (long)(k0 + x) * k_s;
             score = 0.f;
             for (int d = 0; d < DQK; d++) score = fma(qs[d], load_at(row, d * k_d), score);
+            score *= a.scale;
         }
         s[x] = score;
         barrier(CLK_LOCAL_MEM_FENCE);
         float top = m;
         for (int j = 0; j < n; j++) top = fmax(top, s[j]);
-        p[x] = exp2(score - top);
+        p[x] = weight(score, top);
         barrier(CLK_LOCAL_MEM_FENCE);
-        float alpha = exp2(m - top), sum = 0.f;
+        float alpha = weight(m, top), sum = 0.f;
         m = top;
         for (int j = 0; j < n; j++) sum += p[j];
         l = fma(l, alpha, sum);

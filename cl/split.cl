@@ -33,6 +33,9 @@
 #ifndef KI
 #define KI 2       /* group: keys per item; a tile has TY * KI keys */
 #endif
+#ifndef UNIT
+#define UNIT 1     /* 1: every dim stride is 1 */
+#endif
 #ifndef FORM
 #define FORM 0     /* 0 lanes, 1 group */
 #endif
@@ -68,6 +71,7 @@ void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
 INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
 {
 #if UNIT && DQK % 4 == 0
+    (void)stride;
     return d < DQK ? load4_at(row, d) : (float4)(0.f);
 #else
     return (float4)(d < DQK ? load_at(row, (ca_long)d * stride) : 0.f, d + 1 < DQK ? load_at(row, (ca_long)(d + 1) * stride) : 0.f,

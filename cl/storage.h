@@ -48,7 +48,8 @@ static inline float4 load4_at(__global const stored *p, long i)
 }
 static inline float4 load4_aligned(__global const stored *p, long i)
 {
-    return as_float4(convert_uint4(*(__global const ushort4 *)(p + i)) << 16);
+    uint2 u = *(__global const uint2 *)(p + i); /* two elements each, the first in the lower half */
+    return as_float4((uint4)(u.x << 16, u.x & 0xffff0000u, u.y << 16, u.y & 0xffff0000u));
 }
 #endif
 

@@ -1,5 +1,6 @@
-/* tiled.cl -- attention for GPUs.  One work-group owns BM queries of one head; tiles of BN keys pass through
- * local memory; each of the TX x TY work-items keeps a micro-tile of scores and of the output in registers.
+/* tiled.cl -- attention for GPUs.  One work-group owns BM = RM TY queries of one head; tiles of BN = RN TX keys
+ * pass through local memory; each of the TX x TY work-items keeps a micro-tile of scores and of the output in
+ * registers.
  *
  *                    K, chunks of DC dims       V, chunks of VC keys
  *                  +---- BN keys ----+        +----- DV dims -----+
@@ -16,6 +17,7 @@
 #include "args.h"
 #include "storage.h"
 #include "softmax.h"
+#include "repeat.h"
 
 #ifndef DQK
 #define DQK 64    /* dims of q and k */
@@ -32,17 +34,20 @@
 #ifndef HAS_QOFF
 #define HAS_QOFF 0
 #endif
-#ifndef BM
-#define BM 32     /* queries of a group */
-#endif
-#ifndef BN
-#define BN 64     /* keys of a tile, a multiple of TX and of 4 */
-#endif
 #ifndef TX
-#define TX 16     /* a multiple of 4 */
+#define TX 16     /* work-items of a group, a multiple of 4 */
 #endif
 #ifndef TY
-#define TY 8      /* divides BM */
+#define TY 8
+#endif
+#ifndef RM
+#define RM 4      /* queries of an item, a plain number up to 18 as are RN and RD */
+#endif
+#ifndef RN
+#define RN 4      /* keys of an item */
+#endif
+#ifndef RD
+#define RD 1      /* dims of an item, in float4: DV / 4 / TX, rounded up */
 #endif
 #ifndef DC
 #define DC 32     /* dims of K in local memory at a time, a multiple of 4 */
@@ -54,12 +59,10 @@
 #define KEEPQ 1   /* all of Q stays in local memory; else it comes again, chunk by chunk, with each tile of K */
 #endif
 
-#define RM (BM / TY)
-#define RN (BN / TX)
+#define BM (RM * TY)
+#define BN (RN * TX)
 #define DQ4 ((DQK + 3) / 4)
-#define DV4 ((DV + 3) / 4)
 #define DC4 (DC / 4 < DQ4 ? DC / 4 : DQ4)
-#define RD ((DV4 + TX - 1) / TX)
 /* Pitches in float4; odd ones keep rows on different banks. */
 #define QP ((KEEPQ ? DQ4 : DC4) | 1)
 #define KP (DC4 | 1)
@@ -69,7 +72,6 @@
 #define KV (BN * KP > VC * VP ? BN * KP : VC * VP)
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("unroll")
 #define LOOP _Pragma("unroll 1") /* unrolled, these loops take more registers than they save time */
 #define ROW(r) ((r) * TY + y)
 
@@ -87,13 +89,13 @@ INLINE float4 load_dims(__global const stored *row, int d, int dim, int dim_stri
 
 /* Copies ROWS x WIDTH float4 from dim D0 on to local memory; what lies beyond row N or dim DIM becomes 0. */
 INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global const stored *from, int n,
-                  int row_stride, int dim_stride, int d0, int dim, float factor, int id)
+                  int row_stride, int dim_stride, int d0, int dim, int id)
 {
     int aligned = ((ulong)from & (4 * sizeof(stored) - 1)) == 0;
     for (int i = id; i < rows * width; i += TX * TY) {
-        int row = i / width, d = i % width;
+        int row = i / width, d = i - row * width;
         float4 t = (float4)(0.f);
-        if (row < n) t = load_dims(from + row * row_stride, d0 + 4 * d, dim, dim_stride, aligned) * factor;
+        if (row < n) t = load_dims(from + row * row_stride, d0 + 4 * d, dim, dim_stride, aligned);
         to[row * pitch + d] = t;
     }
 }
@@ -106,20 +108,18 @@ INLINE int any_odd(__local const float4 *from, int count, int id)
     return !(t.x + t.y + t.z + t.w == 0.f);
 }
 
-/* o += p v for key I of the V in local memory, whose weights are PART of p. */
-#define ADD_KEY(i, part) \
-    UNROLL for (int c = 0; c < RD; c++) { \
-        float4 vd = kv[(i) * VP + c * TX + x]; \
-        UNROLL for (int r = 0; r < RM; r++) o[r][c] = fma((float4)(p[r].part), vd, o[r][c]); \
-    }
-
 /* s + a b over four dims. */
 INLINE float dot_add(float4 a, float4 b, float s)
 {
     return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s))));
 }
 
-/* What the TX items of a row left in local memory. */
+/* What the TX items of a row leave for each other in local memory. */
+INLINE void row_part(__local float4 *red, int row, int x, float part)
+{
+    ((__local float *)red)[row * RP * 4 + x] = part;
+}
+
 INLINE float row_max(__local const float4 *red)
 {
     float4 t = red[0];
@@ -142,6 +142,52 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
     if (d + 3 < DV) store_at(row, (d + 3) * dim_stride, t.w);
 }
 
+/* The steps of the kernel, each for one row R, key C or group of four dims C of this item. */
+#define CLEAR_DIMS(r, c) o[r][c] = (float4)(0.f);
+#define CLEAR(r) m[r] = LOWEST; l[r] = 0.f; AGAIN(RD, CLEAR_DIMS, r)
+#define NO_SCORE_KEY(r, c) s[r][c] = 0.f;
+#define NO_SCORE(r) AGAIN(RN, NO_SCORE_KEY, r)
+#define LOAD_K(c) kd[c] = kv[(c * TX + x) * KP + i];
+#define SCORE_KEY(r, c) s[r][c] = dot_add(qd, kd[c], s[r][c]);
+#define SCORE(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, SCORE_KEY, r) }
+#define SCALE_KEY(r, c) s[r][c] *= scale;
+#define SCALE(r) AGAIN(RN, SCALE_KEY, r)
+#define MASK_KEY(r, c) if (k0 + c * TX + x < first_key || k0 + c * TX + x >= end_key) s[r][c] = -INFINITY;
+#define MASK(r) { int first_key = lo[ROW(r)], end_key = hi[ROW(r)]; AGAIN(RN, MASK_KEY, r) }
+#define TOP_KEY(r, c) top = fmax(top, s[r][c]);
+#define TOP(r) { float top = s[r][0]; AGAIN(RN, TOP_KEY, r) row_part(red, ROW(r), x, top); }
+#define WEIGH_KEY(r, c) \
+    s[r][c] = weight(s[r][c], top); \
+    sum += s[r][c]; \
+    ((__local float *)ps)[ROW(r) * PP * 4 + c * TX + x] = s[r][c];
+#define WEIGH_DIMS(r, c) o[r][c] *= alpha;
+#define WEIGH(r) { \
+    float top = fmax(m[r], row_max(red + ROW(r) * RP)), alpha = weight(m[r], top), sum = 0.f; \
+    m[r] = top; \
+    AGAIN(RN, WEIGH_KEY, r) \
+    AGAIN(RD, WEIGH_DIMS, r) \
+    l[r] = fma(l[r], alpha, sum); /* this item's part of the row */ \
+}
+#define LOAD_P(r) p[r] = ps[ROW(r) * PP + (j + i) / 4];
+#define PICK(part, r) w[r] = p[r].part;
+#define ADD_ROW(c, r) o[r][c] = fma((float4)(w[r]), vd, o[r][c]);
+#define ADD_DIMS(c) { float4 vd = kv[key * VP + c * TX + x]; AGAIN(RM, ADD_ROW, c) }
+#define ADD(number, part) { int key = number; AGAIN(RM, PICK, part) REPEAT(RD, ADD_DIMS) }
+#define ADD_SEEN_DIMS(r, c) o[r][c] = fma(p, kv[i * VP + c * TX + x], o[r][c]);
+#define ADD_SEEN(r) \
+    if (k0 + j + i >= lo[ROW(r)] && k0 + j + i < hi[ROW(r)]) { \
+        float4 p = (float4)(((__local float *)ps)[ROW(r) * PP * 4 + j + i]); \
+        AGAIN(RD, ADD_SEEN_DIMS, r) \
+    }
+#define SUM(r) row_part(red, ROW(r), x, l[r]);
+#define FINISH_DIMS(r, c) store_dims(row, 4 * (c * TX + x), o_d, o[r][c] * f);
+#define FINISH(r) if (ROW(r) < nq) { \
+    float sum = row_sum(red + ROW(r) * RP), f = row_factor(sum); \
+    __global stored *row = out + ROW(r) * o_s; \
+    AGAIN(RD, FINISH_DIMS, r) \
+    if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + q0 + ROW(r)] = row_lse(m[r], sum); \
+}
+
 __kernel __attribute__((reqd_work_group_size(TX, TY, 1)))
 #ifdef SUBGROUP
 __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
@@ -153,7 +199,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     __local float4 qs[BM * QP], kv[KV], ps[BM * PP], red[BM * RP];
     __local int lo[BM], hi[BM], odd;
     int x = get_local_id(0), y = get_local_id(1), id = y * TX + x;
-    int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh % a.Hq, hk = h / a.group;
+    int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
     int q_s = a.q_s, k_s = a.k_s, v_s = a.v_s, o_s = a.o_s;
     int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
 
@@ -174,96 +220,62 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         hi[i] = ca_key_hi(first + i, a.right, a.Nk);
     }
 
-    float factor = a.scale * LOG2E, m[RM], l[RM];
+    float scale = a.scale, m[RM], l[RM];
     float4 o[RM][RD];
-    UNROLL for (int r = 0; r < RM; r++) {
-        m[r] = LOWEST;
-        l[r] = 0.f;
-        UNROLL for (int c = 0; c < RD; c++) o[r][c] = (float4)(0.f);
-    }
-    if (KEEPQ) stage(qs, QP, BM, DQ4, q, nq, q_s, q_d, 0, DQK, factor, id);
+    REPEAT(RM, CLEAR)
+    if (KEEPQ) stage(qs, QP, BM, DQ4, q, nq, q_s, q_d, 0, DQK, id);
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
         float s[RM][RN];
-        UNROLL for (int r = 0; r < RM; r++) UNROLL for (int c = 0; c < RN; c++) s[r][c] = 0.f;
+        REPEAT(RM, NO_SCORE)
         for (int d = 0; d < DQ4; d += DC4) {
             barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
             if (id == 0) odd = 0;
-            if (!KEEPQ) stage(qs, QP, BM, DC4, q, nq, q_s, q_d, 4 * d, DQK, factor, id);
-            stage(kv, KP, BN, DC4, k + (long)k0 * k_s, nk, k_s, k_d, 4 * d, DQK, 1.f, id);
+            if (!KEEPQ) stage(qs, QP, BM, DC4, q, nq, q_s, q_d, 4 * d, DQK, id);
+            stage(kv, KP, BN, DC4, k + (long)k0 * k_s, nk, k_s, k_d, 4 * d, DQK, id);
             barrier(CLK_LOCAL_MEM_FENCE);
             LOOP for (int i = 0; i < min(DC4, DQ4 - d); i++) {
                 float4 kd[RN];
-                UNROLL for (int c = 0; c < RN; c++) kd[c] = kv[(c * TX + x) * KP + i];
-                UNROLL for (int r = 0; r < RM; r++) {
-                    float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i];
-                    UNROLL for (int c = 0; c < RN; c++) s[r][c] = dot_add(qd, kd[c], s[r][c]);
-                }
+                REPEAT(RN, LOAD_K)
+                REPEAT(RM, SCORE)
             }
         }
-        if (partial)
-            UNROLL for (int r = 0; r < RM; r++) UNROLL for (int c = 0; c < RN; c++) {
-                int j = k0 + c * TX + x;
-                if (j < lo[ROW(r)] || j >= hi[ROW(r)]) s[r][c] = -INFINITY;
-            }
-
-        /* Row maxima: this item's keys, then all TX items. */
-        UNROLL for (int r = 0; r < RM; r++) {
-            float top = s[r][0];
-            UNROLL for (int c = 1; c < RN; c++) top = fmax(top, s[r][c]);
-            ((__local float *)red)[ROW(r) * RP * 4 + x] = top;
+        REPEAT(RM, SCALE)
+        if (partial) {
+            REPEAT(RM, MASK)
         }
+        REPEAT(RM, TOP)
         barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up */
-        UNROLL for (int r = 0; r < RM; r++) {
-            float top = fmax(m[r], row_max(red + ROW(r) * RP)), alpha = exp2(m[r] - top), sum = 0.f;
-            m[r] = top;
-            UNROLL for (int c = 0; c < RN; c++) {
-                float p = exp2(s[r][c] - top);
-                sum += p;
-                ((__local float *)ps)[ROW(r) * PP * 4 + c * TX + x] = p;
-            }
-            l[r] = fma(l[r], alpha, sum); /* this item's part of the row */
-            UNROLL for (int c = 0; c < RD; c++) o[r][c] *= alpha;
-        }
+        REPEAT(RM, WEIGH)
 
         for (int j = 0; j < BN; j += VC) {
             int n = min(VC, BN - j);
             if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
-            stage(kv, VP, VC, VP, v + (long)(k0 + j) * v_s, nk - j, v_s, v_d, 0, DV, 1.f, id);
+            stage(kv, VP, VC, VP, v + (long)(k0 + j) * v_s, nk - j, v_s, v_d, 0, DV, id);
             if (partial && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (partial && odd) { /* a row takes only the keys that it sees */
-                LOOP for (int i = 0; i < n; i++)
-                    UNROLL for (int r = 0; r < RM; r++) {
-                        int key = k0 + j + i, seen = key >= lo[ROW(r)] && key < hi[ROW(r)];
-                        float4 p = (float4)(((__local float *)ps)[ROW(r) * PP * 4 + j + i]);
-                        UNROLL for (int c = 0; c < RD; c++) if (seen) o[r][c] = fma(p, kv[i * VP + c * TX + x], o[r][c]);
-                    }
-                continue;
-            }
-            LOOP for (int i = 0; i < n; i += 4) {
-                float4 p[RM];
-                UNROLL for (int r = 0; r < RM; r++) p[r] = ps[ROW(r) * PP + (j + i) / 4];
-                ADD_KEY(i, x)
-                ADD_KEY(i + 1, y)
-                ADD_KEY(i + 2, z)
-                ADD_KEY(i + 3, w)
+                LOOP for (int i = 0; i < n; i++) {
+                    REPEAT(RM, ADD_SEEN)
+                }
+            } else {
+                LOOP for (int i = 0; i < n; i += 4) {
+                    float4 p[RM];
+                    float w[RM];
+                    REPEAT(RM, LOAD_P)
+                    ADD(i, x)
+                    ADD(i + 1, y)
+                    ADD(i + 2, z)
+                    ADD(i + 3, w)
+                }
             }
         }
     }
 
     /* The parts of each row's sum meet; then out = o / l. */
     barrier(CLK_LOCAL_MEM_FENCE);
-    UNROLL for (int r = 0; r < RM; r++) ((__local float *)red)[ROW(r) * RP * 4 + x] = l[r];
+    REPEAT(RM, SUM)
     barrier(CLK_LOCAL_MEM_FENCE);
-    UNROLL for (int r = 0; r < RM; r++) {
-        float sum = row_sum(red + ROW(r) * RP);
-        if (ROW(r) < nq) {
-            float f = row_factor(sum);
-            UNROLL for (int c = 0; c < RD; c++)
-                store_dims(out + ROW(r) * o_s, 4 * (c * TX + x), o_d, o[r][c] * f);
-            if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + q0 + ROW(r)] = row_lse(m[r], sum);
-        }
-    }
+    REPEAT(RM, FINISH)
 }

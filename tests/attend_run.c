@@ -105,9 +105,10 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
         if (ca_problem_init(&p, &t.a) == CLATTN_OK) n = ca_ladder(&p, &attend_context()->dev, c);
         else wrong("not a problem: %s", ca_message());
     }
+    const char *only = getenv("CLATTN_ALGO"); /* to look at one algorithm alone */
     for (size_t i = 0; i < n; i++)
-        if (c[i].legal) names[legal++] = c[i].algo->name;
-    if (!legal) {
+        if (c[i].legal && (!only || !strcmp(only, c[i].algo->name))) names[legal++] = c[i].algo->name;
+    if (!legal && !only) {
         char text[200];
         shape_print(s, text);
         wrong("%s: no algorithm is legal", text);
@@ -121,6 +122,7 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
 static bool call_ok(clattn_status st, const char *call, const char *what)
 {
     if (st) wrong("%s: %s: %s: %s", what, call, clattn_status_name(st), clattn_last_message());
+    if (st == CLATTN_E_TIMEOUT || st == CLATTN_E_DEVICE_LOST) exit(EXIT_FAILURE); /* nothing would work any more */
     return st == CLATTN_OK;
 }
 
@@ -203,7 +205,8 @@ static bool cl_ok(cl_int code, const char *call, const char *what)
 struct cl_run {
     cl_command_queue work, move;
     cl_mem mem[SLOTS], offsets, workspace;
-    cl_event gate, done;
+    cl_event gate, done, written[4];
+    cl_uint num_written;
     size_t workspace_bytes;
 };
 
@@ -256,17 +259,23 @@ static void cl_release(struct cl_run *r)
     if (r->workspace) clReleaseMemObject(r->workspace);
     if (r->gate) clReleaseEvent(r->gate);
     if (r->done) clReleaseEvent(r->done);
+    for (cl_uint i = 0; i < r->num_written; i++) clReleaseEvent(r->written[i]);
     if (r->work) clReleaseCommandQueue(r->work);
     if (r->move) clReleaseCommandQueue(r->move);
+}
+
+/* Enqueues the writing of the inputs behind the gate; their events are what the plan waits for. */
+static bool write_behind_gate(struct cl_run *r, cl_mem to, size_t offset, size_t bytes, const void *from, const char *what)
+{
+    return cl_ok(clEnqueueWriteBuffer(r->move, to, CL_FALSE, offset, bytes, from, 1, &r->gate,
+                                      &r->written[r->num_written]), "clEnqueueWriteBuffer", what) && ++r->num_written;
 }
 
 static bool cl_write_inputs(struct cl_run *r, const struct shape *s, const struct tensors *t, const char *what)
 {
     for (int i = Q; i <= V; i++)
-        if (!cl_ok(clEnqueueWriteBuffer(r->move, r->mem[i], CL_TRUE, 0, image_bytes(&t->m[i]), t->m[i].bytes, 0, NULL,
-                                        NULL), "clEnqueueWriteBuffer", what)) return false;
-    return !s->offsets || cl_ok(clEnqueueWriteBuffer(r->move, r->offsets, CL_TRUE, 4, (size_t)s->B * 4, s->offsets, 0,
-                                                     NULL, NULL), "clEnqueueWriteBuffer", what);
+        if (!write_behind_gate(r, r->mem[i], 0, image_bytes(&t->m[i]), t->m[i].bytes, what)) return false;
+    return !s->offsets || write_behind_gate(r, r->offsets, 4, (size_t)s->B * 4, s->offsets, what);
 }
 
 /* What lies before and behind the workspace must stay. */
@@ -284,7 +293,7 @@ done:
     free(back);
 }
 
-/* Executes PLAN behind a closed gate, writes the inputs, opens the gate, waits for the plan's event alone. */
+/* Executes PLAN behind the writing of its inputs behind a closed gate, opens it, waits for the plan's event alone. */
 static bool run_cl(const struct shape *s, const clattn_plan *plan, struct tensors *t, bool own_workspace,
                    const char *what)
 {
@@ -297,14 +306,15 @@ static bool run_cl(const struct shape *s, const clattn_plan *plan, struct tensor
     for (int i = 0; i < SLOTS; i++) *slot[i] = (clattn_buffer){ r.mem[i], image_offset(&t->m[i]) };
     if (s->offsets) b.q_offset = (clattn_buffer){ r.offsets, 4 };
     if (own_workspace) b.workspace = (clattn_buffer){ r.workspace, WORKSPACE_OFFSET };
-    if (!call_ok(clattn_execute(plan, r.work, &b, 1, &r.gate, &r.done), "clattn_execute", what)) goto done;
+    if (!cl_write_inputs(&r, s, t, what)) goto done;
+    if (!call_ok(clattn_execute(plan, r.work, &b, r.num_written, r.written, &r.done), "clattn_execute", what)) goto done;
     if (!r.done) {
         wrong("%s: clattn_execute gave no event", what);
         goto done;
     }
     clGetEventInfo(r.done, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
     if (state == CL_COMPLETE) wrong("%s: the event was complete before what it has to wait for", what);
-    if (!cl_write_inputs(&r, s, t, what)) goto done;
+    clFlush(r.move);
     clFlush(r.work);
     if (!cl_ok(clSetUserEventStatus(r.gate, CL_COMPLETE), "clSetUserEventStatus", what) ||
         !cl_ok(clWaitForEvents(1, &r.done), "clWaitForEvents", what)) goto done;
@@ -324,6 +334,7 @@ static bool run_cl(const struct shape *s, const clattn_plan *plan, struct tensor
     ok = true;
 done:
     if (!ok && r.gate) clSetUserEventStatus(r.gate, -1);
+    if (r.move) clFinish(r.move);
     cl_release(&r);
     return ok;
 }

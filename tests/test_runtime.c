@@ -42,7 +42,7 @@ START_TEST(quirk_table)
 {
     static const struct { const char *platform, *name; unsigned flags; } rows[] = {
         { "Clover", "AMD", CA_QUIRK_REFUSE },
-        { "Oclgrind", "Oclgrind Simulator", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY },
+        { "Oclgrind", "Oclgrind Simulator", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY | CA_QUIRK_COPY },
         { "Intel(R) FPGA Emulation Platform for OpenCL(TM)", "Intel(R) FPGA Emulation Device", CA_QUIRK_SIMULATED },
         { "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY },
         { "rusticl", "AMD Radeon", CA_QUIRK_NO_BINARY },

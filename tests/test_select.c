@@ -1,5 +1,6 @@
 /* test_select.c -- the grammar of CLATTN_DEVICES on a made-up machine, and the order, the duplicates and the
  * reasons of the inventory that it works on.  Needs no device. */
+#define _GNU_SOURCE
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 static struct inventory inv;
 static char reason[256];
 
-static struct inventory_entry *add(clattn_class kind, int p, int n, const char *platform, const char *name, double gflops)
+static struct inventory_entry *add(clattn_class kind, int p, int n, const char *platform, const char *name,
+                                   double gflops)
 {
     static const cl_device_type types[] = {
         CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU, CL_DEVICE_TYPE_GPU, CL_DEVICE_TYPE_ACCELERATOR,
@@ -38,7 +40,8 @@ static void setup(void)
     add(CLATTN_CLASS_HOST, -1, -1, "host", "Acme CPU @ 3.0GHz", 200);
     add(CLATTN_CLASS_CPU, 0, 0, "Portable Computing Language", "pthread-Acme CPU @ 3.0GHz", 210);
     add(CLATTN_CLASS_CPU, 1, 0, "Acme OpenCL", "Acme CPU @ 3.0GHz", 150);
-    strcpy(add(CLATTN_CLASS_DGPU, 2, 0, "NVIDIA CUDA", "GeForce RTX, 12", 5000)->dev.uuid, "00112233445566778899aabbccddeeff");
+    strcpy(add(CLATTN_CLASS_DGPU, 2, 0, "NVIDIA CUDA", "GeForce RTX, 12", 5000)->dev.uuid,
+           "00112233445566778899aabbccddeeff");
     strcpy(add(CLATTN_CLASS_DGPU, 2, 1, "NVIDIA CUDA", "GeForce RTX, 12", 4800)->dev.pci, "0000:65:00.0");
     strcpy(add(CLATTN_CLASS_DGPU, 3, 0, "rusticl", "NV120", 900)->dev.uuid, "00112233445566778899aabbccddeeff");
     add(CLATTN_CLASS_IGPU, 4, 0, "Acme OpenCL Graphics", "Acme Graphics", 170);
@@ -88,17 +91,34 @@ static const struct inventory_entry *entry(const char *selector)
 START_TEST(good_selectors)
 {
     static const char *const rows[][2] = {
-        {"auto", "GeForce RTX, 12/0"}, {"AUTO", "GeForce RTX, 12/0"}, {"host", "Acme CPU @ 3.0GHz/-1"},
-        {"gpu", "GeForce RTX, 12/0"}, {"igpu", "Acme Graphics/0"}, {"cpu", "pthread-Acme CPU @ 3.0GHz/0"},
-        {"nvidia:1", "GeForce RTX, 12/1"}, {"2:1", "GeForce RTX, 12/1"}, {"NVIDIA*:*", "GeForce RTX, 12/0"},
-        {"portable:*", "pthread-Acme CPU @ 3.0GHz/0"}, {"pthread", "pthread-Acme CPU @ 3.0GHz/0"},
-        {"*:*llvmpipe*", "llvmpipe (LLVM 15.0.6, 256 bits)/0"}, {"llvmpipe", "llvmpipe (LLVM 15.0.6, 256 bits)/0"},
-        {"acc,host", "Acme CPU @ 3.0GHz/-1"}, {"amd:0,nvidia:0", "GeForce RTX, 12/0"}, {"amd:0?", "GeForce RTX, 12/0"},
-        {"amd:0?,igpu", "Acme Graphics/0"}, {"!gpu", "pthread-Acme CPU @ 3.0GHz/0"},
-        {"!gpu,!cpu", "Acme CPU @ 3.0GHz/-1"}, {" igpu , host ", "Acme Graphics/0"}, {"igpu@0.5,cpu@2", "Acme Graphics/0"},
-        {"host@1?", "Acme CPU @ 3.0GHz/-1"}, {"acme opencl:0", "Acme CPU @ 3.0GHz/0"}, /* the equal name, not the part */
-        {"acme:graphics", "Acme Graphics/0"}, {"ge??rce*", "GeForce RTX, 12/0"}, {"!nvidia:0,nvidia:*", "GeForce RTX, 12/1"},
-        {"uuid=00112233-4455-6677-8899-aabbccddeeff", "GeForce RTX, 12/0"}, {"PCI=0000:65:00.0", "GeForce RTX, 12/1"},
+        {"auto", "GeForce RTX, 12/0"},
+        {"AUTO", "GeForce RTX, 12/0"},
+        {"host", "Acme CPU @ 3.0GHz/-1"},
+        {"gpu", "GeForce RTX, 12/0"},
+        {"igpu", "Acme Graphics/0"},
+        {"cpu", "pthread-Acme CPU @ 3.0GHz/0"},
+        {"nvidia:1", "GeForce RTX, 12/1"},
+        {"2:1", "GeForce RTX, 12/1"},
+        {"NVIDIA*:*", "GeForce RTX, 12/0"},
+        {"portable:*", "pthread-Acme CPU @ 3.0GHz/0"},
+        {"pthread", "pthread-Acme CPU @ 3.0GHz/0"},
+        {"*:*llvmpipe*", "llvmpipe (LLVM 15.0.6, 256 bits)/0"},
+        {"llvmpipe", "llvmpipe (LLVM 15.0.6, 256 bits)/0"},
+        {"acc,host", "Acme CPU @ 3.0GHz/-1"},
+        {"amd:0,nvidia:0", "GeForce RTX, 12/0"},
+        {"amd:0?", "GeForce RTX, 12/0"},
+        {"amd:0?,igpu", "Acme Graphics/0"},
+        {"!gpu", "pthread-Acme CPU @ 3.0GHz/0"},
+        {"!gpu,!cpu", "Acme CPU @ 3.0GHz/-1"},
+        {" igpu , host ", "Acme Graphics/0"},
+        {"igpu@0.5,cpu@2", "Acme Graphics/0"},
+        {"host@1?", "Acme CPU @ 3.0GHz/-1"},
+        {"acme opencl:0", "Acme CPU @ 3.0GHz/0"}, /* the equal name, not the part */
+        {"acme:graphics", "Acme Graphics/0"},
+        {"ge??rce*", "GeForce RTX, 12/0"},
+        {"!nvidia:0,nvidia:*", "GeForce RTX, 12/1"},
+        {"uuid=00112233-4455-6677-8899-aabbccddeeff", "GeForce RTX, 12/0"},
+        {"PCI=0000:65:00.0", "GeForce RTX, 12/1"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *got = chosen(rows[i][0]);
@@ -238,7 +258,8 @@ START_TEST(same_facts_are_duplicates)
     add(CLATTN_CLASS_IGPU, 9, 0, "Mesa", "Acme Graphics (tigerlake, LLVM 15.0.6, DRM 3)", 100);
     ca_inventory_rank(&inv);
     int duplicates = 0;
-    for (size_t i = 0; i < inv.count; i++) duplicates += inv.entry[i].duplicate && inv.entry[i].dev.kind == CLATTN_CLASS_IGPU;
+    for (size_t i = 0; i < inv.count; i++)
+        duplicates += inv.entry[i].duplicate && inv.entry[i].dev.kind == CLATTN_CLASS_IGPU;
     ck_assert_int_eq(duplicates, 2);
 }
 END_TEST
@@ -246,8 +267,10 @@ END_TEST
 /* A GPU wins against what is up to 1.3 times as fast, a discrete one against an integrated one. */
 START_TEST(hysteresis)
 {
-    static const struct { double host, igpu, dgpu; const char *best; } rows[] = {
-        {100, 80, 0, "I"}, {100, 76, 0, "host"}, {100, 80, 78, "D"}, {100, 99, 70, "I"}, {100, 0, 0, "host"}, {0, 0, 0, "D"},
+    static const struct { double host, igpu, dgpu; const char *best;
+    } rows[] = {
+        {100, 80, 0, "I"},  {100, 76, 0, "host"}, {100, 80, 78, "D"},
+        {100, 99, 70, "I"}, {100, 0, 0, "host"},  {0, 0, 0, "D"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         free(inv.entry);

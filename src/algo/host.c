@@ -45,7 +45,7 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)t;
-    return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : 50);
+    return ca_flops_ms(p, dev);
 }
 
 struct job {

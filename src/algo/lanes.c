@@ -45,10 +45,9 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    double rate = dev->gflops > 0 ? dev->gflops : 4.0 * dev->compute_units;
     double padded = (double)ca_round_up(p->Nq, t->v[VECTOR] * t->v[ROWS]) / (double)ca_max(p->Nq, 1);
     /* On a GPU each work-item would be alone with its private arrays. */
-    return 1e-6 * ca_problem_flops(p) * padded / rate * (ca_is_cpu_like(dev) ? 1 : 50);
+    return ca_flops_ms(p, dev) * padded * (ca_is_cpu_like(dev) ? 1 : 50);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)

@@ -55,11 +55,10 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    double rate = dev->gflops > 0 ? dev->gflops : ca_is_cpu_like(dev) ? 4.0 * dev->compute_units : 20.0 * dev->compute_units;
     double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
     /* Long packs are the tile kernels' domain: their rows share registers, here only the cache. */
     double share = pack_rows(p) <= 2 * t->v[ROWS] ? 0.3 : 2 + reads / 8;
-    return 1e-6 * ca_problem_flops(p) / rate * share;
+    return ca_flops_ms(p, dev) * share;
 }
 
 static int64_t parts(const struct problem *p, const struct params *t) { return ca_max(ca_ceil_div(p->Nk, t->v[PART]), 1); }

@@ -2,24 +2,33 @@
  * queries; right on any device whose local memory and work-groups suffice. */
 #include "algo/algo.h"
 
-enum { BM, BN, TX, TY, DC, VC, KEEPQ };
+enum { RM, RN, TX, TY, DC, VC, KEEPQ };
+enum { MAX_REPEAT = 18 }; /* of cl/repeat.h */
 
-/* The default parameters: the first row whose limits hold and that the device can run.  Each row compiles
- * without spills and without scratch for AMD, Intel and NVIDIA (perf/gpu-table); its local memory is that of the
- * largest dims it serves. */
+/* The default parameters: the first row whose dims suffice and that the device can run.  perf/gpu-table shows that
+ * none spills or uses private memory on the GPUs that get it; 8 x 4 suits NVIDIA's 48 KiB and 255 registers. */
 static const struct row { int64_t D, Dv; struct params t; } rows[] = {
-    /*  D   Dv     bm  bn  tx  ty  dc  vc keepq        KiB local, items */
-    {  64,  64, { { 64, 64, 16, 16, 32, 32, 1 } } }, /* 48.6  256 */
-    {  64,  64, { { 64, 64, 16,  8, 16, 16, 1 } } }, /* 44.6  128 */
-    {  64,  64, { { 32, 64, 16,  8, 32, 32, 1 } } }, /* 28.8  128 */
-    { 128, 128, { { 32, 64, 16,  8, 32, 16, 1 } } }, /* 36.8  128 */
-    { 128, 128, { { 32, 64, 16,  8, 32, 16, 0 } } }, /* 24.8  128 */
-    { 576, 256, { { 16, 64, 16,  8, 32,  8, 0 } } }, /* 16.9  128 */
-    { 576, 576, { { 16, 64, 16,  8, 32,  4, 0 } } }, /* 16.9  128 */
-    { 576, 128, { { 16, 32,  8,  8, 32,  8, 0 } } }, /*  9.9   64 */
-    { 576, 576, { {  8, 32,  8,  8, 16,  4, 0 } } }, /* 11.1   64 */
-    { 576, 576, { {  4, 16,  4,  4, 16,  4, 0 } } }, /*  9.9   16 */
+    /*  D   Dv     rm rn  tx  ty  dc  vc keepq     local bytes, items */
+    {  64,  64, { { 4, 4, 16, 16, 32, 32, 1 } } }, /* 49668  256 */
+    {  64,  64, { { 8, 4, 16,  8, 16, 16, 1 } } }, /* 45572  128 */
+    {  64,  64, { { 4, 4, 16,  8, 32, 32, 1 } } }, /* 29444  128 */
+    { 128, 128, { { 4, 4, 16,  8, 32, 16, 1 } } }, /* 37636  128 */
+    { 128, 128, { { 4, 4, 16,  8, 32, 16, 0 } } }, /* 25348  128 */
+    { 576, 256, { { 2, 4, 16,  8, 32,  8, 0 } } }, /* 17284  128 */
+    { 576, 576, { { 2, 2, 32,  8, 32,  4, 0 } } }, /* 19332  256 */
+    { 576, 512, { { 2, 2, 16,  8, 32,  4, 0 } } }, /* 14212  128 */
+    { 576, 128, { { 2, 4,  8,  8, 32,  8, 0 } } }, /* 10116   64 */
+    { 576, 576, { { 1, 2, 32,  2, 16,  4, 0 } } }, /* 11252   64 */
+    { 576, 576, { { 1, 2, 16,  1, 16,  4, 0 } } }, /*  9532   16 */
 };
+
+/* Queries and keys of a tile; float4 of the output that an item owns (RD of the kernel). */
+static int64_t queries(const struct params *t) { return t->v[RM] * t->v[TY]; }
+static int64_t keys(const struct params *t) { return t->v[RN] * t->v[TX]; }
+static int64_t dims(const struct problem *p, const struct params *t)
+{
+    return ca_ceil_div(ca_ceil_div(p->Dv, 4), t->v[TX]);
+}
 
 static int at_most(int a, int64_t b) { return b < a ? (int)b : a; }
 
@@ -27,24 +36,26 @@ static int at_most(int a, int64_t b) { return b < a ? (int)b : a; }
 static int64_t local_bytes(const struct problem *p, const struct params *t)
 {
     int d4 = (int)ca_ceil_div(p->D, 4), dc4 = at_most(t->v[DC] / 4, d4), q_pitch = (t->v[KEEPQ] ? d4 : dc4) | 1;
-    int64_t k = t->v[BN] * (dc4 | 1), v = t->v[VC] * ca_round_up(ca_ceil_div(p->Dv, 4), t->v[TX]);
-    int64_t rows = q_pitch + (t->v[BN] / 4 | 1) + (t->v[TX] / 4 | 1);
-    return 16 * (t->v[BM] * rows + ca_max(k, v)) + 4 * (2 * t->v[BM] + 1);
+    int64_t k = keys(t) * (dc4 | 1), v = t->v[VC] * dims(p, t) * t->v[TX];
+    int64_t row = q_pitch + (keys(t) / 4 | 1) + (t->v[TX] / 4 | 1);
+    return 16 * (queries(t) * row + ca_max(k, v)) + 4 * (2 * queries(t) + 1);
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
 {
-    static const char *const names[] = { "bm", "bn", "tx", "ty", "dc", "vc" };
-    static const int multiple[] = { 1, 4, 4, 1, 4, 4 };
-    for (int i = BM; i <= VC; i++)
-        if (t->v[i] < 1 || t->v[i] > 1024 || t->v[i] % multiple[i]) {
-            snprintf(why, 128, "%s=%d is no multiple of %d from 1 to 1024", names[i], t->v[i], multiple[i]);
+    static const struct { const char *name; int multiple, most; } rule[] = {
+        { "rm", 1, MAX_REPEAT }, { "rn", 1, MAX_REPEAT }, { "tx", 4, 1024 }, { "ty", 1, 1024 }, { "dc", 4, 1024 },
+        { "vc", 4, 1024 }, { "keepq", 1, 1 },
+    };
+    for (int i = RM; i <= KEEPQ; i++)
+        if (t->v[i] < (i != KEEPQ) || t->v[i] > rule[i].most || t->v[i] % rule[i].multiple) {
+            snprintf(why, 128, "%s=%d is no multiple of %d from %d to %d", rule[i].name, t->v[i], rule[i].multiple,
+                     i == KEEPQ ? 0 : rule[i].multiple, rule[i].most);
             return why;
         }
-    if (t->v[KEEPQ] != 0 && t->v[KEEPQ] != 1) return "keepq is 0 or 1";
-    if (t->v[BM] % t->v[TY] || t->v[BN] % t->v[TX]) {
-        snprintf(why, 128, "ty=%d does not divide bm=%d, or tx=%d does not divide bn=%d", t->v[TY], t->v[BM], t->v[TX],
-                 t->v[BN]);
+    if (dims(p, t) > MAX_REPEAT) {
+        snprintf(why, 128, "tx=%d leaves an item %lld float4 of v_dim %lld; at most %d", t->v[TX],
+                 (long long)dims(p, t), (long long)p->Dv, MAX_REPEAT);
         return why;
     }
     size_t tx = (size_t)t->v[TX], ty = (size_t)t->v[TY];
@@ -81,12 +92,12 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     if (r) *t = r->t;
 }
 
-static int64_t tiles(const struct problem *p, const struct params *t) { return ca_ceil_div(p->Nq, t->v[BM]); }
+static int64_t tiles(const struct problem *p, const struct params *t) { return ca_ceil_div(p->Nq, queries(t)); }
 
 /* Query tiles are computed whole; too few of them leave compute units idle; CPUs pay for each barrier. */
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    double padded = (double)(tiles(p, t) * t->v[BM]) / (double)p->Nq;
+    double padded = (double)(tiles(p, t) * queries(t)) / (double)p->Nq;
     double idle = (double)dev->compute_units / (double)(tiles(p, t) * p->B * p->Hq);
     return ca_flops_ms(p, dev) * padded * fmax(1, idle) * (ca_is_cpu_like(dev) ? 20 : 1);
 }
@@ -97,9 +108,10 @@ static bool aligned(const struct ca_strides *s) { return (s->b | s->h | s->s) % 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
 {
     int n = ca_common_options(p, dev, text, size);
-    snprintf(text + n, size - (size_t)n, " -DALIGNED=%d -DBM=%d -DBN=%d -DTX=%d -DTY=%d -DDC=%d -DVC=%d -DKEEPQ=%d",
-             aligned(&p->q) && aligned(&p->k) && aligned(&p->v), t->v[BM], t->v[BN], t->v[TX], t->v[TY], t->v[DC],
-             t->v[VC], t->v[KEEPQ]);
+    snprintf(text + n, size - (size_t)n,
+             " -DALIGNED=%d -DRM=%d -DRN=%d -DRD=%d -DTX=%d -DTY=%d -DDC=%d -DVC=%d -DKEEPQ=%d",
+             aligned(&p->q) && aligned(&p->k) && aligned(&p->v), t->v[RM], t->v[RN], (int)dims(p, t), t->v[TX],
+             t->v[TY], t->v[DC], t->v[VC], t->v[KEEPQ]);
 }
 
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
@@ -123,6 +135,6 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 }
 
 const struct algo ca_algo_tiled = {
-    .name = "tiled", .source = "tiled", .params = { "bm", "bn", "tx", "ty", "dc", "vc", "keepq" }, .legal = legal,
+    .name = "tiled", .source = "tiled", .params = { "rm", "rn", "tx", "ty", "dc", "vc", "keepq" }, .legal = legal,
     .defaults = defaults, .check = check, .cost = cost, .options = options, .enqueue = enqueue,
 };

@@ -267,7 +267,7 @@ static clattn_status run_staged(const struct clattn_plan *plan, const struct io 
         c.wait = &stage->ready;
     }
     CA_TRY(stage_outputs(plan, stage, host, &dev));
-    if (ctx->dev.unified) CA_TRY(use_in_place(plan, host, &dev, span));
+    if (ctx->dev.unified && !(ctx->dev.quirks & CA_QUIRK_COPY)) CA_TRY(use_in_place(plan, host, &dev, span));
     else for (int s = CA_Q; s < CA_OUT; s++) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
     CA_TRY(upload(plan, stage, CA_QOFF, host->t[CA_QOFF].host, &dev, &c));
     CA_TRY(enqueue(plan, &dev, &c));

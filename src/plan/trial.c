@@ -85,7 +85,8 @@ static void fill(struct sample *s, enum ca_slot slot)
 {
     const struct problem *p = &s->p;
     const struct ca_strides *t = slot == CA_Q ? &p->q : slot == CA_K ? &p->k : &p->v;
-    int64_t heads = slot == CA_Q ? p->Hq : p->Hkv, rows = slot == CA_Q ? p->Nq : p->Nk, dims = slot == CA_V ? p->Dv : p->D;
+    int64_t heads = slot == CA_Q ? p->Hq : p->Hkv, rows = slot == CA_Q ? p->Nq : p->Nk,
+            dims = slot == CA_V ? p->Dv : p->D;
     uint64_t n = 0;
     for (int64_t b = 0; b < p->B; b++)
         for (int64_t h = 0; h < heads; h++)
@@ -147,7 +148,8 @@ static void answer(struct sample *s)
     const struct problem *p = &s->p;
     double plain = 0, largest = 0;
     for (int64_t row = 0; row < p->B * p->Hq * p->Nq; row++)
-        answer_row(s, row / p->Nq / p->Hq, row / p->Nq % p->Hq, row % p->Nq, s->out + row * p->Dv, s->lse + row, &plain);
+        answer_row(s, row / p->Nq / p->Hq, row / p->Nq % p->Hq, row % p->Nq, s->out + row * p->Dv, s->lse + row,
+                   &plain);
     for (int64_t n = 0; n < p->B * p->Hq * p->Nq * p->Dv; n++) largest = fmax(largest, fabs(s->out[n]));
     double ulp = p->dtype == CLATTN_F32 ? 0x1p-23 : p->dtype == CLATTN_F16 ? 0x1p-10 : 0x1p-7;
     s->bound = 2 * plain + largest * (ulp + 1e-5);

@@ -17,7 +17,7 @@
 #include "base/file.h"
 
 #define LIST_MS 10000        /* between two signs of progress; CLATTN_PROBE_MS sets another */
-#define TRY_FACTOR 6         /* a step of a trial builds a kernel */
+#define TRY_FACTOR 12        /* a step of a trial builds a kernel, which takes some a minute */
 #define MAX_ICDS 32
 #define MAX_CRASHES 4        /* of one device, before it is given up */
 #define LOOK_AGAIN 3600      /* seconds until what hung is looked at again */

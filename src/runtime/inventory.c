@@ -30,19 +30,48 @@ static ca_trial_fn *how_to_try;
 /* ---- the fingerprint: what an inventory depends on, as far as it can be seen without loading a driver */
 
 static const char *const variables[] = {
-    "OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH", "OCL_ICD_FILENAMES", "OCL_ICD_PLATFORM_SORT", "OPENCL_LAYERS",
-    "LD_LIBRARY_PATH", "LD_PRELOAD", "CLATTN_PROBE", "CLATTN_QUIRKS", "CLATTN_ISA", "CLATTN_THREADS", "OMP_NUM_THREADS",
-    "OMP_PROC_BIND", "OMP_PLACES", "RUSTICL_ENABLE", "RUSTICL_DEVICE_TYPE", "RUSTICL_FEATURES", "GALLIUM_DRIVER",
-    "LP_NUM_THREADS", "POCL_DEVICES", "POCL_MAX_PTHREAD_COUNT", "POCL_AFFINITY", "POCL_KERNEL_CACHE", "CL_CONFIG_DEVICES",
-    "CL_CONFIG_CPU_TARGET_ARCH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK", "NEOReadDebugKeys", "OCLGRIND_NUM_THREADS",
+    "OCL_ICD_VENDORS",
+    "OPENCL_VENDOR_PATH",
+    "OCL_ICD_FILENAMES",
+    "OCL_ICD_PLATFORM_SORT",
+    "OPENCL_LAYERS",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "CLATTN_PROBE",
+    "CLATTN_QUIRKS",
+    "CLATTN_ISA",
+    "CLATTN_THREADS",
+    "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_PLACES",
+    "RUSTICL_ENABLE",
+    "RUSTICL_DEVICE_TYPE",
+    "RUSTICL_FEATURES",
+    "GALLIUM_DRIVER",
+    "LP_NUM_THREADS",
+    "POCL_DEVICES",
+    "POCL_MAX_PTHREAD_COUNT",
+    "POCL_AFFINITY",
+    "POCL_KERNEL_CACHE",
+    "CL_CONFIG_DEVICES",
+    "CL_CONFIG_CPU_TARGET_ARCH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "ZE_AFFINITY_MASK",
+    "NEOReadDebugKeys",
+    "OCLGRIND_NUM_THREADS",
 };
 
 static void put_file(struct ca_text *t, const char *path)
 {
     struct stat s;
     if (stat(path, &s)) ca_text_put(t, "%s -\n", path);
-    else ca_text_put(t, "%s %lld %lld.%09ld\n", path, (long long)s.st_size, (long long)s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
+    else
+        ca_text_put(t, "%s %lld %lld.%09ld\n", path, (long long)s.st_size, (long long)s.st_mtim.tv_sec,
+                    s.st_mtim.tv_nsec);
 }
 
 static int is_device_node(const struct dirent *d)
@@ -265,13 +294,14 @@ static void measured(const struct inventory_entry *e, struct device *dev)
 static clattn_status examine_again(const struct inventory_entry *e, struct device *dev)
 {
     const struct inventory *inv;
-    ca_log(1, "%s has another driver than it had (%s, now %s): examined again", e->selector, e->dev.driver, dev->driver);
+    ca_log(1, "%s has another driver than it had (%s, now %s): examined again", e->selector, e->dev.driver,
+           dev->driver);
     clattn_status st = ca_inventory_get(how_to_try, true, &inv);
     if (st) return st;
     const struct inventory_entry *now = ca_inventory_find(inv, dev);
     CA_REQUIRE(now, CLATTN_E_NO_DEVICE, "%s is gone", e->selector);
-    CA_REQUIRE(now->usable, CLATTN_E_NO_DEVICE, "%s has another driver than it had (%s, now %s), and is %s", e->selector,
-               e->dev.driver, dev->driver, now->reason);
+    CA_REQUIRE(now->usable, CLATTN_E_NO_DEVICE, "%s has another driver than it had (%s, now %s), and is %s",
+               e->selector, e->dev.driver, dev->driver, now->reason);
     measured(now, dev);
     return CLATTN_OK;
 }
@@ -355,5 +385,6 @@ clattn_status ca_inventory_open(const struct inventory_entry *e, struct device *
         ca_cache_remove(name);
     }
     return ca_fail(CLATTN_E_NO_DEVICE, "%s (%s) is not there any more%s%s", e->selector, e->dev.name,
-                   e->icd[0] ? ", or cannot be loaded beside the drivers that are; it needs OCL_ICD_VENDORS=" : "", e->icd);
+                   e->icd[0] ? ", or cannot be loaded beside the drivers that are; it needs OCL_ICD_VENDORS=" : "",
+                   e->icd);
 }

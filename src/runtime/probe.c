@@ -102,8 +102,8 @@ clattn_status ca_probe_device(int platform, int device, struct device *d)
     if (st) return st;
     CA_REQUIRE((cl_uint)platform < count, CLATTN_E_NO_DEVICE, "platform %d is gone, there are %u", platform, count);
     list_devices(platforms[platform], ids, &count);
-    CA_REQUIRE(device >= 0 && (cl_uint)device < count, CLATTN_E_NO_DEVICE, "device %d of platform %d is gone, there are %u",
-               device, platform, count);
+    CA_REQUIRE(device >= 0 && (cl_uint)device < count, CLATTN_E_NO_DEVICE,
+               "device %d of platform %d is gone, there are %u", device, platform, count);
     return query(platforms[platform], ids[device], platform, device, d);
 }
 

@@ -16,9 +16,10 @@ static const struct quirk {
 } quirks[] = {
     { "Clover", NULL, NULL, CA_QUIRK_REFUSE,
       "Clover is abandoned and has only OpenCL C 1.1; Mesa has rusticl in its place" },
-    { "Oclgrind*", NULL, NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY,
+    { "Oclgrind*", NULL, NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY | CA_QUIRK_COPY,
       "Oclgrind is a simulator for finding defects" },
-    { NULL, "Oclgrind*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY,
+    /* It also takes memory behind CL_MEM_USE_HOST_PTR for uninitialised, hence COPY. */
+    { NULL, "Oclgrind*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY | CA_QUIRK_COPY,
       "Oclgrind is a simulator for finding defects" },
     { "*FPGA*Emulation*", NULL, NULL, CA_QUIRK_SIMULATED, "an FPGA emulator: the CPU in disguise" },
     { NULL, "*FPGA*Emulation*", NULL, CA_QUIRK_SIMULATED, "an FPGA emulator: the CPU in disguise" },

@@ -204,7 +204,8 @@ static const struct inventory_entry *outrun(const struct inventory *inv, const s
     const struct inventory_entry *other = NULL;
     for (size_t i = 0; i < inv->count; i++) {
         const struct inventory_entry *e = &inv->entry[i];
-        if (group(e) == 0 && e->dev.gflops > best->dev.gflops && (!other || e->dev.gflops > other->dev.gflops)) other = e;
+        if (group(e) == 0 && e->dev.gflops > best->dev.gflops && (!other || e->dev.gflops > other->dev.gflops))
+            other = e;
     }
     return other;
 }

@@ -16,16 +16,46 @@ struct field { const char *name; enum type type; size_t offset, size; };
 
 /* What lists, ranks and names a device; when it is opened, all is asked anew. */
 static const struct field fields[] = {
-    FIELD(UINT, kind), FIELD(INT, platform_index), FIELD(INT, device_index),
-    FIELD(TEXT, platform_name), FIELD(TEXT, platform_version), FIELD(TEXT, name), FIELD(TEXT, vendor),
-    FIELD(TEXT, driver), FIELD(TEXT, version), FIELD(TEXT, c_version),
-    FIELD(ULONG, type), FIELD(UINT, compute_units), FIELD(UINT, clock_mhz), FIELD(UINT, address_bits),
-    FIELD(UINT, vector_width), FIELD(UINT, subgroup_min), FIELD(SIZE, max_group), PART(SIZE, max_items, 0),
-    PART(SIZE, max_items, 1), PART(SIZE, max_items, 2), FIELD(ULONG, local_bytes), FIELD(ULONG, global_bytes),
-    FIELD(ULONG, max_alloc), FIELD(ULONG, cache_bytes), FIELD(BOOL, local_is_real), FIELD(BOOL, unified), FIELD(BOOL, has_fp16),
-    FIELD(BOOL, has_subgroups), FIELD(BOOL, embedded), FIELD(BOOL, little_endian), FIELD(BOOL, available),
-    FIELD(BOOL, has_compiler), FIELD(BOOL, kernel_timeout), FIELD(SIZE, timer_ns), FIELD(UINT, quirks),
-    FIELD(TEXT, quirk_reason), FIELD(TEXT, uuid), FIELD(TEXT, pci), FIELD(REAL, gflops), FIELD(UINT, bad_algos),
+    FIELD(UINT, kind),
+    FIELD(INT, platform_index),
+    FIELD(INT, device_index),
+    FIELD(TEXT, platform_name),
+    FIELD(TEXT, platform_version),
+    FIELD(TEXT, name),
+    FIELD(TEXT, vendor),
+    FIELD(TEXT, driver),
+    FIELD(TEXT, version),
+    FIELD(TEXT, c_version),
+    FIELD(ULONG, type),
+    FIELD(UINT, compute_units),
+    FIELD(UINT, clock_mhz),
+    FIELD(UINT, address_bits),
+    FIELD(UINT, vector_width),
+    FIELD(UINT, subgroup_min),
+    FIELD(SIZE, max_group),
+    PART(SIZE, max_items, 0),
+    PART(SIZE, max_items, 1),
+    PART(SIZE, max_items, 2),
+    FIELD(ULONG, local_bytes),
+    FIELD(ULONG, global_bytes),
+    FIELD(ULONG, max_alloc),
+    FIELD(ULONG, cache_bytes),
+    FIELD(BOOL, local_is_real),
+    FIELD(BOOL, unified),
+    FIELD(BOOL, has_fp16),
+    FIELD(BOOL, has_subgroups),
+    FIELD(BOOL, embedded),
+    FIELD(BOOL, little_endian),
+    FIELD(BOOL, available),
+    FIELD(BOOL, has_compiler),
+    FIELD(BOOL, kernel_timeout),
+    FIELD(SIZE, timer_ns),
+    FIELD(UINT, quirks),
+    FIELD(TEXT, quirk_reason),
+    FIELD(TEXT, uuid),
+    FIELD(TEXT, pci),
+    FIELD(REAL, gflops),
+    FIELD(UINT, bad_algos),
 };
 #define NUM_FIELDS (sizeof fields / sizeof *fields)
 
@@ -101,7 +131,8 @@ bool ca_device_from_json(const json_t *j, struct device *d)
 {
     memset(d, 0, sizeof *d);
     for (size_t i = 0; i < NUM_FIELDS; i++)
-        if (!field_from_json(&fields[i], json_object_get(j, fields[i].name), (char *)d + fields[i].offset)) return false;
+        if (!field_from_json(&fields[i], json_object_get(j, fields[i].name), (char *)d + fields[i].offset))
+            return false;
     return d->kind <= CLATTN_CLASS_SIMULATED && d->vector_width >= 1;
 }
 
@@ -168,7 +199,8 @@ json_t *ca_inventory_to_json(const struct inventory *inv, const char *fingerprin
             list = NULL;
         }
     return json_pack("{s:i, s:s, s:I, s:b, s:o, s:o}", "format", FORMAT, "fingerprint", fingerprint, "expires",
-                     (json_int_t)inv->expires, "in_process", inv->in_process, "note", ca_json_text(inv->note), "devices", list);
+                     (json_int_t)inv->expires, "in_process", inv->in_process, "note", ca_json_text(inv->note),
+                     "devices", list);
 }
 
 static bool inventory_from_json(const json_t *j, const char *fingerprint, struct inventory *inv)
