@@ -2,6 +2,7 @@
  * representative problems on made-up GPUs, through the table of algorithms, so that a new one is included.
  *
  *     [@TARGETS] FILE.cl KERNEL OPTIONS         one line each, none twice */
+#define _POSIX_C_SOURCE 200809L /* strdup */
 #include <stdlib.h>
 #include <string.h>
 #include "algo/algo.h"
