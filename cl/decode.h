@@ -7,6 +7,7 @@
  *
  * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL).
  * Needs VL and dialect.h; RB rows at once, DK keys per tile (a multiple of VL and of 4). */
+#define AHEAD 16 /* keys between asking for a row and using it; on a Xeon 8, 32 and 64 gave less */
 
 /* VL dims of a row from D on; past the end 0. */
 INLINE vf decode_load(GLOBAL const stored *row, int stride, int d, int D)
@@ -15,6 +16,14 @@ INLINE vf decode_load(GLOBAL const stored *row, int stride, int d, int D)
     float x[VL];
     for (int i = 0; i < VL; i++) x[i] = d + i < D ? load_at(row, (ca_long)(d + i) * stride) : 0.f;
     return VLOAD(x);
+}
+
+/* Asks for 4 rows before they are needed: one thread's loads alone do not keep the memory busy. */
+INLINE void decode_prefetch(GLOBAL const stored *row, int stride, int D, int j, int last)
+{
+    if (j + 4 > last) return;
+    UNROLL for (int i = 0; i < 4; i++)
+        for (int d = 0; d < D; d += 64 / (int)sizeof(stored)) PREFETCH(row + (ca_long)i * stride + d);
 }
 
 /* s[r][j] = q_r . k_j for 4 keys from K on and ROWS rows. */
@@ -93,6 +102,7 @@ INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const st
         GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
         for (; j + 4 <= n; j += 4) {
             int r = 0;
+            decode_prefetch(kt + (ca_long)(j + AHEAD) * A->k_s, A->k_s, D, k0 + j + AHEAD, last);
             for (; r + 2 <= rows; r += 2)
                 decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 2, 4);
             for (; r < rows; r++)
@@ -109,7 +119,10 @@ INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const st
         j = 0;
         if (guarded)
             for (; j < n; j++) decode_values_guarded(o, vt + j * A->v_s, A->v_d, Dv, EC, s + j, rows);
-        for (; j + 4 <= n; j += 4) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 4);
+        for (; j + 4 <= n; j += 4) {
+            decode_prefetch(vt + (ca_long)(j + AHEAD) * A->v_s, A->v_s, Dv, k0 + j + AHEAD, last);
+            decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 4);
+        }
         for (; j < n; j++) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 1);
     }
     vf sum = SPLAT(0.f);

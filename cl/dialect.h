@@ -9,6 +9,7 @@
  *   load_vec(p), store_vec(p,v)  tensors of any storage type, VL neighbours
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
+ *   PREFETCH(p)          asks for the cache line at p
  *   GLOBAL, INLINE, UNROLL
  */
 #ifndef CA_DIALECT_H
@@ -41,6 +42,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define VLOADI(p) CAT(vload, VL)(0, p)
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define LOG(x) log(x)
+#define PREFETCH(p) prefetch(p, 1)
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
 

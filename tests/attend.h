@@ -30,7 +30,12 @@ struct shape {
     int q_offset;
     const int32_t *offsets;        /* [B], with CLATTN_OFFSET */
     int window, left, right;       /* left and right count when window is set */
-    enum reach { DEVICES, EVERYWHERE, HOST } reach; /* not on slow devices; on them too; only where nothing is built */
+    enum reach {
+        DEVICES,                   /* not on slow devices */
+        EVERYWHERE,                /* on them too */
+        HOST,                      /* only where nothing has to be built */
+        TINY                       /* as HOST, and under a simulator that runs nothing else */
+    } reach;
 };
 
 /* Values, packed [B][H][N][D], that the storage type has. */
@@ -46,6 +51,8 @@ double shape_scale(const struct shape *s);
 clattn_context *attend_context(void);
 bool attend_is_slow(void);
 bool attend_is_host(void);
+/* Is S for this device? */
+bool attend_wants(const struct shape *s);
 void attend_close(void);
 
 /* Names of the algorithms that are legal for S on this device; returns how many. */

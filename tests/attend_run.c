@@ -88,6 +88,13 @@ bool attend_is_slow(void) { return attend_context()->dev.quirks & CA_QUIRK_SLOW;
 
 bool attend_is_host(void) { return ca_is_host(&attend_context()->dev); }
 
+bool attend_wants(const struct shape *s)
+{
+    if (attend_is_host()) return true;
+    if (strstr(attend_context()->dev.platform_name, "Oclgrind")) return s->reach == TINY;
+    return attend_is_slow() ? s->reach == EVERYWHERE : s->reach <= EVERYWHERE;
+}
+
 void attend_close(void)
 {
     clattn_context_destroy(context);

@@ -127,9 +127,22 @@ static const struct shape masks[] = {
     { BF16, .B = 2, H(4, 2), N(65, 65), D(64, 64), CAUSAL, WINDOW(20, -1) },
 };
 
+/* Every kernel and every mask once, with as little work as can be. */
+static const struct shape tiny[] = {
+    { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY },
+    { F32, H(2, 1), N(9, 5), D(8, 8), CAUSAL, .reach = TINY },
+    { F32, .memory = GAPPED, .B = 2, N(3, 6), D(8, 8), .reach = TINY },
+    { F32, N(6, 6), D(8, 8), WINDOW(2, 1), .reach = TINY },
+    { F32, H(4, 1), N(1, 35), D(8, 8), .reach = TINY },
+    { F32, N(3, 0), D(8, 8), .reach = TINY },
+    { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
+    { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
+    { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
+};
+
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
-    LIST(dims), LIST(lengths), LIST(memories), LIST(masks),
+    LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -168,8 +181,7 @@ static void run_shape(const struct shape *given)
 
 static void run_list(const struct list *l, int i)
 {
-    enum reach reach = l->shape[i].reach;
-    if ((attend_is_slow() && reach != EVERYWHERE) || (!attend_is_host() && reach == HOST)) return;
+    if (!attend_wants(&l->shape[i])) return;
     run_shape(&l->shape[i]);
     int bad = failures();
     ck_assert_msg(bad == 0, "%s[%d]: %d failures", l->name, i, bad);
@@ -179,6 +191,7 @@ START_TEST(test_dims) { run_list(&lists[0], _i); } END_TEST
 START_TEST(test_lengths) { run_list(&lists[1], _i); } END_TEST
 START_TEST(test_memories) { run_list(&lists[2], _i); } END_TEST
 START_TEST(test_masks) { run_list(&lists[3], _i); } END_TEST
+START_TEST(test_tiny) { run_list(&lists[4], _i); } END_TEST
 
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
@@ -203,6 +216,7 @@ int main(void)
     const struct test tests[] = {
         { "dims", test_dims, lists[0].count }, { "lengths", test_lengths, lists[1].count },
         { "memories", test_memories, lists[2].count }, { "masks", test_masks, lists[3].count },
+        { "tiny", test_tiny, lists[4].count },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

@@ -3,8 +3,8 @@
  * cl/gemm.h shows the parts.  The workspace is bounded: the work goes in chunks of (batch, KV head) units and
  * of query rows.  (CLBlast takes about as much again where its own kernels want padded matrices.)
  *
- * CLBlast enqueues its own kernels, the one exception to launch.c.  It takes no wait list, so a barrier that
- * waits for the chain stands before each product; it also holds back the commands of an out-of-order queue.
+ * CLBlast enqueues its own kernels, the one exception to launch.c.  It takes no wait list: an in-order queue needs
+ * none (packing always comes first), on another a barrier that waits for the chain stands before each product.
  * Its kernels index with 32 bits, which the bound on the workspace keeps them within. */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -142,6 +142,20 @@ static size_t items_for(const struct device *dev, int64_t width)
     return n;
 }
 
+/* Holds back what comes next until the chain is done, where the queue does not do so by itself. */
+static clattn_status hold_back(struct chain *c)
+{
+    cl_command_queue_properties order = 0;
+    cl_event event;
+    clattn_status st;
+    CA_TRY(CA_CL(GetCommandQueueInfo, c->queue, CL_QUEUE_PROPERTIES, sizeof order, &order, NULL));
+    if (!(order & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)) return CLATTN_OK;
+    CA_TRY(CA_CL(EnqueueBarrierWithWaitList, c->queue, ca_chain_count(c), ca_chain_list(c), &event));
+    ca_chain_advance(c, event);
+done:
+    return st;
+}
+
 /* C [m][n] = alpha A [m][k] B, for each unit; B is [n][k], transposed, or [k][n].  A, B, C are positions in the
  * workspace. */
 static clattn_status product(const struct run *r, CLBlastTranspose b_order, int64_t m, int64_t n, int64_t k,
@@ -151,12 +165,10 @@ static clattn_status product(const struct run *r, CLBlastTranspose b_order, int6
     cl_event event = NULL;
     CA_REQUIRE(r->g.base < INT32_MAX - (ca_long)(BUDGET / sizeof(float)), CLATTN_E_TOO_LARGE,
                "workspace.offset %lld is more than CLBlast can count", (long long)r->g.base * (long long)sizeof(float));
-    clattn_status st = CA_CL(EnqueueBarrierWithWaitList, ch->queue, ca_chain_count(ch), ca_chain_list(ch), &event);
+    clattn_status st = hold_back(ch);
     if (st) return st;
-    ca_chain_advance(ch, event);
 
     size_t at = (size_t)r->g.base, ldb = (size_t)(b_order == CLBlastTransposeYes ? k : n);
-    event = NULL;
     CLBlastStatusCode code = CLBlastSgemmStridedBatched(
         CLBlastLayoutRowMajor, CLBlastTransposeNo, b_order, (size_t)m, (size_t)n, (size_t)k, alpha,
         r->work, at + (size_t)a, (size_t)k, (size_t)(m * k), r->work, at + (size_t)b, ldb, (size_t)(n * k), 0.f,

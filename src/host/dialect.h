@@ -36,6 +36,7 @@ INLINE void VSTORE(vf v, float *p) { memcpy(p, &v, sizeof v); }
 INLINE vi VLOADI(const int *p) { vi v; memcpy(&v, p, sizeof v); return v; }
 INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #define LOG(x) logf(x)
+#define PREFETCH(p) __builtin_prefetch(p)
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-FLT_MAX)
 
