@@ -39,8 +39,12 @@
 #ifndef FORM
 #define FORM 0     /* 0 lanes, 1 group */
 #endif
+#ifndef EI
+#define EI 1       /* group: output dims per item, a number: DV / (TX * TY) rounded up */
+#endif
 #include "args.h"
 #include "dialect.h"
+#include "repeat.h"
 
 #if FORM == 0
 #include "decode.h"
@@ -64,7 +68,6 @@ void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
 #else
 #define BN (TY * KI)
 #define WG (TX * TY)
-#define EI ((DV + WG - 1) / WG) /* output dims per item */
 #define DC (4 * TX)             /* dims that the TX items read side by side */
 
 /* Four dims of a row, 0 past the end. */
@@ -81,11 +84,42 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
 
 /* A tile of BN keys: item (x, y) adds up the dims 4x, 4x + DC, ... of keys y, y + TY, ...; the TX shares of a
  * score meet in local memory.  Then the items own output dims id, id + WG, ... and read V side by side. */
+/* The steps, as text for literal indices (repeat.h): row r, key t of the item, output dim e of the item. */
+#define QI ((DQK + DC - 1) / DC) /* four-dim pieces of a row per item */
+#define CLEAR(r, e) o[r][e] = 0.f;
+#define CLEAR_ROW(r) AGAIN(EI, CLEAR, r)
+#define NO_SCORE(r, t) acc[r][t] = 0.f;
+#define NO_SCORES(r) AGAIN(KI, NO_SCORE, r)
+#define DOT(t, r) { \
+    float4 qq = qs[(r * QI + c) * TX + x]; \
+    acc[r][t] = fma(kk.x, qq.x, fma(kk.y, qq.y, fma(kk.z, qq.z, fma(kk.w, qq.w, acc[r][t])))); }
+#define SCORE_KEY(t) { \
+    int j = min(k0 + t * TY + y, last - 1); \
+    for (int c = 0; c < QI; c++) { \
+        float4 kk = load_dims(k + (ca_long)j * a.k_s, a.k_d, c * DC + 4 * x); \
+        AGAIN(RB, DOT, t) \
+    } }
+#define SHARE(r, t) share[(r * BN + t * TY + y) * (TX + 1) + x] = acc[r][t];
+#define SHARE_ROW(r) AGAIN(KI, SHARE, r)
+#define SCALE(r, e) o[r][e] *= alpha;
+#define SCALE_ROW(r) { float alpha = state[3 * r + 2]; AGAIN(EI, SCALE, r) }
+#define VALUE(e) value[e] = id + e * WG < DV ? load_at(v, (ca_long)(k0 + j) * a.v_s + (ca_long)(id + e * WG) * a.v_d) : 0.f;
+#define ADD(r, e) o[r][e] = w < 0.f ? o[r][e] : fma(w, value[e], o[r][e]);
+#define ADD_ROW(r) { float w = p[r * BN + j]; AGAIN(EI, ADD, r) }
+#define STORE(r, e) if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
+#define STORE_ROW(r) if (r < rows) { \
+    ca_long at = (((ca_long)b * a.Hq + hk * a.group + (r0 + r) / a.Nq) * a.Nq + (r0 + r) % a.Nq) * a.splits + part; \
+    if (id == 0) { pml[2 * at] = state[3 * r]; pml[2 * at + 1] = state[3 * r + 1]; } \
+    AGAIN(EI, STORE, r) }
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+#ifdef SUBGROUP
+__attribute__((intel_reqd_sub_group_size(SUBGROUP)))
+#endif
 void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
                       GLOBAL const int *qoff, ca_args a)
 {
-    __local float4 qs[RB * (((DQK + DC - 1) / DC) * TX)];
+    __local float4 qs[RB * (QI * TX)];
     __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
     int id = get_local_id(0), x = id % TX, y = id / TX;
     int part = get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
@@ -100,8 +134,8 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     }
     first = max(first, begin);
     last = min(last, end);
-    for (int c = id; c < RB * ((DQK + DC - 1) / DC) * TX; c += WG) {
-        int r = c / (((DQK + DC - 1) / DC) * TX), d = c % (((DQK + DC - 1) / DC) * TX) * 4;
+    for (int c = id; c < RB * QI * TX; c += WG) {
+        int r = c / (QI * TX), d = c % (QI * TX) * 4;
         float4 value = (float4)(0.f);
         if (r < rows) {
             GLOBAL const stored *row = q + a.q_0 + b * a.q_b + (hk * a.group + (r0 + r) / a.Nq) * a.q_h + (ca_long)((r0 + r) % a.Nq) * a.q_s;
@@ -114,23 +148,13 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     v += a.v_0 + b * a.v_b + hk * a.v_h;
 
     float o[RB][EI];
-    UNROLL for (int r = 0; r < RB; r++) UNROLL for (int e = 0; e < EI; e++) o[r][e] = 0.f;
+    REPEAT(RB, CLEAR_ROW)
     for (int k0 = first; k0 < last; k0 += BN) {
         float acc[RB][KI];
-        UNROLL for (int r = 0; r < RB; r++) UNROLL for (int t = 0; t < KI; t++) acc[r][t] = 0.f;
+        REPEAT(RB, NO_SCORES)
         barrier(CLK_LOCAL_MEM_FENCE); /* qs is there; the last tile's p and state are used up */
-        UNROLL for (int t = 0; t < KI; t++) {
-            int j = min(k0 + t * TY + y, last - 1);
-            for (int c = 0; c < (DQK + DC - 1) / DC; c++) {
-                float4 kk = load_dims(k + (ca_long)j * a.k_s, a.k_d, c * DC + 4 * x);
-                UNROLL for (int r = 0; r < RB; r++) {
-                    float4 qq = qs[(r * ((DQK + DC - 1) / DC) + c) * TX + x];
-                    acc[r][t] = fma(kk.x, qq.x, fma(kk.y, qq.y, fma(kk.z, qq.z, fma(kk.w, qq.w, acc[r][t]))));
-                }
-            }
-        }
-        UNROLL for (int r = 0; r < RB; r++) UNROLL for (int t = 0; t < KI; t++)
-            share[(r * BN + t * TY + y) * (TX + 1) + x] = acc[r][t];
+        REPEAT(KI, SCORE_KEY)
+        REPEAT(RB, SHARE_ROW)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int c = id; c < RB * BN; c += WG) {
             int r = c / BN, j = k0 + c % BN, i = (r0 + r) % a.Nq;
@@ -155,30 +179,17 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             for (int j = 0; j < BN; j++) l += p[r * BN + j] < 0.f ? 0.f : p[r * BN + j];
             state[3 * r + 1] = l;
         }
-        UNROLL for (int r = 0; r < RB; r++) UNROLL for (int e = 0; e < EI; e++) o[r][e] *= state[3 * r + 2];
+        REPEAT(RB, SCALE_ROW)
         int n = min(BN, last - k0);
         for (int j = 0; j < n; j++) {
             float value[EI];
-            UNROLL for (int e = 0; e < EI; e++) {
-                int d = id + e * WG;
-                value[e] = d < DV ? load_at(v, (ca_long)(k0 + j) * a.v_s + (ca_long)d * a.v_d) : 0.f;
-            }
-            UNROLL for (int r = 0; r < RB; r++) {
-                float w = p[r * BN + j];
-                UNROLL for (int e = 0; e < EI; e++) o[r][e] = w < 0.f ? o[r][e] : fma(w, value[e], o[r][e]);
-            }
+            REPEAT(EI, VALUE)
+            REPEAT(RB, ADD_ROW)
         }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     GLOBAL float *po = ws + a.ws_po, *pml = ws + a.ws_pml;
-    UNROLL for (int r = 0; r < RB; r++) {
-        if (r < rows) {
-            ca_long at = (((ca_long)b * a.Hq + hk * a.group + (r0 + r) / a.Nq) * a.Nq + (r0 + r) % a.Nq) * a.splits + part;
-            if (id == 0) { pml[2 * at] = state[3 * r]; pml[2 * at + 1] = state[3 * r + 1]; }
-            UNROLL for (int e = 0; e < EI; e++)
-                if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
-        }
-    }
+    REPEAT(RB, STORE_ROW)
 }
 #endif
 

@@ -19,15 +19,21 @@ static int64_t local_bytes(const struct problem *p, const struct params *t)
     return 4 * t->v[ROWS] * (dims + tile * (t->v[TX] + 2) + 3);
 }
 
+/* Output dims per item of a group; the kernel repeats its text so often. */
+static int64_t item_dims(const struct problem *p, const struct params *t) { return ca_ceil_div(p->Dv, t->v[TX] * t->v[TY]); }
+#define MAX_ITEM_DIMS 9
+#define MAX_GROUP_ROWS 8
+
 static void defaults(const struct problem *p, const struct device *dev, struct params *t)
 {
     int w = dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, rows = 1;
-    int most = ca_is_cpu_like(dev) ? 16 : p->Dv > 256 ? 4 : 8;
+    int most = ca_is_cpu_like(dev) ? 16 : 4; /* 8 rows spill on some GPUs (perf/gpu-table) */
     while (rows < most && rows < pack_rows(p)) rows *= 2;
     *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, 2, 0 } };
     while (t->v[TY] > 1 && (size_t)(t->v[TX] * t->v[TY]) > dev->max_group) t->v[TY] /= 2;
     while (t->v[TX] > 1 && (size_t)t->v[TX] > dev->max_group) t->v[TX] /= 2;
     while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
+    if (t->v[FORM] == GROUP && item_dims(p, t) > MAX_ITEM_DIMS) t->v[FORM] = LANES; /* right everywhere, if slow */
     /* Enough parts to occupy every compute unit a few times, none shorter than what pays for its merge. */
     int64_t units = p->B * p->Hkv * ca_ceil_div(pack_rows(p), t->v[ROWS]);
     int64_t wanted = ca_ceil_div(4 * (int64_t)dev->compute_units, ca_max(units, 1));
@@ -44,6 +50,12 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     if (t->v[TX] < 1 || t->v[TY] < 1 || t->v[KI] < 1 || t->v[KI] > 16) return "tx and ty are at least 1, ki between 1 and 16";
     if (t->v[PART] < 1) return "part is at least 1";
     if (t->v[FORM] == LANES) return NULL;
+    if (t->v[ROWS] > MAX_GROUP_ROWS) return "rb is at most 8 in groups";
+    if (t->v[KI] > 8) return "ki is at most 8";
+    if (item_dims(p, t) > MAX_ITEM_DIMS) {
+        snprintf(why, 128, "%d work-items for %d output dims are too few", group, (int)p->Dv);
+        return why;
+    }
     if ((size_t)group > dev->max_group || (size_t)group > dev->max_items[0]) {
         snprintf(why, 128, "%d work-items in a group are more than %zu", group, dev->max_group);
         return why;
@@ -75,7 +87,8 @@ static void options(const struct problem *p, const struct device *dev, const str
     if (t->v[FORM] == LANES)
         snprintf(text + n, size - (size_t)n, " -DFORM=0 -DVL=%d -DRB=%d -DDK=%d", t->v[VECTOR], t->v[ROWS], t->v[TILE]);
     else
-        snprintf(text + n, size - (size_t)n, " -DFORM=1 -DVL=4 -DRB=%d -DTX=%d -DTY=%d -DKI=%d", t->v[ROWS], t->v[TX], t->v[TY], t->v[KI]);
+        snprintf(text + n, size - (size_t)n, " -DFORM=1 -DVL=4 -DRB=%d -DTX=%d -DTY=%d -DKI=%d -DEI=%d", t->v[ROWS], t->v[TX],
+                 t->v[TY], t->v[KI], (int)item_dims(p, t));
 }
 
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
