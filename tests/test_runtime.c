@@ -43,7 +43,10 @@ START_TEST(quirk_table)
     static const struct { const char *platform, *name; unsigned flags; } rows[] = {
         { "Clover", "AMD", CA_QUIRK_REFUSE },
         { "Oclgrind", "Oclgrind Simulator", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY | CA_QUIRK_COPY },
-        { "Intel(R) FPGA Emulation Platform for OpenCL(TM)", "Intel(R) FPGA Emulation Device", CA_QUIRK_SIMULATED },
+        { "Intel(R) FPGA Emulation Platform for OpenCL(TM)", "Intel(R) FPGA Emulation Device",
+          CA_QUIRK_SIMULATED | CA_QUIRK_NO_CLBLAST },
+        { "Intel(R) OpenCL", "Intel(R) Xeon(R) Processor", CA_QUIRK_NO_CLBLAST },
+        { "Intel(R) OpenCL HD Graphics", "Intel(R) UHD Graphics", 0 },
         { "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY },
         { "rusticl", "AMD Radeon", CA_QUIRK_NO_BINARY },
         { "Portable Computing Language", "pthread-x", 0 },
