@@ -83,8 +83,8 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
 }
 
 /* A tile of BN keys: item (x, y) adds up the dims 4x, 4x + DC, ... of keys y, y + TY, ...; the TX shares of a
- * score meet in local memory.  Then the items own output dims id, id + WG, ... and read V side by side. */
-/* The steps, as text for literal indices (repeat.h): row r, key t of the item, output dim e of the item. */
+ * score meet in local memory.  Then the items own output dims id, id + WG, ... and read V side by side.
+ * The steps are text, for literal indices (repeat.h): row r, key t of the item, output dim e of the item. */
 #define QI ((DQK + DC - 1) / DC) /* four-dim pieces of a row per item */
 #define CLEAR(r, e) o[r][e] = 0.f;
 #define CLEAR_ROW(r) AGAIN(EI, CLEAR, r)

@@ -222,7 +222,7 @@ typedef struct clattn_plan clattn_plan;
 typedef struct clattn_plan_options {
     size_t size;            /* sizeof(clattn_plan_options) */
     const char *algorithm;  /* NULL: the cheapest; else a name that explain lists, or the call fails with the reason */
-    const char *params;     /* NULL: the device's; else "bm=64 bn=32", some or all of the algorithm's */
+    const char *params;     /* NULL: the device's; else "rm=4 rn=4", some or all of the algorithm's */
 } clattn_plan_options;
 
 /* Plans the attention that A describes.  OPTIONS may be NULL.

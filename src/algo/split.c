@@ -47,11 +47,10 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     if (w != 4 && w != 8 && w != 16) return "vl is 4, 8 or 16";
     if (t->v[ROWS] < 1 || t->v[ROWS] > 64) return "rb is between 1 and 64";
     if (t->v[TILE] < 16 || t->v[TILE] > 1024 || t->v[TILE] % 16) return "dk is a multiple of 16 up to 1024";
-    if (t->v[TX] < 1 || t->v[TY] < 1 || t->v[KI] < 1 || t->v[KI] > 16) return "tx and ty are at least 1, ki between 1 and 16";
+    if (t->v[TX] < 1 || t->v[TY] < 1 || t->v[KI] < 1 || t->v[KI] > 8) return "tx and ty are at least 1, ki between 1 and 8";
     if (t->v[PART] < 1) return "part is at least 1";
     if (t->v[FORM] == LANES) return NULL;
     if (t->v[ROWS] > MAX_GROUP_ROWS) return "rb is at most 8 in groups";
-    if (t->v[KI] > 8) return "ki is at most 8";
     if (item_dims(p, t) > MAX_ITEM_DIMS) {
         snprintf(why, 128, "%d work-items for %d output dims are too few", group, (int)p->Dv);
         return why;

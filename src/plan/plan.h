@@ -19,13 +19,13 @@ struct candidate {
 /* Fills the ladder, cheapest legal first; returns its length. */
 size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES]);
 
-/* The cheapest algorithm that builds, or ALGORITHM alone.  PARAMS ("bm=64 bn=32") sets some or all of its parameters;
+/* The cheapest algorithm that builds, or ALGORITHM alone.  PARAMS ("rm=4 rn=4") sets some or all of its parameters;
  * both may be NULL.  Why the others were passed over is kept in the plan's explanation. */
 clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params,
                              struct clattn_plan **plan);
 void ca_plan_destroy(struct clattn_plan *plan);
 
-/* "bm=64 bn=32" of ALGO's parameters. */
+/* "rm=4 rn=4" of ALGO's parameters. */
 size_t ca_params_print(const struct algo *algo, const struct params *t, char *text, size_t size);
 
 /* Checks the io, which holds device memory, and enqueues on C->queue after C's wait list; C->last is then the
