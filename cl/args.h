@@ -22,10 +22,10 @@ typedef struct ca_args {
     ca_long lse_0;          /* lse is f32 [B][Hq][Nq] */
     ca_long qoff_0;         /* q_offset is int32 [B] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
+    ca_long left, right;    /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d;
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;
-    ca_int left, right;     /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int offset;          /* p = i + offset, unless has_qoff */
     ca_int has_qoff, has_lse;
     float scale;            /* factor on q.k in the natural domain */
@@ -33,18 +33,18 @@ typedef struct ca_args {
     ca_int splits;          /* parts (split only) */
 } ca_args;
 
-#define CA_UNLIMITED 0x7fffffff
+#define CA_UNLIMITED ((ca_long)1 << 33) /* further than any position is from any key */
 
 /* The keys [lo, hi) that the query at position p may see: the whole mask of a dense,
  * causal or windowed attention.  Positions are 64-bit here: p + right may pass 2^31. */
-static inline ca_int ca_key_lo(ca_long p, ca_int left, ca_int Nk)
+static inline ca_int ca_key_lo(ca_long p, ca_long left, ca_int Nk)
 {
-    ca_long lo = left == CA_UNLIMITED ? 0 : p - left;
+    ca_long lo = p - left;
     return lo < 0 ? 0 : lo > Nk ? Nk : (ca_int)lo;
 }
-static inline ca_int ca_key_hi(ca_long p, ca_int right, ca_int Nk)
+static inline ca_int ca_key_hi(ca_long p, ca_long right, ca_int Nk)
 {
-    ca_long hi = right == CA_UNLIMITED ? Nk : p + right + 1;
+    ca_long hi = p + right + 1;
     return hi < 0 ? 0 : hi > Nk ? Nk : (ca_int)hi;
 }
 

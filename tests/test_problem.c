@@ -312,6 +312,33 @@ START_TEST(canonical_mask_means_the_same)
 }
 END_TEST
 
+/* The widest windows about the farthest positions. */
+START_TEST(extreme_windows)
+{
+    clattn_attention a;
+    ca_attention_defaults(&a);
+    a.head_dim = 1;
+    a.q_len = 8, a.kv_len = 1 << 30;
+    a.align = CLATTN_OFFSET, a.q_offset = INT32_MAX;
+    a.window_left = INT32_MAX - 5;
+    struct problem p = made(&a);
+    ck_assert_int_eq(ca_key_lo(p.offset, p.left, (ca_int)p.Nk), 5);
+    a.window_left = INT32_MAX;
+    p = made(&a);
+    ck_assert_int_eq(ca_key_lo((ca_long)p.offset + 7, p.left, (ca_int)p.Nk), 7);
+    a.window_left = INT64_MAX;
+    p = made(&a);
+    ck_assert_int_eq(ca_key_lo((ca_long)p.offset + (1 << 30), p.left, (ca_int)p.Nk), 0);
+    a.q_offset = INT32_MIN;
+    a.window_right = INT64_C(0x80000000) + 3;
+    p = made(&a);
+    ck_assert_int_eq(ca_key_hi(p.offset, p.right, (ca_int)p.Nk), 4);
+    a.window_right = INT64_MAX;
+    p = made(&a);
+    ck_assert_int_eq(ca_key_hi(p.offset, p.right, (ca_int)p.Nk), 1 << 30);
+}
+END_TEST
+
 START_TEST(flops_and_bytes)
 {
     struct problem p = parsed("f16 b2 h8/2 q1 k4096 d128 causal");
@@ -456,6 +483,7 @@ int main(void)
     tcase_add_test(t, elements_and_gaps);
     tcase_add_test(t, pairs_agree_with_counting);
     tcase_add_test(t, canonical_mask_means_the_same);
+    tcase_add_test(t, extreme_windows);
     tcase_add_test(t, flops_and_bytes);
     tcase_add_test(t, kernel_arguments);
     tcase_add_test(t, strings_survive);

@@ -170,21 +170,15 @@ static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
     return CLATTN_OK;
 }
 
-/* A window's side as the kernels see it.  WIDE is the least width that leaves nothing out, or negative if a
- * position is known only at execution. */
-static clattn_status canonical_window(const char *name, int64_t window, int64_t wide, int32_t *side)
+/* A window's side as the kernels see it.  WIDE is the least width that leaves nothing out. */
+static int64_t canonical_window(int64_t window, int64_t wide)
 {
-    bool open = window < 0 || (wide >= 0 ? window >= wide : window >= CA_UNLIMITED);
-    CA_REQUIRE(open || window < CA_UNLIMITED, CLATTN_E_TOO_LARGE, "%s %" PRId64 " exceeds %d", name, window,
-               CA_UNLIMITED - 1);
-    *side = open ? CA_UNLIMITED : (int32_t)window;
-    return CLATTN_OK;
+    return window < 0 || window >= wide ? CA_UNLIMITED : window;
 }
 
 /* Positions: offset, window and causality. */
 static clattn_status init_mask(struct problem *p, const clattn_attention *a)
 {
-    clattn_status st;
     CA_REQUIRE(a->align == CLATTN_BOTTOM_RIGHT || a->align == CLATTN_TOP_LEFT || a->align == CLATTN_OFFSET,
                CLATTN_E_ARGUMENT, "align %d is not a clattn_align", (int)a->align);
     CA_REQUIRE(a->q_offset == 0 || a->align == CLATTN_OFFSET, CLATTN_E_ARGUMENT,
@@ -202,11 +196,9 @@ static clattn_status init_mask(struct problem *p, const clattn_attention *a)
         return CLATTN_OK;
     }
     int64_t right = a->causal ? 0 : a->window_right;
-    int64_t last = (int64_t)p->offset + p->Nq - 1; /* position of the last query */
-    if ((st = canonical_window("window_left", a->window_left, p->has_qoff ? -1 : ca_max(last, 0), &p->left)))
-        return st;
-    if ((st = canonical_window("window_right", right, p->has_qoff ? -1 : ca_max(p->Nk - 1 - p->offset, 0), &p->right)))
-        return st;
+    int64_t most = p->has_qoff ? INT32_MAX : p->offset, least = p->has_qoff ? INT32_MIN : p->offset; /* positions of query 0 */
+    p->left = canonical_window(a->window_left, ca_max(most + p->Nq - 1, 0));
+    p->right = canonical_window(right, ca_max(p->Nk - 1 - least, 0));
     if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED) p->offset = 0;
     return CLATTN_OK;
 }
@@ -288,10 +280,7 @@ static double sum_clamped(int64_t first, int64_t count, int64_t most)
 double ca_problem_pairs(const struct problem *p)
 {
     if (ca_problem_empty(p)) return 0;
-    double below = p->left == CA_UNLIMITED ? 0 : sum_clamped((int64_t)p->offset - p->left, p->Nq, p->Nk);
-    double upto = p->right == CA_UNLIMITED ? (double)p->Nq * (double)p->Nk
-                                           : sum_clamped((int64_t)p->offset + p->right + 1, p->Nq, p->Nk);
-    return upto - below;
+    return sum_clamped(p->offset + p->right + 1, p->Nq, p->Nk) - sum_clamped(p->offset - p->left, p->Nq, p->Nk);
 }
 
 double ca_problem_flops(const struct problem *p)
