@@ -79,6 +79,8 @@ clattn_context *attend_context(void)
         printf("no device: %s: %s\n", clattn_status_name(st), clattn_last_message());
         exit(EXIT_FAILURE);
     }
+    /* PoCL, asked for a binary, compiles each of our many programs once more; it has a cache of its own. */
+    if (strstr(context->dev.platform_name, "Portable")) context->dev.quirks |= CA_QUIRK_NO_BINARY;
     printf("on %s (%s)%s\n", context->dev.name, context->dev.platform_name,
            attend_is_slow() ? ", small shapes only" : "");
     return context;
@@ -267,6 +269,9 @@ static void cl_release(struct cl_run *r)
     if (r->gate) clReleaseEvent(r->gate);
     if (r->done) clReleaseEvent(r->done);
     for (cl_uint i = 0; i < r->num_written; i++) clReleaseEvent(r->written[i]);
+    /* Intel's CPU runtime deadlocks when an out-of-order queue is released while its last command, whose event is
+     * complete, is being cleared away by a worker. */
+    if (r->work) clFinish(r->work);
     if (r->work) clReleaseCommandQueue(r->work);
     if (r->move) clReleaseCommandQueue(r->move);
 }

@@ -55,7 +55,6 @@ static const char *legal(const struct problem *p, const struct device *dev, char
     return "built without CLBlast";
 #else
     if (ca_is_host(dev)) return "needs an OpenCL device";
-    if (dev->quirks & CA_QUIRK_NO_CLBLAST) return "CLBlast does not run reliably on this device";
     if (ca_problem_empty(p)) return "nothing to multiply";
     if (chunk_of(p, dev).units) return NULL;
     snprintf(why, 128, "one head's keys and values do not fit a workspace of %zu MiB",

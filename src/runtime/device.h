@@ -9,10 +9,9 @@
 enum {
     CA_QUIRK_REFUSE = 1 << 0,      /* never use (the reason says why) */
     CA_QUIRK_SIMULATED = 1 << 1,   /* never chosen automatically */
-    CA_QUIRK_NO_BINARY = 1 << 2,   /* program binaries do not load reliably */
+    CA_QUIRK_NO_BINARY = 1 << 2,   /* programs are not kept on disk */
     CA_QUIRK_SLOW = 1 << 3,        /* tests use small shapes */
-    CA_QUIRK_COPY = 1 << 4,        /* copy to buffers: memory used in place is not seen rightly */
-    CA_QUIRK_NO_CLBLAST = 1 << 5   /* CLBlast's kernels do not run reliably */
+    CA_QUIRK_COPY = 1 << 4         /* copy to buffers: memory used in place is not seen rightly */
 };
 
 struct device {

@@ -23,9 +23,6 @@ static const struct quirk {
       "Oclgrind is a simulator for finding defects" },
     { "*FPGA*Emulation*", NULL, NULL, CA_QUIRK_SIMULATED, "an FPGA emulator: the CPU in disguise" },
     { NULL, "*FPGA*Emulation*", NULL, CA_QUIRK_SIMULATED, "an FPGA emulator: the CPU in disguise" },
-    /* Seen with 2026.2: CLBlast's GEMM now and then never ends (3 of 12 runs of one test).  Not their GPU platforms. */
-    { "Intel(R) OpenCL", NULL, NULL, CA_QUIRK_NO_CLBLAST, "CLBlast's GEMM sometimes hangs on Intel's CPU runtime" },
-    { "Intel(R) FPGA Emulation*", NULL, NULL, CA_QUIRK_NO_CLBLAST, "CLBlast's GEMM sometimes hangs on Intel's CPU runtime" },
     { NULL, "*llvmpipe*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "llvmpipe draws graphics on the CPU" },
     { NULL, "*swrast*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
     { NULL, "*softpipe*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
