@@ -12,7 +12,7 @@
 /* VL dims of a row from D on; past the end 0. */
 INLINE vf decode_load(GLOBAL const stored *row, int stride, int d, int D)
 {
-    if (stride == 1 && d + VL <= D) return load_vec(row + d);
+    if (NEIGHBOURS(stride) && (D % VL == 0 || d + VL <= D)) return load_vec(row + d);
     float x[VL];
     for (int i = 0; i < VL; i++) x[i] = d + i < D ? load_at(row, (ca_long)(d + i) * stride) : 0.f;
     return VLOAD(x);
@@ -154,8 +154,8 @@ INLINE void decode(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored
     if (last > end) last = end;
     k += A->k_0 + b * A->k_b + hk * A->k_h;
     v += A->v_0 + b * A->v_b + hk * A->v_h;
-    if (!decode_part(A, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, 0))
-        decode_part(A, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, 1);
+    for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
+        if (decode_part(A, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, guarded)) break;
     for (int r = 0; r < rows; r++) {
         int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
         ca_long at = (((ca_long)b * A->Hq + h) * A->Nq + i) * A->splits + part;

@@ -9,8 +9,9 @@
  *   load_vec(p), store_vec(p,v)  tensors of any storage type, VL neighbours
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
+ *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   PREFETCH(p)          asks for the cache line at p
- *   GLOBAL, INLINE, UNROLL
+ *   GLOBAL, INLINE, UNROLL, LANE_KERNEL
  */
 #ifndef CA_DIALECT_H
 #define CA_DIALECT_H
@@ -43,8 +44,22 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define LOG(x) log(x)
 #define PREFETCH(p) prefetch(p, 1)
+#define NEIGHBOURS(stride) UNIT
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
+
+/* A kernel's head: one work-item is one work-group, and it computes in vectors.  The hint keeps Intel's CPU compiler from
+ * vectorising over work-items as well, which takes it up to ten times as long; PoCL splits 512-bit vectors in two when
+ * it is not told their width. */
+#if defined(__has_attribute)
+#if __has_attribute(min_vector_width)
+#define WIDE_VECTORS __attribute__((min_vector_width(512)))
+#endif
+#endif
+#ifndef WIDE_VECTORS
+#define WIDE_VECTORS
+#endif
+#define LANE_KERNEL __kernel WIDE_VECTORS __attribute__((vec_type_hint(vf))) __attribute__((reqd_work_group_size(1, 1, 1)))
 
 #if STORAGE == 0
 INLINE vf load_vec(__global const stored *p) { return VLOAD(p); }

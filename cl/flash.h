@@ -120,7 +120,7 @@ INLINE void FN(load_queries)(vf *qT, GLOBAL const stored *q, int qs, int qd, int
             vf x[VL];
             for (int i = 0; i < VL; i++) {
                 int row = a * VL + i < rows ? a * VL + i : rows - 1;
-                if (qd == 1 && d + VL <= D) {
+                if (NEIGHBOURS(qd) && (D % VL == 0 || d + VL <= D)) {
                     x[i] = load_vec(q + (ca_long)row * qs + d);
                 } else {
                     float y[VL];
@@ -144,7 +144,7 @@ INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int 
             transpose(x);
             for (int i = 0; i < VL && a * VL + i < rows; i++) {
                 GLOBAL stored *row = o + (ca_long)(a * VL + i) * os;
-                if (od == 1 && d + VL <= Dv) {
+                if (NEIGHBOURS(od) && (Dv % VL == 0 || d + VL <= Dv)) {
                     store_vec(row + d, x[i]);
                 } else {
                     float y[VL];
@@ -162,7 +162,7 @@ INLINE void FN(unpack)(float *to, GLOBAL const stored *from, int s, int d_stride
     for (int j = 0; j < n; j++) {
         GLOBAL const stored *row = from + (ca_long)j * s;
         int d = 0;
-        if (d_stride == 1)
+        if (NEIGHBOURS(d_stride))
             for (; d + VL <= D; d += VL) VSTORE(load_vec(row + d), to + j * D + d);
         for (; d < D; d++) to[j * D + d] = load_at(row, (ca_long)d * d_stride);
     }
@@ -229,8 +229,8 @@ INLINE void FN(flash)(const ca_args *A, GLOBAL const stored *q, GLOBAL const sto
     int full_lo = ca_key_lo(p0 + rows - 1, A->left, A->Nk), full_hi = ca_key_hi(p0, A->right, A->Nk);
 
     FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
-    if (!FN(attend)(A, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, 0))
-        FN(attend)(A, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, 1);
+    for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
+        if (FN(attend)(A, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;
 
     UNROLL for (int a = 0; a < QV; a++) inv[a] = VSEL(r.l[a] == SPLAT(0.f), SPLAT(0.f), SPLAT(1.f) / r.l[a]);
     FN(store_output)(oT, inv, o, A->o_s, A->o_d, Dv, rows);

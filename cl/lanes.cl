@@ -34,14 +34,7 @@
 #include "dialect.h"
 #include "flash.h"
 
-__kernel
-#if defined(__has_attribute)
-#if __has_attribute(min_vector_width)
-__attribute__((min_vector_width(512))) /* else PoCL splits 512-bit vectors in two */
-#endif
-#endif
-__attribute__((reqd_work_group_size(1, 1, 1)))
-void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse,
+LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse,
                 GLOBAL const int *qoff, ca_args a)
 {
     vf qT[DQK * QV], oT[DV * QV], p[BK * QV];

@@ -3,7 +3,7 @@
  *
  *   attn_split_lanes   one work-item per part, a lane per dim (cl/decode.h): CPU-like devices
  *   attn_split_group   one work-group per part: GPUs; no sub-groups needed
- *   attn_split_merge   one work-item per output element
+ *   attn_split_merge   one work-item per output element, rounded up to whole groups
  *
  * Workspace: po f32 [B][Hq][Nq][splits][DV], then pml f32 [B][Hq][Nq][splits][2] . */
 #ifndef DQK
@@ -49,14 +49,7 @@
 #if FORM == 0
 #include "decode.h"
 
-__kernel
-#if defined(__has_attribute)
-#if __has_attribute(min_vector_width)
-__attribute__((min_vector_width(512)))
-#endif
-#endif
-__attribute__((reqd_work_group_size(1, 1, 1)))
-void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
+LANE_KERNEL void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
                       GLOBAL const int *qoff, ca_args a)
 {
     vf qv[RB * ((DQK + VL - 1) / VL)], ov[RB * ((DV + VL - 1) / VL)];
@@ -197,6 +190,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
 __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBAL float *lse, ca_args a)
 {
     int e = get_global_id(0), row = get_global_id(1), i = row % a.Nq, h = row / a.Nq % a.Hq, b = row / a.Nq / a.Hq;
+    if (e >= DV) return;
     GLOBAL const float *po = ws + a.ws_po + (ca_long)row * a.splits * DV, *pml = ws + a.ws_pml + (ca_long)row * a.splits * 2;
     float m = CA_LOWEST, l = 0.f, o = 0.f;
     for (int s = 0; s < a.splits; s++)

@@ -21,6 +21,12 @@ int ca_common_options(const struct problem *p, const struct device *dev, char *t
     return n;
 }
 
+size_t ca_plain_group(const struct device *dev)
+{
+    size_t most = dev->max_group < dev->max_items[0] ? dev->max_group : dev->max_items[0];
+    return most >= 64 ? 64 : most ? most : 1;
+}
+
 static ca_long elements(const struct tensor *t, size_t size) { return (ca_long)(t->offset / size); }
 static ca_int given(const struct tensor *t) { return t->mem != NULL || t->host != NULL; }
 

@@ -47,9 +47,10 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct launch_arg args[] = {
         { sizeof(cl_mem), &io->t[CA_OUT].mem }, { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof a, &a },
     };
+    size_t group = ca_plain_group(&plan->ctx->dev);
     struct launch l = {
-        .program = plan->program, .kernel = "attn_nop", .dims = 2,
-        .global = { (size_t)p->Nq, (size_t)(p->B * p->Hq) }, .args = args, .num_args = 3,
+        .program = plan->program, .kernel = "attn_nop", .dims = 2, .local = { group, 1 },
+        .global = { (size_t)ca_round_up(p->Nq, (int64_t)group), (size_t)(p->B * p->Hq) }, .args = args, .num_args = 3,
     };
     return ca_launch(plan->ctx, &l, c);
 }

@@ -37,6 +37,7 @@ INLINE vi VLOADI(const int *p) { vi v; memcpy(&v, p, sizeof v); return v; }
 INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
+#define NEIGHBOURS(stride) ((stride) == 1)
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-FLT_MAX)
 
