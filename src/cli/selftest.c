@@ -35,7 +35,7 @@ static void show_step(void *user, int algorithm, const char *words)
 /* True when the device passed. */
 static bool test(const struct device *dev, const char *selector)
 {
-    struct trial t = {.progress = show_step, .user = (void *)dev->name};
+    struct trial t = {.thorough = true, .progress = show_step, .user = (void *)dev->name};
     ca_progress_begin("self-test");
     ca_plan_trial(dev, &t);
     ca_progress_end();
