@@ -11,7 +11,7 @@
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   PREFETCH(p)          asks for the cache line at p
- *   GLOBAL, INLINE, UNROLL, LANE_KERNEL
+ *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
  */
 #ifndef CA_DIALECT_H
 #define CA_DIALECT_H
@@ -28,6 +28,7 @@ typedef CAT(int, VL) vi;
 #define GLOBAL __global
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("unroll")
+#define UNROLL4 _Pragma("unroll 4")
 #define SPLAT(x) ((vf)(x))
 #define SPLATI(x) ((vi)(x))
 #ifndef USE_MAD /* the host decides per device how a*b+c is one instruction */

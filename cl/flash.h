@@ -40,7 +40,7 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
 {
     vf acc[KB][QV];
     UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] = SPLAT(0.f);
-    for (int d = 0; d < D; d++) {
+    UNROLL4 for (int d = 0; d < D; d++) {
         UNROLL for (int i = 0; i < nk; i++) {
             vf b = SPLAT(k[i * ks + d]);
             UNROLL for (int a = 0; a < QV; a++) acc[i][a] = VFMA(b, qT[d * QV + a], acc[i][a]);
@@ -61,7 +61,7 @@ INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, KV const float 
 {
     vf acc[DB][QV];
     UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) acc[e][a] = oT[e * QV + a] * alpha[a];
-    for (int j = 0; j < n; j++) {
+    UNROLL4 for (int j = 0; j < n; j++) {
         UNROLL for (int e = 0; e < nd; e++) {
             vf b = SPLAT(v[j * vs + e]);
             UNROLL for (int a = 0; a < QV; a++) acc[e][a] = VFMA(b, p[j * QV + a], acc[e][a]);
@@ -102,12 +102,15 @@ INLINE void FN(tile)(const vf *qT, vf *oT, vf *p, struct FN(rows) *r, KV const f
             vf s = p[j * QV + a], w = vexp(s - top[a]);
             r->l[a] += w;
             p[j * QV + a] = w;
-            if (guarded) p[j * QV + a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), w, SPLAT(-1.f));
         }
     }
     int e = 0;
-    if (guarded)
+    if (guarded) {
+        for (j = 0; j < n; j++)
+            for (int a = 0; a < QV; a++)
+                p[j * QV + a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), p[j * QV + a], SPLAT(-1.f));
         for (; e < Dv; e++) FN(accumulate_guarded)(oT + e * QV, alpha, p, v + e, vs, n);
+    }
     for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, DB);
     for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
 }

@@ -16,8 +16,10 @@ typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL4 _Pragma("clang loop unroll_count(4)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL4 _Pragma("GCC unroll 4")
 #endif
 #define SPLAT(x) ((float)(x) - (vf){0})
 #define SPLATI(x) ((int32_t)(x) - (vi){0})
