@@ -44,7 +44,11 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define VLOADI(p) CAT(vload, VL)(0, p)
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define LOG(x) log(x)
+#ifdef __x86_64__ /* PoCL: its prefetch() does nothing */
+#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
+#else
 #define PREFETCH(p) prefetch(p, 1)
+#endif
 #define NEIGHBOURS(stride) UNIT
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
