@@ -125,9 +125,9 @@ INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const st
         }
         for (; j < n; j++) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 1);
     }
-    vf sum = SPLAT(0.f);
-    for (int c = 0; c < rows * EC; c++) sum += o[c] * SPLAT(0.f);
-    return VSUM(sum) == 0.f;
+    vi odd = SPLATI(0);
+    for (int c = 0; c < rows * EC; c++) odd |= NOT_FINITE(o[c]);
+    return !VANY(odd);
 }
 
 /* Rows r0 ... of the pack of KV head HK, part number PART: leaves their states in

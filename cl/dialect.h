@@ -6,6 +6,7 @@
  *   SPLAT(x), SPLATI(x)  the same value in each lane   VMAX(a,b)     a > b ? a : b (NaN in b stays)
  *   VSEL(mask, a, b)     mask ? a : b, lane by lane    AS_VI, AS_VF  bits
  *   VLOAD(p), VSTORE(v,p)      scratch memory          VSUM(v)       sum of the lanes
+ *   NOT_FINITE(v)        a mask, by lanemath.h         VANY(mask)    in any lane
  *   load_vec(p), store_vec(p,v)  tensors of any storage type, VL neighbours
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
@@ -43,6 +44,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define VLOAD(p) CAT(vload, VL)(0, p)
 #define VLOADI(p) CAT(vload, VL)(0, p)
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
+#define VANY(mask) any(mask)
 #define LOG(x) log(x)
 #ifdef __x86_64__ /* PoCL: its prefetch() does nothing */
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))

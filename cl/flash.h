@@ -199,9 +199,9 @@ INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const sto
         FN(tile)(qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, A->scale, partial, guarded);
 #endif
     }
-    vf sum = SPLAT(0.f);
-    for (int e = 0; e < Dv * QV; e++) sum += oT[e] * SPLAT(0.f);
-    return VSUM(sum) == 0.f;
+    vi odd = SPLATI(0);
+    for (int e = 0; e < Dv * QV; e++) odd |= NOT_FINITE(oT[e]);
+    return !VANY(odd);
 }
 
 /* Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (D + Dv) floats. */

@@ -5,6 +5,9 @@
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
 
+/* By the bits: some compilers (Mesa's) take x * 0 for 0 and x - x too. */
+INLINE vi NOT_FINITE(vf v) { return (AS_VI(v) & SPLATI(0x7f800000)) == SPLATI(0x7f800000); }
+
 /* e^x for x <= 0, as 2^n e^f with n = round(x / ln 2).  x log2(e) + 1.5 2^23 + 127 leaves n + 127 in the low bits, which
  * shifted by 23 are the float 2^n; from n = -127 on that is 0, so a masked score (-inf) weighs exactly 0.  A NaN stays
  * one, and e^0 is exactly 1.  The relative error is below 2^-23 where the weight matters (x > -20). */

@@ -100,12 +100,12 @@ INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global c
     }
 }
 
-/* Is one of the elements that this item staged not finite? */
+/* Is one of the elements that this item staged not finite?  By the bits: some compilers take x * 0 for 0. */
 INLINE int any_odd(__local const float4 *from, int count, int id)
 {
-    float4 t = (float4)(0.f);
-    for (int i = id; i < count; i += TX * TY) t += from[i] * 0.f;
-    return !(t.x + t.y + t.z + t.w == 0.f);
+    int4 t = (int4)(0);
+    for (int i = id; i < count; i += TX * TY) t |= (as_int4(from[i]) & 0x7f800000) == 0x7f800000;
+    return any(t);
 }
 
 /* s + a b over four dims. */

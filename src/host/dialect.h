@@ -35,6 +35,12 @@ INLINE vf VMAX(vf a, vf b) { return VSEL(a > b, a, b); }
 #define AS_VI(x) ((vi)(x))
 #define AS_VF(x) ((vf)(x))
 INLINE void VSTORE(vf v, float *p) { memcpy(p, &v, sizeof v); }
+INLINE int VANY(vi mask)
+{
+    int any = 0;
+    for (int i = 0; i < VL; i++) any |= mask[i];
+    return any;
+}
 INLINE vi VLOADI(const int *p) { vi v; memcpy(&v, p, sizeof v); return v; }
 INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #define LOG(x) logf(x)
