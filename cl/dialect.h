@@ -30,6 +30,9 @@ typedef CAT(int, VL) vi;
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("unroll")
 #define UNROLL4 _Pragma("unroll 4")
+#ifdef __clang__ /* where a remainder of the loop is unrolled already, PoCL's compiler says so, aloud */
+#pragma clang diagnostic ignored "-Wpass-failed"
+#endif
 #define SPLAT(x) ((vf)(x))
 #define SPLATI(x) ((vi)(x))
 #ifndef USE_MAD /* the host decides per device how a*b+c is one instruction */

@@ -198,8 +198,8 @@ __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBA
     for (int s = 0; s < a.splits; s++) {
         if (pml[2 * s + 1] == 0.f) continue;
         float w = exp2((pml[2 * s] - m) * LOG2E);
-        l += w * pml[2 * s + 1];
-        o += w * po[(ca_long)s * DV + e];
+        l = fma(w, pml[2 * s + 1], l);
+        o = fma(w, po[(ca_long)s * DV + e], o);
     }
     store_at(out + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s, (ca_long)e * a.o_d, l == 0.f ? 0.f : o / l);
     if (a.has_lse && e == 0) lse[a.lse_0 + row] = l == 0.f ? -INFINITY : m + log(l);

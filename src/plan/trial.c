@@ -28,7 +28,7 @@ static const char *const usual[] = {
 /* For simulators, which take a second for a million instructions. */
 static const char *const small[] = {
     "f32 h2/1 q5 k9 d6/4", "f16 h2 q6 k11 d8 causal align=top_left", "bf16 h1 q9 k5 d4 win=2,1 layout=bshd",
-    "f32 h1 q2 k0 d4", NULL,
+    "f32 h4/1 q1 k300 d64", "f32 h1 q2 k0 d4", NULL,
 };
 
 /* A problem with its data and its answer. */
