@@ -136,12 +136,13 @@ typedef struct clattn_context clattn_context;
  * CLATTN_DEVICES or, without it, the fastest device by measurement; else
  *
  *     selector = item { "," item }       first usable one wins
- *     item     = ["!"] what ["?"]        ! never use, ? skip when missing
+ *     item     = ["!"] what ["@" weight] ["?"]   ! never use, ? skip when missing
  *     what     = "auto" | "host" | "gpu" | "dgpu" | "igpu" | "cpu" | "acc"
- *              | platform ":" device | device
+ *              | "uuid=" hex | "pci=" dddd:bb:dd.f | platform ":" device | device
  *
  * where platform and device are an index or a case-insensitive part of the
  * name, with * and ? as in file names ("nvidia:0", "portable:*", "!*:llvmpipe,auto").
+ * A weight, a number above 0, is for the use of several devices at once; here its syntax is checked and no more.
  * What is named is never replaced by something else: a selector that matches nothing is
  * CLATTN_E_NO_DEVICE, and the message lists what exists.
  * Errors: E_ARGUMENT (syntax), E_NO_DEVICE, E_MEMORY, OpenCL codes. */
