@@ -6,10 +6,12 @@
 #ifdef __OPENCL_C_VERSION__
 typedef long ca_long;
 typedef int ca_int;
+typedef uint ca_uint;
 #else
 #include <stdint.h>
 typedef int64_t ca_long;
 typedef int32_t ca_int;
+typedef uint32_t ca_uint;
 #endif
 
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
@@ -22,10 +24,10 @@ typedef struct ca_args {
     ca_long lse_0;          /* lse is f32 [B][Hq][Nq] */
     ca_long qoff_0;         /* q_offset is int32 [B] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
-    ca_long left, right;    /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d;
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;
+    ca_uint left, right;    /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int offset;          /* p = i + offset, unless has_qoff */
     ca_int has_qoff, has_lse;
     float scale;            /* factor on q.k in the natural domain */
@@ -33,18 +35,18 @@ typedef struct ca_args {
     ca_int splits;          /* parts (split only) */
 } ca_args;
 
-#define CA_UNLIMITED ((ca_long)1 << 33) /* further than any position is from any key */
+#define CA_UNLIMITED 0xffffffffu /* further than any position is from any key */
 
 /* The keys [lo, hi) that the query at position p may see: the whole mask of a dense,
  * causal or windowed attention.  Positions are 64-bit here: p + right may pass 2^31. */
-static inline ca_int ca_key_lo(ca_long p, ca_long left, ca_int Nk)
+static inline ca_int ca_key_lo(ca_long p, ca_uint left, ca_int Nk)
 {
-    ca_long lo = p - left;
+    ca_long lo = p - (ca_long)left;
     return lo < 0 ? 0 : lo > Nk ? Nk : (ca_int)lo;
 }
-static inline ca_int ca_key_hi(ca_long p, ca_long right, ca_int Nk)
+static inline ca_int ca_key_hi(ca_long p, ca_uint right, ca_int Nk)
 {
-    ca_long hi = p + right + 1;
+    ca_long hi = p + (ca_long)right + 1;
     return hi < 0 ? 0 : hi > Nk ? Nk : (ca_int)hi;
 }
 

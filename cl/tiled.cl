@@ -103,9 +103,9 @@ INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global c
 /* Is one of the elements that this item staged not finite?  By the bits: some compilers take x * 0 for 0. */
 INLINE int any_odd(__local const float4 *from, int count, int id)
 {
-    int4 t = (int4)(0);
-    for (int i = id; i < count; i += TX * TY) t |= (as_int4(from[i]) & 0x7f800000) == 0x7f800000;
-    return any(t);
+    int odd = 0;
+    for (int i = id; i < count; i += TX * TY) odd |= any((as_int4(from[i]) & 0x7f800000) == 0x7f800000);
+    return odd;
 }
 
 /* s + a b over four dims. */

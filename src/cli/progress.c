@@ -15,7 +15,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t stop = PTHREAD_COND_INITIALIZER;
 static pthread_t thread;
 static int depth;
-static bool running, shown, terminal, told;
+static bool running, shown;
 static double start;
 static char title[128], detail[128];
 
@@ -28,11 +28,6 @@ static void wipe(void)
 static void draw(double seconds)
 {
     static const char wheel[] = "|/-\\";
-    if (!terminal) { /* once is enough in a log */
-        if (!told) fprintf(stderr, "%s ...\n", title);
-        told = true;
-        return;
-    }
     wipe();
     fprintf(stderr, "%c %.60s%s%.60s, %.0f s", wheel[(unsigned)(seconds / PERIOD) % 4], title, detail[0] ? ": " : "",
             detail, seconds);
@@ -66,9 +61,7 @@ void ca_progress_begin(const char *what)
         snprintf(title, sizeof title, "%s", what);
         detail[0] = 0;
         start = ca_now();
-        terminal = isatty(STDERR_FILENO);
-        told = false;
-        running = pthread_create(&thread, NULL, run, NULL) == 0;
+        running = isatty(STDERR_FILENO) && pthread_create(&thread, NULL, run, NULL) == 0;
     }
     pthread_mutex_unlock(&lock);
 }

@@ -1,5 +1,5 @@
 /* progress.h -- one line on standard error for whatever takes more than two seconds, drawn by a
- * thread, so that it moves while the library works.  Where there is no terminal, its title is printed once. */
+ * thread, so that it moves while the library works.  Only on a terminal. */
 #ifndef CA_CLI_PROGRESS_H
 #define CA_CLI_PROGRESS_H
 

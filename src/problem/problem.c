@@ -171,9 +171,9 @@ static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
 }
 
 /* A window's side as the kernels see it.  WIDE is the least width that leaves nothing out. */
-static int64_t canonical_window(int64_t window, int64_t wide)
+static uint32_t canonical_window(int64_t window, int64_t wide)
 {
-    return window < 0 || window >= wide ? CA_UNLIMITED : window;
+    return window < 0 || window >= wide ? CA_UNLIMITED : (uint32_t)window; /* wide is below 2^32 */
 }
 
 /* Positions: offset, window and causality. */
@@ -280,7 +280,8 @@ static double sum_clamped(int64_t first, int64_t count, int64_t most)
 double ca_problem_pairs(const struct problem *p)
 {
     if (ca_problem_empty(p)) return 0;
-    return sum_clamped(p->offset + p->right + 1, p->Nq, p->Nk) - sum_clamped(p->offset - p->left, p->Nq, p->Nk);
+    int64_t offset = p->offset;
+    return sum_clamped(offset + p->right + 1, p->Nq, p->Nk) - sum_clamped(offset - p->left, p->Nq, p->Nk);
 }
 
 double ca_problem_flops(const struct problem *p)

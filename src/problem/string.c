@@ -270,8 +270,8 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED) && p->offset != p->Nk - p->Nq)
         ca_text_put(&t, " align=top_left");
     if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && p->right != 0))
-        ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : p->left,
-                    p->right == CA_UNLIMITED ? (int64_t)-1 : p->right);
+        ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->left,
+                    p->right == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->right);
     if (p->scale != (float)(1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
     put_strides(&t, p);
     uselocale(before);
