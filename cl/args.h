@@ -33,7 +33,7 @@ typedef struct ca_args {
     float scale;            /* factor on q.k in the natural domain */
     ca_int split_len;       /* keys per part (split only) */
     ca_int splits;          /* parts (split only) */
-} ca_args;
+} ca_args; /* without padding at the end, which rusticl does not count */
 
 #define CA_UNLIMITED 0xffffffffu /* further than any position is from any key */
 

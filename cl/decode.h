@@ -9,15 +9,6 @@
  * Needs VL and dialect.h; RB rows at once, DK keys per tile (a multiple of VL and of 4). */
 #define AHEAD 16 /* keys between asking for a row and using it; on a Xeon 8, 32 and 64 gave less */
 
-/* VL dims of a row from D on; past the end 0. */
-INLINE vf decode_load(GLOBAL const stored *row, int stride, int d, int D)
-{
-    if (NEIGHBOURS(stride) && (D % VL == 0 || d + VL <= D)) return load_vec(row + d);
-    float x[VL];
-    for (int i = 0; i < VL; i++) x[i] = d + i < D ? load_at(row, (ca_long)(d + i) * stride) : 0.f;
-    return VLOAD(x);
-}
-
 /* Asks for 4 rows before they are needed: one thread's loads alone do not keep the memory busy. */
 INLINE void decode_prefetch(GLOBAL const stored *row, int stride, int D, int j, int last)
 {
@@ -34,7 +25,7 @@ INLINE void decode_scores(const vf *q, GLOBAL const stored *k, int ks, int kd, i
     UNROLL for (int i = 0; i < keys; i++) UNROLL for (int r = 0; r < rows; r++) acc[i][r] = SPLAT(0.f);
     for (int c = 0; c < DC; c++) {
         UNROLL for (int i = 0; i < keys; i++) {
-            vf x = decode_load(k + (ca_long)i * ks, kd, c * VL, D);
+            vf x = load_lanes(k + (ca_long)i * ks, kd, c * VL, D);
             UNROLL for (int r = 0; r < rows; r++) acc[i][r] = VFMA(x, q[r * DC + c], acc[i][r]);
         }
     }
@@ -47,7 +38,7 @@ INLINE void decode_values(vf *o, GLOBAL const stored *v, int vs, int vd, int Dv,
 {
     for (int c = 0; c < EC; c++) {
         vf x[4];
-        UNROLL for (int i = 0; i < keys; i++) x[i] = decode_load(v + (ca_long)i * vs, vd, c * VL, Dv);
+        UNROLL for (int i = 0; i < keys; i++) x[i] = load_lanes(v + (ca_long)i * vs, vd, c * VL, Dv);
         for (int r = 0; r < rows; r++) {
             vf acc = o[r * EC + c];
             UNROLL for (int i = 0; i < keys; i++) acc = VFMA(x[i], SPLAT(p[r * DK + i]), acc);
@@ -61,7 +52,7 @@ INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv,
 {
     for (int r = 0; r < rows; r++) {
         if (p[r * DK] < 0.f) continue;
-        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_load(v, vd, c * VL, Dv), SPLAT(p[r * DK]), o[r * EC + c]);
+        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(load_lanes(v, vd, c * VL, Dv), SPLAT(p[r * DK]), o[r * EC + c]);
     }
 }
 
@@ -144,7 +135,7 @@ INLINE void decode(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored
     for (int r = 0; r < rows; r++) {
         int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
         GLOBAL const stored *row = q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i * A->q_s;
-        for (int c = 0; c < DC; c++) qv[r * DC + c] = decode_load(row, A->q_d, c * VL, D);
+        for (int c = 0; c < DC; c++) qv[r * DC + c] = load_lanes(row, A->q_d, c * VL, D);
         lo[r] = ca_key_lo(i + offset, A->left, A->Nk);
         hi[r] = ca_key_hi(i + offset, A->right, A->Nk);
         if (lo[r] < first) first = lo[r];

@@ -123,13 +123,7 @@ INLINE void FN(load_queries)(vf *qT, GLOBAL const stored *q, int qs, int qd, int
             vf x[VL];
             for (int i = 0; i < VL; i++) {
                 int row = a * VL + i < rows ? a * VL + i : rows - 1;
-                if (NEIGHBOURS(qd) && (D % VL == 0 || d + VL <= D)) {
-                    x[i] = load_vec(q + (ca_long)row * qs + d);
-                } else {
-                    float y[VL];
-                    for (int e = 0; e < VL; e++) y[e] = d + e < D ? load_at(q, (ca_long)row * qs + (ca_long)(d + e) * qd) : 0.f;
-                    x[i] = VLOAD(y);
-                }
+                x[i] = load_lanes(q + (ca_long)row * qs, qd, d, D);
             }
             transpose(x);
             for (int e = 0; e < VL && d + e < D; e++) qT[(d + e) * QV + a] = x[e];

@@ -18,7 +18,7 @@ typedef struct ca_gemm {
     ca_long base;              /* of the workspace in its buffer, in floats */
     ca_int unit0, units, row0, rows;
     ca_int q, k, v, s, o, l, flag;
-    ca_int unused;             /* no padding at the end: rusticl does not count it */
+    ca_int unused;             /* instead of padding: see args.h */
 } ca_gemm;
 
 #endif

@@ -25,6 +25,15 @@ INLINE vf vexp(vf x)
     return p * AS_VF(AS_VI(r) << 23);
 }
 
+/* VL dims of a row from D on, STRIDE apart; past DIMS 0. */
+INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)
+{
+    if (NEIGHBOURS(stride) && (dims % VL == 0 || d + VL <= dims)) return load_vec(row + d);
+    float x[VL];
+    for (int i = 0; i < VL; i++) x[i] = d + i < dims ? load_at(row, (ca_long)(d + i) * stride) : 0.f;
+    return VLOAD(x);
+}
+
 /* Turns VL vectors of VL lanes: x[i] lane j <-> x[j] lane i, by log2(VL) perfect shuffles. */
 INLINE void transpose(vf *x)
 {

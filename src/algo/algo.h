@@ -59,9 +59,9 @@ const struct algo *ca_algo_find(const char *name);
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size);
 /* Milliseconds for the problem's arithmetic at the device's rate: the unit of every cost. */
 double ca_flops_ms(const struct problem *p, const struct device *dev);
-/* Work-items of a group where they do not work together: a size of our choice, since some compilers (PoCL) build a
- * kernel anew for each size that a device chooses. */
-size_t ca_plain_group(const struct device *dev);
+/* Work-items of a group where each has its own of WIDTH elements side by side: as many as that keeps busy, 64 at most.
+ * Never the device's choice: PoCL builds a kernel anew for each size that it chooses. */
+size_t ca_group_for(const struct device *dev, int64_t width);
 /* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
 

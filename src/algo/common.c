@@ -1,6 +1,9 @@
 /* common.c -- what the algorithms share: build options, kernel arguments, the unit of cost. */
+#include <stddef.h>
 #include <string.h>
 #include "algo/algo.h"
+
+_Static_assert(offsetof(ca_args, splits) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
 
 const struct algo *ca_algo_find(const char *name)
 {
@@ -21,10 +24,11 @@ int ca_common_options(const struct problem *p, const struct device *dev, char *t
     return n;
 }
 
-size_t ca_plain_group(const struct device *dev)
+size_t ca_group_for(const struct device *dev, int64_t width)
 {
-    size_t most = dev->max_group < dev->max_items[0] ? dev->max_group : dev->max_items[0];
-    return most >= 64 ? 64 : most ? most : 1;
+    size_t n = 1;
+    while (n < 64 && (int64_t)n < width && 2 * n <= dev->max_group && 2 * n <= dev->max_items[0]) n *= 2;
+    return n;
 }
 
 static ca_long elements(const struct tensor *t, size_t size) { return (ca_long)(t->offset / size); }

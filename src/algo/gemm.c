@@ -9,6 +9,7 @@
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
+#include <stddef.h>
 #include <string.h>
 #include "algo/algo.h"
 #include "gemm.h"
@@ -19,6 +20,8 @@
 enum { WG };                           /* params */
 enum { PARTS = 7, ALIGN = 64 };        /* of the workspace; floats */
 #define BUDGET ((size_t)256 << 20)
+
+_Static_assert(offsetof(ca_gemm, unused) + sizeof(ca_int) == sizeof(ca_gemm), "no padding at the end");
 
 /* The sizes of a chunk that fits the budget; units 0 when not even one row does. */
 struct chunk { int64_t units, rows; ca_gemm at; size_t floats; };
@@ -134,14 +137,6 @@ static clattn_status launch(const struct run *r, const char *kernel, const cl_me
     return ca_launch(r->plan->ctx, &l, r->chain);
 }
 
-/* As many items side by side as a row of WIDTH elements keeps busy. */
-static size_t items_for(const struct device *dev, int64_t width)
-{
-    size_t n = 1;
-    while (n < 64 && (int64_t)n < width && 2 * n <= dev->max_group && 2 * n <= dev->max_items[0]) n *= 2;
-    return n;
-}
-
 /* Holds back what comes next until the chain is done, where the queue does not do so by itself. */
 static clattn_status hold_back(struct chain *c)
 {
@@ -194,11 +189,11 @@ static clattn_status do_rows(const struct run *r)
     const cl_mem soft[] = { r->work, t[CA_LSE].mem, t[CA_QOFF].mem };
     const cl_mem finish[] = { r->work, t[CA_V].mem, t[CA_OUT].mem, t[CA_QOFF].mem };
 
-    CA_TRY(launch(r, "gemm_pack_q", pack, 2, p->D, items_for(dev, p->D), m));
+    CA_TRY(launch(r, "gemm_pack_q", pack, 2, p->D, ca_group_for(dev, p->D), m));
     CA_TRY(product(r, CLBlastTransposeYes, per_unit, p->Nk, p->D, p->scale, r->g.q, r->g.k, r->g.s));
     CA_TRY(launch(r, "gemm_softmax", soft, 3, r->plan->params.v[WG], (size_t)r->plan->params.v[WG], m));
     CA_TRY(product(r, CLBlastTransposeNo, per_unit, p->Dv, p->Nk, 1.f, r->g.s, r->g.v, r->g.o));
-    CA_TRY(launch(r, "gemm_finish", finish, 4, p->Dv, items_for(dev, p->Dv), m));
+    CA_TRY(launch(r, "gemm_finish", finish, 4, p->Dv, ca_group_for(dev, p->Dv), m));
 done:
     return st;
 }
@@ -217,8 +212,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     for (int64_t unit = 0; unit < p->B * p->Hkv; unit += chunk.units) {
         r.g.unit0 = (ca_int)unit;
         r.g.units = (ca_int)ca_min(chunk.units, p->B * p->Hkv - unit);
-        CA_TRY(launch(&r, "gemm_pack_k", pack_k, 2, p->D, items_for(dev, p->D), r.g.units * p->Nk));
-        CA_TRY(launch(&r, "gemm_pack_v", pack_v, 2, p->Dv, items_for(dev, p->Dv), r.g.units * p->Nk));
+        CA_TRY(launch(&r, "gemm_pack_k", pack_k, 2, p->D, ca_group_for(dev, p->D), r.g.units * p->Nk));
+        CA_TRY(launch(&r, "gemm_pack_v", pack_v, 2, p->Dv, ca_group_for(dev, p->Dv), r.g.units * p->Nk));
         for (int64_t row = 0; row < p->Nq; row += chunk.rows) {
             r.g.row0 = (ca_int)row;
             r.g.rows = (ca_int)ca_min(chunk.rows, p->Nq - row);

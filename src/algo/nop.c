@@ -47,7 +47,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct launch_arg args[] = {
         { sizeof(cl_mem), &io->t[CA_OUT].mem }, { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof a, &a },
     };
-    size_t group = ca_plain_group(&plan->ctx->dev);
+    size_t group = ca_group_for(&plan->ctx->dev, 64); /* one size for every Nq: one build */
     struct launch l = {
         .program = plan->program, .kernel = "attn_nop", .dims = 2, .local = { group, 1 },
         .global = { (size_t)ca_round_up(p->Nq, (int64_t)group), (size_t)(p->B * p->Hq) }, .args = args, .num_args = 3,

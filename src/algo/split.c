@@ -115,10 +115,10 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         .global = { (size_t)a.splits * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(p->B * p->Hkv) },
         .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = 6,
     };
-    size_t plain = ca_plain_group(&plan->ctx->dev);
+    size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
     struct launch merge_launch = {
-        .program = plan->program, .kernel = "attn_split_merge", .dims = 2, .local = { plain, 1 },
-        .global = { (size_t)ca_round_up(p->Dv, (int64_t)plain), (size_t)(p->B * p->Hq * p->Nq) }, .args = second, .num_args = 4,
+        .program = plan->program, .kernel = "attn_split_merge", .dims = 2, .local = { side, 1 },
+        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)(p->B * p->Hq * p->Nq) }, .args = second, .num_args = 4,
         .flops = 4.0 * (double)(p->B * p->Hq * p->Nq * p->Dv * a.splits),
     };
     CA_TRY(ca_launch(plan->ctx, &parts_launch, c));

@@ -32,10 +32,9 @@ void ca_buffer_release(clattn_context *ctx, cl_mem mem)
 
 static void free_stage(clattn_context *ctx, struct stage *s)
 {
-    struct chain last = { .queue = ctx->queue };
     if (!s) return;
+    struct chain last = { .queue = ctx->queue, .last = s->ready };
     /* Intel's CPU runtime does not survive a queue that is released while its last command ends. */
-    last.last = s->ready;
     if (s->ready && ca_may_touch(ctx) && !atomic_load(&ctx->lost)) (void)!ca_chain_wait(ctx, &last, 0);
     for (int i = 0; i < CA_SLOTS; i++) ca_buffer_release(ctx, s->mem[i]);
     ca_buffer_release(ctx, s->workspace);

@@ -331,8 +331,7 @@ static bool still_good(const struct test *x, int k)
     return false;
 }
 
-/* True when every problem has an algorithm that is good.  The programs are not kept: nobody asks for their like, and
- * PoCL, asked for a binary, compiles once more. */
+/* True when every problem has an algorithm that is good. */
 static bool self_test(const struct device *dev, struct trial *t)
 {
     struct test *x = calloc(1, sizeof *x);
@@ -340,8 +339,6 @@ static bool self_test(const struct device *dev, struct trial *t)
     if (!x) return false;
     x->dev = *dev;
     x->dev.bad_algos = t->bad_algos;
-    x->dev.gflops = NOMINAL_GFLOPS * dev->compute_units;
-    x->dev.quirks |= CA_QUIRK_NO_BINARY;
     x->problems = dev->quirks & CA_QUIRK_SLOW ? small : usual;
     x->t = t;
     for (; good && x->problems[x->count]; x->count++)
@@ -391,8 +388,6 @@ static void measure(const struct device *dev, struct trial *t)
     struct sample s;
     clattn_status st;
     good.bad_algos |= t->bad_algos;
-    good.gflops = NOMINAL_GFLOPS * dev->compute_units;
-    good.quirks |= CA_QUIRK_NO_BINARY;
     CA_TRY(make_sample(BENCH, &s));
     CA_TRY(ca_context_open(&good, &ctx));
     report(t, -1, "measuring", BENCH);
@@ -411,6 +406,8 @@ void ca_plan_trial(const struct device *dev, struct trial *t)
 {
     struct device plain = *dev;
     plain.bad_algos = 0; /* algorithms that are bad are not tried; the others must not be hidden */
+    plain.gflops = NOMINAL_GFLOPS * dev->compute_units;
+    plain.quirks |= CA_QUIRK_NO_BINARY; /* nobody asks for such programs again, and PoCL compiles once more for a binary */
     t->words[0] = 0;
     t->gflops = 0;
     t->passed = self_test(&plain, t);
