@@ -1,61 +1,7 @@
 /* test_api.c -- the public interface as a user meets it: wrong use is told in words and harms nothing; right use gives
- * the answer on the host and, where there is a device, through OpenCL.  Check forks for each test, and the parent
- * never touches OpenCL. */
+ * the answer on the host and, where there is a device, through OpenCL. */
 #define CLATTN_NONNULL(...) /* NULL is passed on purpose */
-#include <check.h>
-#include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include "small.h"
-
-static struct small s;
-static clattn_context *ctx;
-static clattn_plan *plan;
-
-/* Loop number 0 is the host, 1 the first OpenCL device; false when there is none. */
-static bool open_context(int which)
-{
-    struct device dev;
-    small_init(&s);
-    if (which == 0) ck_assert_int_eq(clattn_context_create("host", &ctx), CLATTN_OK);
-    else if (!small_device(&dev)) return false;
-    else ck_assert_int_eq(ca_context_open(&dev, &ctx), CLATTN_OK);
-    return true;
-}
-
-static bool open_plan(int which)
-{
-    if (!open_context(which)) return false;
-    ck_assert_msg(clattn_plan_create(ctx, &s.a, NULL, &plan) == CLATTN_OK, "%s", clattn_last_message());
-    return true;
-}
-
-static void close_all(void)
-{
-    clattn_plan_destroy(plan);
-    clattn_context_destroy(ctx);
-    plan = NULL;
-    ctx = NULL;
-}
-
-/* CALL fails with STATUS, its message holds WORD, and no output was touched. */
-#define FAILS(call, status, word) do { \
-    small_canaries(&s); \
-    clattn_status got_ = (call); \
-    ck_assert_msg(got_ == (status), "%s: %s %s", #call, clattn_status_name(got_), clattn_last_message()); \
-    ck_assert_msg(strstr(clattn_last_message(), (word)) != NULL, "\"%s\" lacks \"%s\"", clattn_last_message(), (word)); \
-    ck_assert_msg(small_untouched(&s), "%s wrote into outputs", #call); \
-} while (0)
-
-#define WORKS(call) ck_assert_msg((call) == CLATTN_OK, "%s: %s", #call, clattn_last_message())
-
-static void runs(void)
-{
-    small_canaries(&s);
-    WORKS(clattn_execute_host(plan, &s.p));
-    ck_assert_str_eq(clattn_last_message(), "");
-    ck_assert(small_done(&s));
-}
+#include "api.h"
 
 /* ---------------------------------------------------------------- misuse */
 
@@ -459,112 +405,7 @@ START_TEST(offsets_per_batch_row)
 }
 END_TEST
 
-/* ------------------------------------------------------- threads and forks */
-
-static void *thread_runs(void *argument)
-{
-    struct small *mine = argument;
-    for (int n = 0; n < 25; n++) {
-        small_canaries(mine);
-        if (clattn_execute_host(plan, &mine->p) != CLATTN_OK || !small_done(mine)) return mine;
-    }
-    return NULL;
-}
-
-static void in_threads(void *(*work)(void *))
-{
-    enum { THREADS = 4 };
-    pthread_t thread[THREADS];
-    struct small *each = calloc(THREADS, sizeof *each);
-    for (int t = 0; t < THREADS; t++) {
-        small_init(&each[t]);
-        ck_assert_int_eq(pthread_create(&thread[t], NULL, work, &each[t]), 0);
-    }
-    for (int t = 0; t < THREADS; t++) {
-        void *bad;
-        pthread_join(thread[t], &bad);
-        ck_assert_ptr_null(bad);
-    }
-    free(each);
-}
-
-START_TEST(threads_share_a_plan)
-{
-    if (!open_plan(_i)) return;
-    in_threads(thread_runs);
-    close_all();
-}
-END_TEST
-
-/* What CHECK returns in a child: 0 is good. */
-static int in_a_child(int (*check)(void))
-{
-    int status = -1;
-    pid_t child = fork();
-    if (child == 0) _exit(check());
-    ck_assert(child > 0 && waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
-}
-
-static int inherited_handles(void)
-{
-    clattn_plan *other;
-    small_canaries(&s);
-    if (clattn_execute_host(plan, &s.p) != CLATTN_E_FORKED) return 1;
-    if (!small_untouched(&s)) return 2;
-    if (clattn_plan_create(ctx, &s.a, NULL, &other) != CLATTN_E_FORKED) return 3;
-    close_all(); /* must not hang or crash */
-    return 0;
-}
-
-START_TEST(a_forked_child_is_told)
-{
-    if (!open_plan(_i)) return;
-    runs();
-    ck_assert_int_eq(in_a_child(inherited_handles), 0);
-    runs();
-    close_all();
-}
-END_TEST
-
-/* ------------------------------------------------------------- in one call */
-
-static void *thread_calls(void *argument)
-{
-    struct small *mine = argument;
-    for (int n = 0; n < 30; n++) {
-        small_canaries(mine);
-        mine->a.scale = n % 3 ? NAN : 0.1 * n; /* more problems than plans are kept */
-        if (clattn_attention_host(&mine->a, &mine->p) != CLATTN_OK) return mine;
-        if (n % 3 && !small_done(mine)) return mine;
-    }
-    return NULL;
-}
-
-static int inherited_session(void)
-{
-    small_canaries(&s);
-    return clattn_attention_host(&s.a, &s.p) == CLATTN_E_FORKED && small_untouched(&s) ? 0 : 1;
-}
-
-static int own_session(void) { return clattn_attention_host(&s.a, &s.p) == CLATTN_OK && small_done(&s) ? 0 : 1; }
-
-START_TEST(in_one_call)
-{
-    setenv("CLATTN_DEVICES", "host", 1);
-    small_init(&s);
-    ck_assert_int_eq(in_a_child(own_session), 0);
-    for (int n = 0; n < 3; n++) {
-        small_canaries(&s);
-        WORKS(clattn_attention_host(&s.a, &s.p));
-        ck_assert(small_done(&s));
-    }
-    in_threads(thread_calls);
-    ck_assert_int_eq(in_a_child(inherited_session), 0);
-    s.p.q = NULL;
-    FAILS(clattn_attention_host(&s.a, &s.p), CLATTN_E_ARGUMENT, "q is NULL");
-}
-END_TEST
+/* -------------------------------------------------------------- devices */
 
 START_TEST(no_such_device)
 {
@@ -598,12 +439,8 @@ START_TEST(device_list)
 }
 END_TEST
 
-int main(void)
+static void add(TCase *t)
 {
-    Suite *suite = suite_create("api");
-    TCase *t = tcase_create("api");
-    suite_add_tcase(suite, t);
-    tcase_set_timeout(t, 600); /* a first look at a slow machine takes minutes */
     tcase_add_test(t, names_and_version);
     tcase_add_test(t, null_is_an_argument_error);
     tcase_add_test(t, size_fields);
@@ -619,15 +456,8 @@ int main(void)
     tcase_add_loop_test(t, inputs_may_share_memory, 0, 2);
     tcase_add_loop_test(t, empty_problems, 0, 2);
     tcase_add_loop_test(t, offsets_per_batch_row, 0, 2);
-    tcase_add_loop_test(t, threads_share_a_plan, 0, 2);
-    tcase_add_loop_test(t, a_forked_child_is_told, 0, 2);
-    tcase_add_test(t, in_one_call);
     tcase_add_test(t, no_such_device);
     tcase_add_test(t, device_list);
-
-    SRunner *r = srunner_create(suite);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+
+int main(void) { return run_api("api", add); }
