@@ -107,7 +107,8 @@ void gemm_softmax(__global float *work, __global float *lse, __global const int 
     __global float *s = work + c.s + (ca_long)r * a.Nk;
 
     float m = -INFINITY, l = 0.f;
-    for (int j = lo + t; j < hi; j += WG) m = fmax(m, s[j]); /* fmax passes over a NaN; exp does not */
+    for (int j = t; j < hi; j += WG) /* from t, not lo + t: an item writes below only what it read here */
+        m = j < lo ? m : fmax(m, s[j]); /* fmax passes over a NaN; exp does not */
     m = group_max(m, red);
     for (int j = t; j < a.Nk; j += WG) {
         float x = j >= lo && j < hi ? exp(s[j] - m) : 0.f;

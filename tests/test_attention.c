@@ -134,6 +134,7 @@ static const struct shape tiny[] = {
     { F32, .memory = GAPPED, .B = 2, N(3, 6), D(8, 8), .reach = TINY },
     { F32, N(6, 6), D(8, 8), WINDOW(2, 1), .reach = TINY },
     { F32, H(4, 1), N(1, 35), D(8, 8), .reach = TINY },
+    { F32, H(2, 1), N(1, 300), D(8, 8), .reach = TINY }, /* two parts of split */
     { F32, N(3, 0), D(8, 8), .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
