@@ -69,10 +69,8 @@ static bool find_data(const struct options *o, char *path, size_t size)
 {
     snprintf(path, size, "%s", o->data ? o->data : EXAMPLE);
     if (o->data || access(EXAMPLE "/case.json", R_OK) == 0 || find_beside_program(path, size)) return true;
-#ifdef CA_DATA_PATH
-    snprintf(path, size, "%s/minilm_layer0", CA_DATA_PATH);
+    snprintf(path, size, "%s", CA_DATA_PATH "/minilm_layer0"); /* installed */
     if (access(path, R_OK) == 0) return true;
-#endif
     ca_cli_error("the demo's data, " EXAMPLE ", is not found; name it with --data");
     return false;
 }
