@@ -65,6 +65,7 @@ static const struct shape lengths[] = {
     { F32, H(2, 2), N(128, 127), D(64, 64), CAUSAL },
     { F32, H(2, 2), N(129, 129), D(64, 64) },
     { F32, N(300, 300), D(64, 64), CAUSAL },
+    { F32, N(3, 400), D(64, 64), SLOW }, /* long for a work-item of llvmpipe (CA_QUIRK_ROUNDS) */
     { F32, .B = 3, H(8, 1), N(1, 1000), D(64, 64) },
     { F16, .B = 2, H(8, 1), N(1, 300), D(64, 64), SPARE },
     { F16, .B = 2, H(6, 2), N(37, 63), D(40, 40), SLOW },

@@ -43,6 +43,9 @@ struct algo {
     void (*defaults)(const struct problem *p, const struct device *dev, struct params *t);
     /* NULL, or why these parameters cannot be used (limits of the device). */
     const char *(*check)(const struct problem *p, const struct device *dev, const struct params *t, char why[128]);
+    /* Rounds of all loops together that a work-item may take, roughly from above, as if nothing were unrolled: there are
+     * devices (CA_QUIRK_ROUNDS) that end it silently after so many.  NULL: few. */
+    double (*rounds)(const struct problem *p, const struct params *t);
     /* Predicted milliseconds: is it wise?  Only the order matters. */
     double (*cost)(const struct problem *p, const struct device *dev, const struct params *t);
     /* The build options; NULL when source is NULL. */

@@ -86,6 +86,13 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     return why;
 }
 
+/* CLBlast's generic kernels: a block of registers for each step of the inner dimension. */
+static double rounds(const struct problem *p, const struct params *t)
+{
+    (void)t;
+    return 80 * (double)ca_max(p->Nk, p->D);
+}
+
 /* All pairs are computed, masked or not, and the scores go through memory four times; CLBlast is known to be
  * good on discrete GPUs only. */
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
@@ -232,5 +239,6 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 #endif
 
 const struct algo ca_algo_gemm = {
-    "gemm", "gemm", { "wg", NULL }, legal, defaults, check, cost, options, workspace, enqueue,
+    .name = "gemm", .source = "gemm", .params = { "wg" }, .legal = legal, .defaults = defaults, .check = check,
+    .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

@@ -43,6 +43,13 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     return why;
 }
 
+/* Each loop of n takes n + 1; the keys may be passed twice (a NaN behind a mask). */
+static double rounds(const struct problem *p, const struct params *t)
+{
+    double qv = t->v[ROWS], per_dim = qv + 2 + 2.0 / fmin(t->v[KEYS], t->v[DIMS]);
+    return 2 * ((double)p->Nk * ((double)(p->D + p->Dv) * per_dim + 4 * qv + 16) + 16 * qv * (double)(p->D + p->Dv));
+}
+
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     double padded = (double)ca_round_up(p->Nq, t->v[VECTOR] * t->v[ROWS]) / (double)ca_max(p->Nq, 1);
@@ -78,5 +85,5 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_lanes = {
     .name = "lanes", .source = "lanes", .params = { "vl", "qv", "kb", "db", "bk", "mad" }, .legal = legal,
-    .defaults = defaults, .check = check, .cost = cost, .options = options, .enqueue = enqueue,
+    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
 };

@@ -34,6 +34,12 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     for (t->v[W] = 64; t->v[W] > 1 && check(p, dev, t, why); t->v[W] /= 2) continue;
 }
 
+static double rounds(const struct problem *p, const struct params *t)
+{
+    double w = t->v[W], per_tile = (double)p->D + 3 * w + ((double)p->Dv / w + 1) * (w + 2) + 8;
+    return (double)ca_ceil_div(p->Nk, t->v[W]) * per_tile + 2 * (double)(p->D + p->Dv);
+}
+
 /* An item fetches a key all alone and nothing is used twice from registers; on a CPU barriers come on top. */
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
@@ -69,5 +75,5 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_rows = {
     .name = "rows", .source = "rows", .params = { "w" }, .legal = legal,
-    .defaults = defaults, .check = check, .cost = cost, .options = options, .enqueue = enqueue,
+    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
 };

@@ -64,6 +64,16 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     return why;
 }
 
+/* Each loop of n takes n + 1; the keys may be passed twice (a NaN behind a mask). */
+static double rounds(const struct problem *p, const struct params *t)
+{
+    double keys = (double)ca_min(p->Nk, t->v[PART]), rb = t->v[ROWS], merge = 2 * (double)ca_ceil_div(p->Nk, t->v[PART]);
+    if (t->v[FORM] == GROUP) return keys * 16 + (double)p->D * 2 + merge;
+    double dc = (double)ca_ceil_div(p->D, t->v[VECTOR]), ec = (double)ca_ceil_div(p->Dv, t->v[VECTOR]);
+    double four = (rb / 2 + 1) * (18 * dc + 51) + ec * (6 * rb + 7) + (double)p->D + 50; /* keys */
+    return 2 * (keys * (four / 4 + 2 * rb) + rb * (dc + ec) * 8) + merge;
+}
+
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
@@ -129,5 +139,5 @@ done:
 
 const struct algo ca_algo_split = {
     .name = "split", .source = "split", .params = { "form", "vl", "rb", "dk", "tx", "ty", "ki", "part" }, .legal = legal,
-    .defaults = defaults, .check = check, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
+    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

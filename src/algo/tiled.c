@@ -94,6 +94,13 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
 
 static int64_t tiles(const struct problem *p, const struct params *t) { return ca_ceil_div(p->Nq, queries(t)); }
 
+static double rounds(const struct problem *p, const struct params *t)
+{
+    double bn = t->v[RN] * t->v[TX], items = t->v[TX] * t->v[TY], dims = (double)(p->D + p->Dv);
+    double per_tile = dims + 2 * bn + 2 * (bn + (double)queries(t)) * dims / items + t->v[RM] * t->v[TX] + 64;
+    return (double)ca_ceil_div(p->Nk, (int64_t)bn) * per_tile + 4 * dims;
+}
+
 /* Query tiles are computed whole; too few of them leave compute units idle; CPUs pay for each barrier. */
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
@@ -136,5 +143,5 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_tiled = {
     .name = "tiled", .source = "tiled", .params = { "rm", "rn", "tx", "ty", "dc", "vc", "keepq" }, .legal = legal,
-    .defaults = defaults, .check = check, .cost = cost, .options = options, .enqueue = enqueue,
+    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
 };

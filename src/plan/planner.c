@@ -116,6 +116,13 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
         refuse(c, reason);
         return;
     }
+    double rounds = dev->quirks & CA_QUIRK_ROUNDS && algo->rounds ? algo->rounds(p, &c->params) : 0;
+    if (rounds > CA_MAX_ROUNDS) {
+        refuse(c, "");
+        snprintf(c->reason, sizeof c->reason, "a work-item may take %.0f rounds of its loops, the device ends it after %d",
+                 rounds, CA_MAX_ROUNDS);
+        return;
+    }
     size_t bytes = workspace_of(c, p, dev);
     if (!ca_is_host(dev) && dev->max_alloc && bytes > dev->max_alloc) {
         refuse(c, "");

@@ -11,8 +11,10 @@ enum {
     CA_QUIRK_SIMULATED = 1 << 1,   /* never chosen automatically */
     CA_QUIRK_NO_BINARY = 1 << 2,   /* programs are not kept on disk */
     CA_QUIRK_SLOW = 1 << 3,        /* tests use small shapes */
-    CA_QUIRK_COPY = 1 << 4         /* copy to buffers: memory used in place is not seen rightly */
+    CA_QUIRK_COPY = 1 << 4,        /* copy to buffers: memory used in place is not seen rightly */
+    CA_QUIRK_ROUNDS = 1 << 5       /* ends a work-item after CA_MAX_ROUNDS rounds of all its loops, without a word */
 };
+#define CA_MAX_ROUNDS 65535
 
 struct device {
     clattn_class kind;

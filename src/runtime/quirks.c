@@ -23,7 +23,7 @@ static const struct quirk {
       "Oclgrind is a simulator for finding defects" },
     { "*FPGA*Emulation*", NULL, NULL, CA_QUIRK_SIMULATED, "an FPGA emulator: the CPU in disguise" },
     { NULL, "*FPGA*Emulation*", NULL, CA_QUIRK_SIMULATED, "an FPGA emulator: the CPU in disguise" },
-    { NULL, "*llvmpipe*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "llvmpipe draws graphics on the CPU" },
+    { NULL, "*llvmpipe*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_ROUNDS, "llvmpipe draws graphics on the CPU" },
     { NULL, "*swrast*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
     { NULL, "*softpipe*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
     { NULL, "*SwiftShader*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
