@@ -30,9 +30,10 @@ typedef struct ca_args {
     ca_uint left, right;    /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int offset;          /* p = i + offset, unless has_qoff */
     ca_int has_qoff, has_lse;
-    float scale;            /* factor on q.k in the natural domain */
+    float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
     ca_int split_len;       /* keys per part (split only) */
     ca_int splits;          /* parts (split only) */
+    ca_int unused;
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 #define CA_UNLIMITED 0xffffffffu /* further than any position is from any key */

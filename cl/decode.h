@@ -56,9 +56,11 @@ INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv,
     }
 }
 
-/* Softmax of one row of a tile of N keys from K0: new maximum, weights in place, l; returns the factor for o. */
-INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, float *l, int guarded)
+/* Softmax of one row of a tile of N keys from K0, its scores capped by CAP: new maximum, weights in place, l; returns the factor for o. */
+INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float cap, float *m, float *l, int guarded)
 {
+    if (IS_ON(SOFTCAP, cap))
+        for (int j = 0; j < n; j += VL) VSTORE(vcap(VLOAD(s + j), cap, 1.f / cap), s + j);
     for (int j = 0; j < DK; j++)
         if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
     vf top = SPLAT(*m), sum = SPLAT(0.f);
@@ -103,7 +105,7 @@ INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const st
             for (int r = 0; r < rows; r++)
                 decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 1);
         for (int r = 0; r < rows; r++) {
-            float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
+            float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], A->softcap, m + r, l + r, guarded);
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }

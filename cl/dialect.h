@@ -11,7 +11,9 @@
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
+ *   IS_ON(feature, x)    the feature is compiled in (OpenCL), its number x is not 0 (host)
  *   PREFETCH(p)          asks for the cache line at p
+ *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
  */
 #ifndef CA_DIALECT_H
@@ -23,11 +25,13 @@
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 
+#include "score.h"
 #include "storage.h"
 typedef CAT(float, VL) vf;
 typedef CAT(int, VL) vi;
 #define GLOBAL __global
 #define INLINE static inline __attribute__((always_inline))
+#define APART INLINE
 #define UNROLL _Pragma("unroll")
 #define UNROLL4 _Pragma("unroll 4")
 #ifdef __clang__ /* where a remainder of the loop is unrolled already, PoCL's compiler says so, aloud */
@@ -55,6 +59,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define PREFETCH(p) prefetch(p, 1)
 #endif
 #define NEIGHBOURS(stride) UNIT
+#define IS_ON(feature, x) feature
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
 

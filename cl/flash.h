@@ -56,6 +56,20 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
     }
 }
 
+/* The tile's scores once more, capped: masks come after that, and the maximum is another. */
+APART void FN(cap_scores)(vf *s, int n, int k0, float cap, int partial, const struct FN(rows) *r, vf *top)
+{
+    const float inv = 1.f / cap;
+    UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
+    for (int j = 0; j < n; j++)
+        UNROLL for (int a = 0; a < QV; a++) {
+            vf x = vcap(s[j * QV + a], cap, inv);
+            if (partial) x = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), x, SPLAT(-CA_INFINITY));
+            top[a] = VMAX(top[a], x);
+            s[j * QV + a] = x;
+        }
+}
+
 /* oT = alpha oT + p v for ND output dims at once. */
 INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, KV const float *v, int vs, int n, const int nd)
 {
@@ -85,13 +99,19 @@ INLINE void FN(accumulate_guarded)(vf *oT, const vf *alpha, const vf *p, KV cons
 
 /* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const vf *qT, vf *oT, vf *p, struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs,
-                     int k0, int n, int D, int Dv, float scale, int partial, int guarded)
+                     int k0, int n, int D, int Dv, float scale, float cap, int partial, int guarded)
 {
     vf top[QV], alpha[QV];
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     int j = 0;
     for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, scale, partial, k0 + j, r, top, p + j * QV, KB);
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, scale, partial, k0 + j, r, top, p + j * QV, 1);
+    if (IS_ON(SOFTCAP, cap)) {
+        const struct FN(rows) same = *r; /* no address of what is to stay in registers */
+        vf capped_top[QV];
+        FN(cap_scores)(p, n, k0, cap, partial, &same, capped_top);
+        UNROLL for (int a = 0; a < QV; a++) top[a] = capped_top[a];
+    }
     UNROLL for (int a = 0; a < QV; a++) {
         alpha[a] = vexp(r->m[a] - top[a]);
         r->m[a] = top[a];
@@ -178,7 +198,7 @@ INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const sto
         GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
 #if defined(__OPENCL_C_VERSION__) && STORAGE == 0 && UNIT
         (void)unpacked; /* read where they are */
-        FN(tile)(qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, A->scale, partial, guarded);
+        FN(tile)(qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, A->scale, A->softcap, partial, guarded);
 #else
         KV const float *kf, *vf_;
         int ks = A->k_s, vs = A->v_s;
@@ -190,7 +210,7 @@ INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const sto
         if (A->v_d == 1) vf_ = vt; else
 #endif
         { FN(unpack)(unpacked + BK * D, vt, A->v_s, A->v_d, n, Dv); vf_ = unpacked + BK * D; vs = Dv; }
-        FN(tile)(qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, A->scale, partial, guarded);
+        FN(tile)(qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, A->scale, A->softcap, partial, guarded);
 #endif
     }
     vi odd = SPLATI(0);

@@ -5,6 +5,7 @@
  * would not keep a NaN of V out of the product, so V is packed with 0 in place of what is not
  * finite, and gemm_finish adds those elements to the rows that do see them. */
 #include "gemm.h"
+#include "score.h"
 #include "storage.h"
 
 #ifndef WG
@@ -108,7 +109,11 @@ void gemm_softmax(__global float *work, __global float *lse, __global const int 
 
     float m = -INFINITY, l = 0.f;
     for (int j = t; j < hi; j += WG) /* from t, not lo + t: an item writes below only what it read here */
-        m = j < lo ? m : fmax(m, s[j]); /* fmax passes over a NaN; exp does not */
+        if (j >= lo) {
+            float x = s[j];
+            if (SOFTCAP) s[j] = x = capped(x, a.softcap);
+            m = fmax(m, x); /* fmax passes over a NaN; exp does not */
+        }
     m = group_max(m, red);
     for (int j = t; j < a.Nk; j += WG) {
         float x = j >= lo && j < hi ? exp(s[j] - m) : 0.f;

@@ -25,6 +25,23 @@ INLINE vf vexp(vf x)
     return p * AS_VF(AS_VI(r) << 23);
 }
 
+/* Within 2^-22 of itself: a polynomial near 0, where (1 - e^-2x) / (1 + e^-2x) would cancel. */
+INLINE vf vtanh(vf x)
+{
+    vi sign = AS_VI(x) & SPLATI((int)0x80000000);
+    vf a = AS_VF(AS_VI(x) ^ sign), z = a * a, t = vexp(a * SPLAT(-2.f));
+    vf p = SPLAT(-5.70498872745e-3f);
+    p = VFMA(p, z, SPLAT(2.06390887954e-2f));
+    p = VFMA(p, z, SPLAT(-5.37397155531e-2f));
+    p = VFMA(p, z, SPLAT(1.33314422036e-1f));
+    p = VFMA(p, z, SPLAT(-3.33332819422e-1f));
+    vf y = VSEL(a < SPLAT(0.625f), VFMA(p * z, a, a), (SPLAT(1.f) - t) / (SPLAT(1.f) + t));
+    return AS_VF(AS_VI(y) | sign);
+}
+
+/* cap tanh(x / cap), INV being 1 / cap. */
+INLINE vf vcap(vf x, float cap, float inv) { return SPLAT(cap) * vtanh(x * SPLAT(inv)); }
+
 /* VL dims of a row from D on, STRIDE apart; past DIMS 0. */
 INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)
 {

@@ -8,6 +8,7 @@
  * OpenCL C 1.2; NDRange {Nq W, B Hq}, pieces with an offset allowed. */
 #include "args.h"
 #include "storage.h"
+#include "score.h"
 #include "softmax.h"
 
 #ifndef DQK
@@ -53,7 +54,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
             __global const stored *row = k + (long)(k0 + x) * k_s;
             score = 0.f;
             for (int d = 0; d < DQK; d++) score = fma(qs[d], load_at(row, d * k_d), score);
-            score *= a.scale;
+            score = capped(score * a.scale, a.softcap);
         }
         s[x] = score;
         barrier(CLK_LOCAL_MEM_FENCE);

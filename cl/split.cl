@@ -154,7 +154,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             float s = 0.f;
             for (int t = 0; t < TX; t++) s += share[c * (TX + 1) + t];
             int seen = j < last && j >= ca_key_lo(i + offset, a.left, a.Nk) && j < ca_key_hi(i + offset, a.right, a.Nk);
-            p[c] = seen ? s * a.scale : -INFINITY;
+            p[c] = seen ? capped(s * a.scale, a.softcap) : -INFINITY;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int r = id; r < RB; r += WG) {

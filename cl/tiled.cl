@@ -16,6 +16,7 @@
  * OpenCL C 1.2; NDRange {query tiles TX, B Hq TY}, pieces with an offset allowed. */
 #include "args.h"
 #include "storage.h"
+#include "score.h"
 #include "softmax.h"
 #include "repeat.h"
 
@@ -152,6 +153,11 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define SCORE(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, SCORE_KEY, r) }
 #define SCALE_KEY(r, c) s[r][c] *= scale;
 #define SCALE(r) AGAIN(RN, SCALE_KEY, r)
+#define MY_SCORE(r, c) ((__local float *)ps)[ROW(r) * PP * 4 + (c) * TX + x]
+#define PUT_KEY(r, c) MY_SCORE(r, c) = s[r][c];
+#define PUT(r) AGAIN(RN, PUT_KEY, r)
+#define GET_KEY(r, c) s[r][c] = MY_SCORE(r, c);
+#define GET(r) AGAIN(RN, GET_KEY, r)
 #define MASK_KEY(r, c) if (k0 + c * TX + x < first_key || k0 + c * TX + x >= end_key) s[r][c] = -INFINITY;
 #define MASK(r) { int first_key = lo[ROW(r)], end_key = hi[ROW(r)]; AGAIN(RN, MASK_KEY, r) }
 #define TOP_KEY(r, c) top = fmax(top, s[r][c]);
@@ -159,7 +165,7 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define WEIGH_KEY(r, c) \
     s[r][c] = weight(s[r][c], top); \
     sum += s[r][c]; \
-    ((__local float *)ps)[ROW(r) * PP * 4 + c * TX + x] = s[r][c];
+    MY_SCORE(r, c) = s[r][c];
 #define WEIGH_DIMS(r, c) o[r][c] *= alpha;
 #define WEIGH(r) { \
     float top = fmax(m[r], row_max(red + ROW(r) * RP)), alpha = weight(m[r], top), sum = 0.f; \
@@ -242,6 +248,11 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             }
         }
         REPEAT(RM, SCALE)
+        if (SOFTCAP) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
+            REPEAT(RM, PUT)
+            LOOP for (int i = 0; i < RM * RN; i++) MY_SCORE(i / RN, i % RN) = capped(MY_SCORE(i / RN, i % RN), a.softcap);
+            REPEAT(RM, GET)
+        }
         if (partial) {
             REPEAT(RM, MASK)
         }

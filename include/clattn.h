@@ -1,6 +1,6 @@
 /* clattn.h -- attention on any device: the whole public interface.
  *
- *     out = softmax(scale * q k^T  restricted by causality and window) v
+ *     out = softmax(score(scale * q k^T)  restricted by causality and window) v
  *
  * (Vaswani et al., "Attention Is All You Need", 2017; computed tile by tile
  * as in Dao, "FlashAttention-2", 2023.)
@@ -205,6 +205,8 @@ typedef struct clattn_attention {
     int64_t v_dim;          /* of v and out: 1 ... 576; 0 (the default) = head_dim */
     clattn_strides q, k, v, out;
     double scale;           /* factor on q.k; NaN (the default) = 1 / sqrt(head_dim) */
+    double softcap;         /* c > 0: a score s = scale q.k becomes c tanh(s / c), before masks (Gemma 2, Grok-1);
+                               0 (the default) = off */
     int causal;             /* nonzero: only keys j <= p */
     clattn_align align;
     int64_t q_offset;       /* for CLATTN_OFFSET */
@@ -255,7 +257,7 @@ typedef struct clattn_buffers {
     clattn_buffer q, k, v;   /* in; shapes and strides as in the plan's clattn_attention */
     clattn_buffer out;       /* out [batch][q_heads][q_len][v_dim], strides of .out; must not overlap the inputs */
     clattn_buffer lse;       /* out, optional (mem NULL): f32 [batch][q_heads][q_len], the natural logarithm of
-                                each row's sum of exp(scale q.k); -inf where a row has no key (its out is 0) */
+                                each row's sum of exp(score); -inf where a row has no key (its out is 0) */
     clattn_buffer q_offset;  /* in, optional, CLATTN_OFFSET only: int32 [batch] */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;

@@ -33,6 +33,7 @@ void shape_print(const struct shape *s, char text[200])
     static const char *const align[] = { "bottom_right", "top_left", "offset" };
     int n = snprintf(text, 200, "%s b%d h%d/%d q%d k%d d%d/%d %s scale %g", dtype[s->dtype], s->B, s->Hq, s->Hkv, s->Nq,
                      s->Nk, s->D, s->Dv, memory[s->memory], shape_scale(s));
+    if (s->softcap != 0) n += snprintf(text + n, 200 - (size_t)n, " softcap %g", s->softcap);
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
 }
@@ -121,7 +122,7 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
 {
     int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
     *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
-                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .causal = s->causal != 0,
+                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap, .causal = s->causal != 0,
                           .left = s->left, .right = s->right, .offset = offset };
     for (int b = 0; offset && b < s->B; b++)
         offset[b] = s->align == CLATTN_TOP_LEFT ? 0 : s->align == CLATTN_BOTTOM_RIGHT ? s->Nk - s->Nq

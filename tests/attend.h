@@ -25,6 +25,7 @@ struct shape {
     enum memory memory;
     int B, Hq, Hkv, Nq, Nk, D, Dv; /* B, Hq: 0 = 1, -1 = 0; Hkv 0 = Hq; Dv 0 = D */
     double scale;                  /* 0 = default; NAN = zero */
+    double softcap;
     int causal;
     clattn_align align;
     int q_offset;

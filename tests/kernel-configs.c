@@ -15,10 +15,12 @@ static const struct gpu { const char *targets; cl_uint subgroup_min; cl_ulong lo
     { "@pvc", 16, 131072, 1024 },
 };
 
-/* Dims, and which storages: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset. */
+/* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset, FEATURES is f32
+ * with all that a score can go through. */
 #define APART 8
+#define FEATURES 16
 static const struct { int64_t D, Dv; int forms; } dims[] = {
-    { 64, 64, 15 }, { 128, 128, 1 }, { 256, 256, 1 }, { 576, 512, 1 | APART }, { 40, 40, 1 }, { 1, 1, 1 },
+    { 64, 64, 15 | FEATURES }, { 128, 128, 1 | FEATURES }, { 256, 256, 1 }, { 576, 512, 1 | APART }, { 40, 40, 1 }, { 1, 1, 1 },
 };
 
 static char **lines;
@@ -111,6 +113,7 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
         a.q = (clattn_strides){ HEADS * D * QUERIES, D * QUERIES, 1, QUERIES };
         a.align = CLATTN_OFFSET;
     }
+    if (form == FEATURES) a.softcap = 30;
     clattn_status st = ca_problem_init(&p, &a);
     if (st == CLATTN_OK) put_problem(g, &p);
     return st;
@@ -120,7 +123,7 @@ int main(void)
 {
     for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
-            for (int form = 1; form <= APART; form *= 2)
+            for (int form = 1; form <= FEATURES; form *= 2)
                 if (dims[i].forms & form && put_form(g, dims[i].D, dims[i].Dv, form) != CLATTN_OK) {
                     fprintf(stderr, "%s\n", ca_message());
                     return 1;

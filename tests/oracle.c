@@ -72,6 +72,7 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
         s[j] = 0;
         for (long d = 0; d < o->D; d++) s[j] += (double)in.q[d] * in.k[j * o->D + d];
         s[j] *= o->scale;
+        if (o->softcap != 0) s[j] = o->softcap * tanh(s[j] / o->softcap);
         any = true;
         if (s[j] > m || isnan(s[j])) m = s[j];
         if (isnan(m)) break;
@@ -105,8 +106,9 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
 {
     struct inputs in = row_inputs(o, r, all);
     bool back = variant & 2, base2 = variant & 4;
+    const float log2e = 1.44269504088896341f, cap = (float)o->softcap;
     float scale = (float)o->scale, m = -INFINITY, l = 0;
-    if (base2) scale *= 1.44269504088896341f;
+    if (base2 && cap == 0) scale *= log2e;
     for (long j = 0; j < o->Nk; j++) {
         if (!oracle_visible(o, r.b, r.i, j)) continue;
         float sum = 0;
@@ -115,6 +117,7 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
             sum += (variant & 1 ? in.q[d] * scale : in.q[d]) * in.k[j * o->D + d];
         }
         s[j] = variant & 1 ? sum : sum * scale;
+        if (cap != 0) s[j] = (base2 ? cap * log2e : cap) * tanhf(s[j] / cap);
         m = fmaxf(m, s[j]);
     }
     for (long d = 0; d < o->Dv; d++) out[d] = 0;

@@ -26,7 +26,7 @@ enum oracle_type { ORACLE_F32, ORACLE_F16, ORACLE_BF16 };
 struct oracle {
     enum oracle_type type;
     long B, Hq, Hkv, Nq, Nk, D, Dv;
-    double scale;
+    double scale, softcap;     /* softcap 0: off */
     bool causal;               /* only keys j <= p, p = i + offset of the batch row */
     long left, right;          /* p - left <= j <= p + right; -1 = unlimited */
     const int32_t *offset;     /* [B] */

@@ -128,6 +128,17 @@ static const struct shape masks[] = {
     { BF16, .B = 2, H(4, 2), N(65, 65), D(64, 64), CAUSAL, WINDOW(20, -1) },
 };
 
+/* What becomes of a score. */
+static const struct shape scores[] = {
+    { F32, H(2, 1), N(33, 65), D(64, 64), CAUSAL, .softcap = 2, SLOW },
+    { F32, H(2, 2), N(33, 65), D(64, 64), .softcap = 0.125, .scale = -1 }, /* nearly all at the cap */
+    { F32, H(2, 2), N(65, 65), D(64, 64), .softcap = 30, .scale = 4, WINDOW(20, 3) },
+    { F32, H(2, 2), N(33, 33), D(64, 64), .softcap = 1e30 },
+    { F32, .B = 4, H(8, 1), N(1, 300), D(64, 64), CAUSAL, PER_BATCH(mixed), .softcap = 3 },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), CAUSAL, .softcap = 50, SLOW },
+    { BF16, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .softcap = 5, .scale = 1 },
+};
+
 /* Every kernel and every mask once, with as little work as can be. */
 static const struct shape tiny[] = {
     { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY },
@@ -137,6 +148,8 @@ static const struct shape tiny[] = {
     { F32, H(4, 1), N(1, 35), D(8, 8), .reach = TINY },
     { F32, H(2, 1), N(1, 300), D(8, 8), .reach = TINY }, /* two parts of split */
     { F32, N(3, 0), D(8, 8), .reach = TINY },
+    { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .softcap = 2, .reach = TINY },
+    { F32, H(2, 1), N(1, 9), D(8, 8), .softcap = 2, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -144,7 +157,7 @@ static const struct shape tiny[] = {
 
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
-    LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny),
+    LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -194,6 +207,7 @@ START_TEST(test_lengths) { run_list(&lists[1], _i); } END_TEST
 START_TEST(test_memories) { run_list(&lists[2], _i); } END_TEST
 START_TEST(test_masks) { run_list(&lists[3], _i); } END_TEST
 START_TEST(test_tiny) { run_list(&lists[4], _i); } END_TEST
+START_TEST(test_scores) { run_list(&lists[5], _i); } END_TEST
 
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
@@ -218,7 +232,7 @@ int main(void)
     const struct test tests[] = {
         { "dims", test_dims, lists[0].count }, { "lengths", test_lengths, lists[1].count },
         { "memories", test_memories, lists[2].count }, { "masks", test_masks, lists[3].count },
-        { "tiny", test_tiny, lists[4].count },
+        { "tiny", test_tiny, lists[4].count }, { "scores", test_scores, lists[5].count },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

@@ -30,6 +30,7 @@ static struct shape random_shape(uint64_t *seed, int32_t offsets[4])
     s.left = draw_below(seed, 3) ? draw_below(seed, 100) : -1;
     s.right = draw_below(seed, 3) ? draw_below(seed, 40) : -1;
     if (draw_below(seed, 3) == 0) s.scale = (1 + draw_below(seed, 40)) / 16.0;
+    if (rich && draw_below(seed, 5) == 0) s.softcap = 1 + draw_below(seed, 50);
     return shape_full(s);
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "algo/algo.h"
 
-_Static_assert(offsetof(ca_args, splits) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
+_Static_assert(offsetof(ca_args, unused) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
 
 const struct algo *ca_algo_find(const char *name)
 {
@@ -16,8 +16,8 @@ static bool unit(const struct problem *p) { return p->q.d == 1 && p->k.d == 1 &&
 
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)
 {
-    int n = snprintf(text, size, "-DDQK=%d -DDV=%d -DSTORAGE=%d -DUNIT=%d -DHAS_QOFF=%d", (int)p->D, (int)p->Dv,
-                     (int)p->dtype, unit(p), p->has_qoff);
+    int n = snprintf(text, size, "-DDQK=%d -DDV=%d -DSTORAGE=%d -DUNIT=%d -DHAS_QOFF=%d -DSOFTCAP=%d", (int)p->D, (int)p->Dv,
+                     (int)p->dtype, unit(p), p->has_qoff, p->softcap != 0);
     /* Small sub-groups leave each work-item more registers; without a demand some compilers spill instead. */
     if (dev->subgroup_min && !ca_is_cpu_like(dev) && n > 0 && (size_t)n < size)
         n += snprintf(text + n, size - (size_t)n, " -DSUBGROUP=%u", dev->subgroup_min);

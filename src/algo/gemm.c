@@ -106,7 +106,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
 {
     (void)dev;
-    snprintf(text, size, "-DSTORAGE=%d -DWG=%d", (int)p->dtype, t->v[WG]);
+    snprintf(text, size, "-DSTORAGE=%d -DSOFTCAP=%d -DWG=%d", (int)p->dtype, p->softcap != 0, t->v[WG]);
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)

@@ -109,6 +109,7 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     a->head_dim = ca_size(c, "D", 0);
     a->v_dim = ca_size(c, "Dv", 0);
     a->scale = ca_case_number(c, "scale", NAN);
+    a->softcap = ca_case_number(c, "softcap", 0);
     describe_positions(c, a);
 }
 
@@ -120,6 +121,8 @@ static int within_limits(struct runner *r, const struct case_file *c, const clat
     if (a->v_dim < 1) return skip(r, "value dimension %" PRId64 " is not supported", a->v_dim);
     if (ca_case_has(c, "scale") && !isfinite((float)a->scale))
         return skip(r, "a scale that is not finite in f32 is not supported", 0);
+    if (a->softcap != 0 && !(isfinite((float)a->softcap) && isfinite(1 / (float)a->softcap)))
+        return skip(r, "a softcap that is not finite in f32, or its inverse, is not supported", 0);
     return CASE_DONE;
 }
 

@@ -22,7 +22,7 @@ static const struct attr_row attention_attrs[] = {
     {"layout", V_WORD, "BHSD BSHD THD", "BHSD BSHD"},
     {"q_heads", V_INT, "1"},
     {"kv_heads", V_INT, "1"},
-    {"softcap", V_NUMBER, "0", "0"},
+    {"softcap", V_NUMBER, "0"},
     {"score", V_WORD, "dot additive general gat", "dot"},
     {"score_scale", V_NUMBER, NULL, "1"},
     {"negative_slope", V_NUMBERS, NULL, ""},

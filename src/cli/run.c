@@ -24,23 +24,15 @@ void ca_runner_close(struct runner *r)
     memset(r, 0, sizeof *r);
 }
 
-/* NaN means the default scale, so descriptors cannot be compared by ==. */
-static bool same(const clattn_attention *a, const clattn_attention *b)
-{
-    return a->dtype == b->dtype && a->layout == b->layout && a->batch == b->batch && a->q_heads == b->q_heads &&
-           a->kv_heads == b->kv_heads && a->q_len == b->q_len && a->kv_len == b->kv_len &&
-           a->head_dim == b->head_dim && a->v_dim == b->v_dim && !memcmp(&a->scale, &b->scale, sizeof a->scale) &&
-           a->causal == b->causal && a->align == b->align && a->q_offset == b->q_offset &&
-           a->window_left == b->window_left && a->window_right == b->window_right;
-}
-
 clattn_status ca_runner_plan(struct runner *r, const clattn_attention *a, clattn_plan **plan)
 {
     const clattn_plan_options options = {.size = sizeof options, .algorithm = r->algorithm};
+    struct problem p;
     clattn_status st = ca_runner_open(r);
+    if (st == CLATTN_OK) st = ca_problem_init(&p, a);
     if (st != CLATTN_OK) return st;
     for (size_t i = 0; i < r->num_plans; i++)
-        if (same(a, &r->plans[i].a)) {
+        if (memcmp(&p, &r->plans[i].p, sizeof p) == 0) {
             *plan = r->plans[i].plan;
             return CLATTN_OK;
         }
@@ -48,7 +40,7 @@ clattn_status ca_runner_plan(struct runner *r, const clattn_attention *a, clattn
     if (!plans) return ca_no_memory((r->num_plans + 1) * sizeof *plans, "plans");
     r->plans = plans;
     st = clattn_plan_create(r->ctx, a, &options, plan);
-    if (st == CLATTN_OK) r->plans[r->num_plans++] = (struct kept_plan){*a, *plan};
+    if (st == CLATTN_OK) r->plans[r->num_plans++] = (struct kept_plan){p, *plan};
     return st;
 }
 

@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 #include "cli/case.h"
+#include "problem/problem.h"
 #include "clattn.h"
 
 /* How a case ended; the words are in the library's message, or in runner.reason when it was skipped. */
 enum outcome { CASE_DONE, CASE_FAILED, CASE_BAD, CASE_SKIPPED };
 
-struct kept_plan { clattn_attention a; clattn_plan *plan; };
+struct kept_plan { struct problem p; clattn_plan *plan; };
 
 struct runner {
     const char *selector, *algorithm;   /* NULL: automatic */

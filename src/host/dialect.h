@@ -14,6 +14,7 @@ typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 #define GLOBAL
 #define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define UNROLL4 _Pragma("clang loop unroll_count(4)")
@@ -46,6 +47,7 @@ INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define NEIGHBOURS(stride) ((stride) == 1)
+#define IS_ON(feature, x) ((x) != 0)
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-FLT_MAX)
 

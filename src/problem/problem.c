@@ -1,6 +1,7 @@
 /* problem.c -- from the descriptor that a user fills to the problem that everything below works on: each rule of
  * clattn.h is one CA_REQUIRE, in the order of that header; then defaults, strides, and the canonical form. */
 #include "problem/problem.h"
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -176,6 +177,18 @@ static uint32_t canonical_window(int64_t window, int64_t wide)
     return window < 0 || window >= wide ? CA_UNLIMITED : (uint32_t)window; /* wide is below 2^32 */
 }
 
+/* From q.k to the score. */
+static clattn_status init_score(struct problem *p, const clattn_attention *a)
+{
+    p->scale = (float)(isnan(a->scale) ? 1 / sqrt((double)p->D) : a->scale);
+    CA_REQUIRE(isfinite(p->scale), CLATTN_E_ARGUMENT, "scale %g does not fit an f32", a->scale);
+    p->softcap = (float)a->softcap;
+    CA_REQUIRE(a->softcap >= 0, CLATTN_E_ARGUMENT, "softcap %g is not at least 0", a->softcap);
+    CA_REQUIRE(a->softcap == 0 || (p->softcap >= FLT_MIN && isfinite(1 / p->softcap) && isfinite(p->softcap)),
+               CLATTN_E_ARGUMENT, "softcap %g or its inverse does not fit an f32", a->softcap);
+    return CLATTN_OK;
+}
+
 /* Positions: offset, window and causality. */
 static clattn_status init_mask(struct problem *p, const clattn_attention *a)
 {
@@ -222,8 +235,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_strides(&fresh, CA_K, &a->k, a->layout, &fresh.k));
     CA_TRY(init_strides(&fresh, CA_V, &a->v, a->layout, &fresh.v));
     CA_TRY(init_strides(&fresh, CA_OUT, &a->out, a->layout, &fresh.o));
-    fresh.scale = (float)(isnan(a->scale) ? 1 / sqrt((double)fresh.D) : a->scale);
-    CA_REQUIRE(isfinite(fresh.scale), CLATTN_E_ARGUMENT, "scale %g does not fit an f32", a->scale);
+    CA_TRY(init_score(&fresh, a));
     CA_TRY(init_mask(&fresh, a));
     memcpy(p, &fresh, sizeof *p);
 done:
@@ -309,6 +321,7 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .B = (ca_int)p->B, .Hq = (ca_int)p->Hq, .Hkv = (ca_int)p->Hkv, .group = (ca_int)(p->Hq / p->Hkv),
         .Nq = (ca_int)p->Nq, .Nk = (ca_int)p->Nk, .D = (ca_int)p->D, .Dv = (ca_int)p->Dv,
         .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
+        .softcap = p->softcap,
         .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

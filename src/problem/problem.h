@@ -14,7 +14,7 @@ struct problem {
     clattn_dtype dtype;
     int64_t B, Hq, Hkv, Nq, Nk, D, Dv;
     struct ca_strides q, k, v, o;
-    float scale;
+    float scale, softcap;    /* softcap 0: off */
     uint32_t left, right;    /* CA_UNLIMITED when open; causal is right = 0 */
     int32_t offset;          /* position of query 0; 0 when nothing is masked */
     bool has_qoff;           /* align = offset: q_offset[b] may replace it at execution */

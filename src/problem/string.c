@@ -85,12 +85,14 @@ static bool set_layout(clattn_attention *a, const char *value)
     return true;
 }
 
-static bool set_scale(clattn_attention *a, const char *value)
+static bool set_number(double *number, const char *value)
 {
     char *end;
-    a->scale = strtod(value, &end);
-    return end != value && *end == 0 && isfinite(a->scale) && !isspace((unsigned char)value[0]);
+    *number = strtod(value, &end);
+    return end != value && *end == 0 && isfinite(*number) && !isspace((unsigned char)value[0]);
 }
+static bool set_scale(clattn_attention *a, const char *value) { return set_number(&a->scale, value); }
+static bool set_softcap(clattn_attention *a, const char *value) { return set_number(&a->softcap, value); }
 
 static bool set_strides(clattn_strides *s, const char *value)
 {
@@ -110,12 +112,13 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "align", set_align, false },
     { "win", set_window, false },
     { "scale", set_scale, false },
+    { "softcap", set_softcap, false },
     { "layout", set_layout, false },
     { "qstride", set_qstride, false },
     { "kstride", set_kstride, false },
     { "vstride", set_vstride, false },
     { "ostride", set_ostride, false },
-    { "softcap", NULL, false }, { "alibi", NULL, true }, { "bias", NULL, false }, { "mask", NULL, false },
+    { "alibi", NULL, true }, { "bias", NULL, false }, { "mask", NULL, false },
     { "sinks", NULL, true }, { "var", NULL, false }, { "kv", NULL, false }, { "lens", NULL, false },
     { "rope", NULL, true }, { "score", NULL, false }, { "mod", NULL, false }, { "pattern", NULL, false },
     { "rule", NULL, false }, { "map", NULL, false }, { "chunk", NULL, false }, { "dropout", NULL, false },
@@ -273,6 +276,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
         ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->left,
                     p->right == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->right);
     if (p->scale != (float)(1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
+    if (p->softcap != 0) ca_text_put(&t, " softcap=%.9g", (double)p->softcap);
     put_strides(&t, p);
     uselocale(before);
     return t.length;
