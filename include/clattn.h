@@ -205,7 +205,7 @@ typedef struct clattn_attention {
     int64_t v_dim;          /* of v and out: 1 ... 576; 0 (the default) = head_dim */
     clattn_strides q, k, v, out;
     double scale;           /* factor on q.k; NaN (the default) = 1 / sqrt(head_dim) */
-    double softcap;         /* c > 0: a score s = scale q.k becomes c tanh(s / c), before masks (Gemma 2, Grok-1);
+    double softcap;         /* c > 0: a score s = scale q.k becomes c tanh(s / c), before masks (Gemma 2, Grok-1), 1e-37 ... 1e37;
                                0 (the default) = off */
     int causal;             /* nonzero: only keys j <= p */
     clattn_align align;

@@ -145,6 +145,23 @@ START_TEST(scale_and_offset_ranges)
 }
 END_TEST
 
+START_TEST(softcap_range)
+{
+    static const double bad[] = { -1, NAN, INFINITY, 1e300, 1e-42, 1e-300 };
+    clattn_attention a = simple();
+    struct problem p;
+    ck_assert(made(&a).softcap == 0);
+    a.softcap = 30;
+    ck_assert(made(&a).softcap == 30.0f);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        a.softcap = bad[i];
+        ca_message_clear();
+        ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_ARGUMENT);
+        ck_assert_ptr_nonnull(strstr(ca_message(), "softcap"));
+    }
+}
+END_TEST
+
 START_TEST(sizes_that_overflow)
 {
     clattn_attention a = simple();
@@ -389,6 +406,8 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 b2 h2 n8 d4 layout=bshd scale=0.25", "f32 b2 h2 q8 k8 d4 scale=0.25 layout=bshd" },
     { "f32 b2 h2 n8 d4 kstride=0,0,4,1", "f32 b2 h2 q8 k8 d4 kstride=0,0,4,1" },
     { "f32 n9 d4 win=2,3", "f32 b1 h1 q9 k9 d4 win=2,3" },
+    { "f32 n9 d4 softcap=0.1 scale=1", "f32 b1 h1 q9 k9 d4 scale=1 softcap=0.100000001" },
+    { "f32 n9 d4 softcap=0", "f32 b1 h1 q9 k9 d4" },
 };
 
 START_TEST(strings_print_canonically)
@@ -477,6 +496,7 @@ int main(void)
     tcase_add_loop_test(t, ladder, 0, COUNT(rules));
     tcase_add_test(t, size_field_grows);
     tcase_add_test(t, scale_and_offset_ranges);
+    tcase_add_test(t, softcap_range);
     tcase_add_test(t, sizes_that_overflow);
     tcase_add_test(t, strides_from_layout);
     tcase_add_loop_test(t, same_meaning_same_problem, 0, COUNT(twins));

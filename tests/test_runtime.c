@@ -47,7 +47,8 @@ START_TEST(quirk_table)
           CA_QUIRK_SIMULATED },
         { "Intel(R) OpenCL", "Intel(R) Xeon(R) Processor", 0 },
         { "Intel(R) OpenCL HD Graphics", "Intel(R) UHD Graphics", 0 },
-        { "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)", CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY },
+        { "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)",
+          CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY | CA_QUIRK_ROUNDS },
         { "rusticl", "AMD Radeon", CA_QUIRK_NO_BINARY },
         { "Portable Computing Language", "pthread-x", 0 },
     };

@@ -1,7 +1,6 @@
 /* problem.c -- from the descriptor that a user fills to the problem that everything below works on: each rule of
  * clattn.h is one CA_REQUIRE, in the order of that header; then defaults, strides, and the canonical form. */
 #include "problem/problem.h"
-#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -183,9 +182,8 @@ static clattn_status init_score(struct problem *p, const clattn_attention *a)
     p->scale = (float)(isnan(a->scale) ? 1 / sqrt((double)p->D) : a->scale);
     CA_REQUIRE(isfinite(p->scale), CLATTN_E_ARGUMENT, "scale %g does not fit an f32", a->scale);
     p->softcap = (float)a->softcap;
-    CA_REQUIRE(a->softcap >= 0, CLATTN_E_ARGUMENT, "softcap %g is not at least 0", a->softcap);
-    CA_REQUIRE(a->softcap == 0 || (p->softcap >= FLT_MIN && isfinite(1 / p->softcap) && isfinite(p->softcap)),
-               CLATTN_E_ARGUMENT, "softcap %g or its inverse does not fit an f32", a->softcap);
+    CA_REQUIRE(a->softcap == 0 || CA_SOFTCAP_FITS(a->softcap), CLATTN_E_ARGUMENT,
+               "softcap %g is neither 0 nor in 1e-37 ... 1e37", a->softcap);
     return CLATTN_OK;
 }
 

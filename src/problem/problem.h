@@ -21,6 +21,7 @@ struct problem {
 };
 
 #define CA_MAX_DIM 576
+#define CA_SOFTCAP_FITS(c) ((c) >= 1e-37 && (c) <= 1e37) /* it and its inverse are normal f32 */
 #define CA_MAX_LEN (1 << 30)
 #define CA_MAX_ROW_STRIDE (1 << 22) /* elements: a tile of up to 256 rows stays within 30 bits, */
 #define CA_MAX_ROW_SPAN (1 << 30)   /* as does one row, so that their sum fits 31 */
