@@ -56,11 +56,12 @@ INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv,
     }
 }
 
-/* Softmax of one row of a tile of N keys from K0, its scores capped by CAP: new maximum, weights in place, l; returns the factor for o. */
+/* Softmax of one row of a tile of N keys from K0, its scores capped by CAP: new maximum, weights in place, l; returns
+ * the factor for o. */
 INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float cap, float *m, float *l, int guarded)
 {
     if (IS_ON(SOFTCAP, cap))
-        for (int j = 0; j < n; j += VL) VSTORE(vcap(VLOAD(s + j), cap, 1.f / cap), s + j);
+        for (int j = 0; j < n; j += VL) VSTORE(vcap(VLOAD(s + j), cap), s + j);
     for (int j = 0; j < DK; j++)
         if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
     vf top = SPLAT(*m), sum = SPLAT(0.f);

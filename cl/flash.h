@@ -59,11 +59,10 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
 /* The tile's scores once more, capped: masks come after that, and the maximum is another. */
 APART void FN(cap_scores)(vf *s, int n, int k0, float cap, int partial, const struct FN(rows) *r, vf *top)
 {
-    const float inv = 1.f / cap;
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     for (int j = 0; j < n; j++)
         UNROLL for (int a = 0; a < QV; a++) {
-            vf x = vcap(s[j * QV + a], cap, inv);
+            vf x = vcap(s[j * QV + a], cap);
             if (partial) x = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), x, SPLAT(-CA_INFINITY));
             top[a] = VMAX(top[a], x);
             s[j * QV + a] = x;

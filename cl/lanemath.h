@@ -39,8 +39,7 @@ INLINE vf vtanh(vf x)
     return AS_VF(AS_VI(y) | sign);
 }
 
-/* cap tanh(x / cap), INV being 1 / cap. */
-INLINE vf vcap(vf x, float cap, float inv) { return SPLAT(cap) * vtanh(x * SPLAT(inv)); }
+INLINE vf vcap(vf x, float cap) { return SPLAT(cap) * vtanh(x * SPLAT(1.f / cap)); }
 
 /* VL dims of a row from D on, STRIDE apart; past DIMS 0. */
 INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)

@@ -122,8 +122,8 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
 {
     int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
     *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
-                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap, .causal = s->causal != 0,
-                          .left = s->left, .right = s->right, .offset = offset };
+                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
+                          .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset };
     for (int b = 0; offset && b < s->B; b++)
         offset[b] = s->align == CLATTN_TOP_LEFT ? 0 : s->align == CLATTN_BOTTOM_RIGHT ? s->Nk - s->Nq
                   : s->offsets ? s->offsets[b] : s->q_offset;

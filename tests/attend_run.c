@@ -106,7 +106,6 @@ bool attend_is_host(void) { return ca_is_host(&attend_context()->dev); }
 bool attend_wants(const struct shape *s)
 {
     if (attend_is_host()) return true;
-    attend_context();
     if (is_oclgrind()) return s->reach == TINY;
     return attend_is_slow() ? s->reach == EVERYWHERE : s->reach <= EVERYWHERE;
 }

@@ -3,6 +3,8 @@
 #include "plan/plan.h"
 #include <ctype.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
@@ -62,10 +64,14 @@ static int param_index(const struct algo *algo, const struct setting *s)
 
 /* ----------------------------------------------------------------- ladder */
 
-static void refuse(struct candidate *c, const char *reason)
+__attribute__((format(printf, 2, 3)))
+static void refuse(struct candidate *c, const char *format, ...)
 {
+    va_list ap;
     c->legal = false;
-    snprintf(c->reason, sizeof c->reason, "%s", reason);
+    va_start(ap, format);
+    vsnprintf(c->reason, sizeof c->reason, format, ap);
+    va_end(ap);
     for (char *s = c->reason; *s; s++) /* a compiler's log has many lines, a rung has one */
         if (*s == '\n' || *s == '\r') *s = ' ';
 }
@@ -77,9 +83,8 @@ static void apply_params(struct candidate *c, const char *params)
     while (params && next_setting(&params, &s) > 0) {
         int i = param_index(c->algo, &s);
         if (i < 0) {
-            refuse(c, "");
+            refuse(c, "it has no parameter %.*s", (int)s.length, s.name);
             c->no_param = true;
-            snprintf(c->reason, sizeof c->reason, "it has no parameter %.*s", (int)s.length, s.name);
             return;
         }
         c->params.v[i] = s.value;
@@ -105,7 +110,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     c->cost_ms = INFINITY;
     if (index < 32 && dev->bad_algos >> index & 1) reason = "it failed its self-test on this device";
     if (reason) {
-        refuse(c, reason);
+        refuse(c, "%s", reason);
         return;
     }
     if (algo->defaults) algo->defaults(p, dev, &c->params);
@@ -113,21 +118,18 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     if (!c->legal) return;
     reason = algo->check ? algo->check(p, dev, &c->params, why) : NULL;
     if (reason) {
-        refuse(c, reason);
+        refuse(c, "%s", reason);
         return;
     }
     double rounds = dev->quirks & CA_QUIRK_ROUNDS && algo->rounds ? algo->rounds(p, &c->params) : 0;
     if (rounds > CA_MAX_ROUNDS) {
-        refuse(c, "");
-        snprintf(c->reason, sizeof c->reason, "a work-item may take %.0f rounds of its loops, the device ends it after %d",
-                 rounds, CA_MAX_ROUNDS);
+        refuse(c, "a work-item may take %.0f rounds of its loops, the device ends it after %d", rounds, CA_MAX_ROUNDS);
         return;
     }
     size_t bytes = workspace_of(c, p, dev);
     if (!ca_is_host(dev) && dev->max_alloc && bytes > dev->max_alloc) {
-        refuse(c, "");
-        snprintf(c->reason, sizeof c->reason, "its workspace of %zu bytes exceeds the device's largest buffer of %llu",
-                 bytes, (unsigned long long)dev->max_alloc);
+        refuse(c, "its workspace of %zu bytes exceeds the device's largest buffer of %llu", bytes,
+               (unsigned long long)dev->max_alloc);
         return;
     }
     double cost = algo->cost(p, dev, &c->params);
@@ -255,7 +257,7 @@ static clattn_status build_cheapest(struct clattn_plan *plan, struct candidate *
         st = build(plan, &c[i]);
         *chosen = &c[i];
         if (st == CLATTN_OK || is_final(st)) return st;
-        refuse(&c[i], ca_message());
+        refuse(&c[i], "%s", ca_message());
         ca_message_clear();
         ca_log(1, "%s is passed over: %s", c[i].algo->name, c[i].reason);
     }
