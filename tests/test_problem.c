@@ -1,13 +1,8 @@
-/* test_problem.c -- the validation ladder rule by rule, the canonical form, problem strings, and the counts that the
- * cost model rests on. */
-#include <check.h>
+/* test_problem.c -- the validation ladder rule by rule, the canonical form, and the counts that the cost model rests on.
+ * Problem strings are test_string.c. */
+#include "problems.h"
 #include <inttypes.h>
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include "base/status.h"
-#include "problem/problem.h"
 
 #define BIG (INT64_C(1) << 40)
 
@@ -23,31 +18,6 @@ static clattn_attention simple(void)
     a.head_dim = 4;
     return a;
 }
-
-static struct problem made(const clattn_attention *a)
-{
-    struct problem p;
-    ca_message_clear();
-    ck_assert_msg(ca_problem_init(&p, a) == CLATTN_OK, "%s", ca_message());
-    return p;
-}
-
-static struct problem parsed(const char *text)
-{
-    clattn_attention a;
-    ca_message_clear();
-    ck_assert_msg(ca_problem_parse(text, &a) == CLATTN_OK, "%s: %s", text, ca_message());
-    return made(&a);
-}
-
-static const char *printed(const struct problem *p)
-{
-    static char text[512];
-    ck_assert_uint_lt(ca_problem_print(p, text, sizeof text), sizeof text);
-    return text;
-}
-
-static bool same(const struct problem *a, const struct problem *b) { return memcmp(a, b, sizeof *a) == 0; }
 
 /* ----------------------------------------------------------------- ladder */
 
@@ -270,32 +240,6 @@ static double pairs_one_by_one(const struct problem *p)
     return pairs;
 }
 
-static int64_t draw(int64_t least, int64_t most) { return least + rand() % (most - least + 1); }
-
-static clattn_attention random_attention(void)
-{
-    clattn_attention a;
-    ca_attention_defaults(&a);
-    a.dtype = (clattn_dtype)draw(0, 2);
-    a.layout = (clattn_layout)draw(0, 1);
-    a.batch = draw(0, 3);
-    a.kv_heads = draw(1, 3);
-    a.q_heads = a.kv_heads * draw(1, 3);
-    a.q_len = draw(0, 20);
-    a.kv_len = draw(0, 20);
-    a.head_dim = draw(1, 9);
-    a.v_dim = draw(0, 9);
-    a.causal = (int)draw(0, 1);
-    a.align = (clattn_align)draw(0, 2);
-    if (a.align == CLATTN_OFFSET) a.q_offset = draw(-30, 30);
-    a.window_left = draw(-1, 25);
-    a.window_right = draw(-1, 25);
-    if (draw(0, 2) == 0) a.scale = (double)draw(-1000, 1000) / 7;
-    if (draw(0, 3) == 0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
-    if (draw(0, 3) == 0) a.out = (clattn_strides){ 40000, 4000, 80, draw(1, 8) };
-    return a;
-}
-
 START_TEST(pairs_agree_with_counting)
 {
     srand(1);
@@ -380,111 +324,6 @@ START_TEST(kernel_arguments)
 }
 END_TEST
 
-/* ----------------------------------------------------------------- strings */
-
-START_TEST(strings_survive)
-{
-    srand(3);
-    for (int n = 0; n < 2000; n++) {
-        clattn_attention a = random_attention();
-        struct problem p = made(&a), again;
-        char text[512];
-        strcpy(text, printed(&p));
-        again = parsed(text);
-        ck_assert_msg(same(&p, &again), "%s became %s", text, printed(&again));
-    }
-}
-END_TEST
-
-static const struct { const char *text, *canonical; } spellings[] = {
-    { "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0", "f16 b2 h32/8 q1 k4096 d128 win=1024,-1" },
-    { "f32 b1 h8 q2048 k2048 d64 causal", "f32 b1 h8 q2048 k2048 d64 causal" },
-    { "  bf16\td576/512  n3 ", "bf16 b1 h1 q3 k3 d576/512" },
-    { "f32 n8 d4 align=top_left causal", "f32 b1 h1 q8 k8 d4 causal" },
-    { "f32 q4 k8 d4 align=top_left causal", "f32 b1 h1 q4 k8 d4 causal align=top_left" },
-    { "f32 q4 k8 d4 align=offset:-7 causal", "f32 b1 h1 q4 k8 d4 causal align=offset:-7" },
-    { "f32 b2 h2 n8 d4 layout=bshd scale=0.25", "f32 b2 h2 q8 k8 d4 scale=0.25 layout=bshd" },
-    { "f32 b2 h2 n8 d4 kstride=0,0,4,1", "f32 b2 h2 q8 k8 d4 kstride=0,0,4,1" },
-    { "f32 n9 d4 win=2,3", "f32 b1 h1 q9 k9 d4 win=2,3" },
-    { "f32 n9 d4 softcap=0.1 scale=1", "f32 b1 h1 q9 k9 d4 scale=1 softcap=0.100000001" },
-    { "f32 n9 d4 softcap=0", "f32 b1 h1 q9 k9 d4" },
-};
-
-START_TEST(strings_print_canonically)
-{
-    struct problem p = parsed(spellings[_i].text);
-    ck_assert_str_eq(printed(&p), spellings[_i].canonical);
-    char cut[8] = "xxxxxxx";
-    ck_assert_uint_eq(ca_problem_print(&p, cut, 5), strlen(spellings[_i].canonical));
-    ck_assert(memcmp(cut, spellings[_i].canonical, 4) == 0 && cut[4] == 0 && cut[5] == 'x');
-    ck_assert_uint_eq(ca_problem_print(&p, NULL, 0), strlen(spellings[_i].canonical));
-}
-END_TEST
-
-static const struct { const char *text; clattn_status status; const char *word; } bad[] = {
-    { "f32 n8 d4 nonsense", CLATTN_E_ARGUMENT, "nonsense" },
-    { "f32 n8 d4 causal=1", CLATTN_E_ARGUMENT, "causal=1" },
-    { "f32 n8 d4 caus", CLATTN_E_ARGUMENT, "caus" },
-    { "f32 n8 d4 win", CLATTN_E_ARGUMENT, "win" },
-    { "f32 n8 d4 win=1", CLATTN_E_ARGUMENT, "win=1" },
-    { "f32 n8 d4 win=1,2,3", CLATTN_E_ARGUMENT, "win=1,2,3" },
-    { "f32 n8 d4 align=middle", CLATTN_E_ARGUMENT, "align=middle" },
-    { "f32 n8 d4 layout=dshb", CLATTN_E_ARGUMENT, "layout=dshb" },
-    { "f32 n8 d4 scale=nan", CLATTN_E_ARGUMENT, "scale=nan" },
-    { "f32 n8 d4 scale=1x", CLATTN_E_ARGUMENT, "scale=1x" },
-    { "f32 n8 d4 qstride=1,2,3", CLATTN_E_ARGUMENT, "qstride=1,2,3" },
-    { "f32 n8 q8 d4", CLATTN_E_ARGUMENT, "q8" },
-    { "f32 n8 d4 d4", CLATTN_E_ARGUMENT, "d4" },
-    { "f32 f16 n8 d4", CLATTN_E_ARGUMENT, "f16" },
-    { "f32 n8 d4x", CLATTN_E_ARGUMENT, "d4x" },
-    { "f32 n8/8 d4", CLATTN_E_ARGUMENT, "n8/8" },
-    { "f32 n8 h4/0 d4", CLATTN_E_ARGUMENT, "h4/0" },
-    { "f32 n99999999999999999999 d4", CLATTN_E_ARGUMENT, "n99999999999999999999" },
-    { "f32 k8 d4", CLATTN_E_ARGUMENT, "q is missing" },
-    { "f32 q8 d4", CLATTN_E_ARGUMENT, "k is missing" },
-    { "f32 n8", CLATTN_E_ARGUMENT, "d is missing" },
-    { "", CLATTN_E_ARGUMENT, "missing" },
-    { "f64 n8 d4", CLATTN_E_ARGUMENT, "f64" },
-    { "f32 n8 d4 softcap", CLATTN_E_ARGUMENT, "softcap" },
-    { "f32 n8 d4 softcap=x", CLATTN_E_ARGUMENT, "softcap=x" },
-    { "f32 n8 d4 alibi", CLATTN_E_UNSUPPORTED, "alibi" },
-    { "f32 n8 d4 kv=paged16+int8", CLATTN_E_UNSUPPORTED, "kv=paged16+int8" },
-    { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
-    { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },
-    { "linear f32 n8 d4 rule=delta", CLATTN_E_UNSUPPORTED, "linear" },
-};
-
-START_TEST(strings_refused_by_name)
-{
-    clattn_attention a;
-    ca_message_clear();
-    ck_assert_int_eq(ca_problem_parse(bad[_i].text, &a), bad[_i].status);
-    ck_assert_msg(strstr(ca_message(), bad[_i].word) != NULL, "%s: %s", bad[_i].text, ca_message());
-}
-END_TEST
-
-START_TEST(long_token_is_refused)
-{
-    char text[1000];
-    clattn_attention a;
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = 0;
-    ck_assert_int_eq(ca_problem_parse(text, &a), CLATTN_E_ARGUMENT);
-}
-END_TEST
-
-START_TEST(locale_does_not_matter)
-{
-    static const char *const names[] = { "de_DE.UTF-8", "fr_FR.UTF-8", "de_DE" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (setlocale(LC_ALL, names[i])) break;
-    struct problem p = parsed("f32 n8 d4 scale=0.125");
-    ck_assert(p.scale == 0.125f);
-    ck_assert_str_eq(printed(&p), "f32 b1 h1 q8 k8 d4 scale=0.125");
-    setlocale(LC_ALL, "C");
-}
-END_TEST
-
 #define COUNT(table) ((int)(sizeof table / sizeof table[0]))
 
 int main(void)
@@ -507,11 +346,6 @@ int main(void)
     tcase_add_test(t, extreme_windows);
     tcase_add_test(t, flops_and_bytes);
     tcase_add_test(t, kernel_arguments);
-    tcase_add_test(t, strings_survive);
-    tcase_add_loop_test(t, strings_print_canonically, 0, COUNT(spellings));
-    tcase_add_loop_test(t, strings_refused_by_name, 0, COUNT(bad));
-    tcase_add_test(t, long_token_is_refused);
-    tcase_add_test(t, locale_does_not_matter);
 
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -1,0 +1,64 @@
+/* problems.h -- what the tests of src/problem share: a problem from a descriptor or a string, or the test fails; and
+ * descriptors drawn at random (srand first), all of them legal. */
+#ifndef PROBLEMS_H
+#define PROBLEMS_H
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/status.h"
+#include "problem/problem.h"
+
+static inline struct problem made(const clattn_attention *a)
+{
+    struct problem p;
+    ca_message_clear();
+    ck_assert_msg(ca_problem_init(&p, a) == CLATTN_OK, "%s", ca_message());
+    return p;
+}
+
+static inline struct problem parsed(const char *text)
+{
+    clattn_attention a;
+    ca_message_clear();
+    ck_assert_msg(ca_problem_parse(text, &a) == CLATTN_OK, "%s: %s", text, ca_message());
+    return made(&a);
+}
+
+static inline const char *printed(const struct problem *p)
+{
+    static char text[512];
+    ck_assert_uint_lt(ca_problem_print(p, text, sizeof text), sizeof text);
+    return text;
+}
+
+static inline bool same(const struct problem *a, const struct problem *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+static inline int64_t draw(int64_t least, int64_t most) { return least + rand() % (most - least + 1); }
+
+static inline clattn_attention random_attention(void)
+{
+    clattn_attention a;
+    ca_attention_defaults(&a);
+    a.dtype = (clattn_dtype)draw(0, 2);
+    a.layout = (clattn_layout)draw(0, 1);
+    a.batch = draw(0, 3);
+    a.kv_heads = draw(1, 3);
+    a.q_heads = a.kv_heads * draw(1, 3);
+    a.q_len = draw(0, 20);
+    a.kv_len = draw(0, 20);
+    a.head_dim = draw(1, 9);
+    a.v_dim = draw(0, 9);
+    a.causal = (int)draw(0, 1);
+    a.align = (clattn_align)draw(0, 2);
+    if (a.align == CLATTN_OFFSET) a.q_offset = draw(-30, 30);
+    a.window_left = draw(-1, 25);
+    a.window_right = draw(-1, 25);
+    if (draw(0, 2) == 0) a.scale = (double)draw(-1000, 1000) / 7;
+    if (draw(0, 3) == 0) a.softcap = (double)draw(1, 1000) / 7;
+    if (draw(0, 3) == 0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
+    if (draw(0, 3) == 0) a.out = (clattn_strides){ 40000, 4000, 80, draw(1, 8) };
+    return a;
+}
+
+#endif
