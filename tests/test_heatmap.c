@@ -43,8 +43,8 @@ static void look_at(unsigned x, unsigned y, int r, int g, int b)
 {
     ck_assert(x < image.width && y < image.height);
     const unsigned char *p = pixels + 3 * (y * image.width + x);
-    ck_assert_msg(p[0] == r && p[1] == g && p[2] == b, "(%u, %u) is %d %d %d, not %d %d %d", x, y, p[0], p[1], p[2], r, g,
-                  b);
+    ck_assert_msg(p[0] == r && p[1] == g && p[2] == b, "(%u, %u) is %d %d %d, not %d %d %d", x, y, p[0], p[1], p[2],
+                  r, g, b);
 }
 #define WHITE 255, 255, 255
 #define LEAST 68, 1, 84      /* viridis at 0, 1/2 and 1 */

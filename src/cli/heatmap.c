@@ -42,8 +42,8 @@ static clattn_status reduce(const float *const *matrices, int64_t count, int64_t
     float most = 0;
     *c = measure(rows, cols, limit);
     CA_REQUIRE(ca_mul((size_t)count, (size_t)(c->rows * c->cols), &n) && ca_mul(n, sizeof *c->cell, &bytes) && n > 0,
-               CLATTN_E_ARGUMENT, "a picture of %" PRId64 " matrices of %" PRId64 " x %" PRId64 " cannot be drawn", count,
-               rows, cols);
+               CLATTN_E_ARGUMENT, "a picture of %" PRId64 " matrices of %" PRId64 " x %" PRId64 " cannot be drawn",
+               count, rows, cols);
     c->cell = malloc(bytes);
     if (!c->cell) return ca_no_memory(bytes, "a heat map");
     float *cell = c->cell;
@@ -120,7 +120,8 @@ clattn_status ca_heatmap_write(const char *path, const float *const *matrices, i
     CA_TRY(reduce(matrices, count, rows, cols, CA_TILE, look, &c));
     int64_t zoom = ca_max(1, CA_TILE_ENLARGED / ca_max(c.rows, c.cols)), lines = ca_ceil_div(count, per_line);
     int64_t across = c.cols * zoom + CA_GAP, down = c.rows * zoom + CA_GAP;
-    if (per_line > MAX_PIXELS / across || lines > MAX_PIXELS / down || per_line * across > MAX_PIXELS / (lines * down)) {
+    if (per_line > MAX_PIXELS / across || lines > MAX_PIXELS / down ||
+        per_line * across > MAX_PIXELS / (lines * down)) {
         st = ca_fail(CLATTN_E_ARGUMENT, "%s: a picture of %" PRId64 " x %" PRId64 " tiles is too large", path, per_line,
                      lines);
         goto done;
@@ -186,7 +187,8 @@ static void print_legend(const struct ca_look *look, const char *const *shade)
 
 clattn_status ca_heatmap_print(const float *w, int64_t rows, int64_t cols, struct ca_look *look)
 {
-    static const char *const blocks[] = {"  ", "░░", "▒▒", "▓▓", "██"}, *const ascii[] = {"  ", "..", "++", "xx", "##"};
+    static const char *const blocks[SHADES] = {"  ", "░░", "▒▒", "▓▓", "██"};
+    static const char *const ascii[SHADES] = {"  ", "..", "++", "xx", "##"};
     const char *const *shade = ca_cli_utf8() ? blocks : ascii;
     struct cells c;
     clattn_status st = reduce(&w, 1, rows, cols, CA_PLOT, look, &c);

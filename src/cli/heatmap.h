@@ -1,6 +1,6 @@
 /* heatmap.h -- matrices of weights as pictures: a PNG file, or characters on the terminal.
  *
- *     weights -> cells (a block of weights each, when the matrix is large) -> 0 ... 1 by the scale -> colour or shade */
+ *     weights -> cells (a square of weights each, when the matrix is large) -> 0 ... 1, by the scale -> colour */
 #ifndef CA_CLI_HEATMAP_H
 #define CA_CLI_HEATMAP_H
 

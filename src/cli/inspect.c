@@ -2,7 +2,6 @@
  * JSON lines, as pictures, and by attention rollout through the layers. */
 #define _GNU_SOURCE
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "cli/heatmap.h"
 #include "cli/layer.h"
 #include "cli/progress.h"
+#include "cli/report.h"
 #include "cli/weights_stats.h"
 
 /* ------------------------------------------------------------------ options */
@@ -35,7 +35,7 @@ static const struct argp_option option_rows[] = {
     {"batch", KEY_BATCH, "N", 0, "look at this batch row alone", 0},
     {"head", KEY_HEAD, "N", 0, "look at this head alone", 0},
     {"top", KEY_TOP, "K", 0, "the share of the K heaviest keys, 1 ... 64 (default 5)", 0},
-    {"distance", KEY_DISTANCE, "N", 0, "what counts as far: more than N keys (default 128, or a quarter of the keys)", 0},
+    {"distance", KEY_DISTANCE, "N", 0, "far is more than N keys (default 128, or a quarter of the keys)", 0},
     {"json", 'j', 0, 0, "print one JSON object a line", 0},
     {"out", 'o', "FILE.npy", 0, "write the matrices of attention rollout, (batch, query, token)", 0},
     {"heatmap", KEY_HEATMAP, "FILE.png", 0, "write a picture of all heads; further layers to FILE-2.png ...", 0},
@@ -88,9 +88,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_NO_ARGS: argp_error(state, "which weights?"); return 0;
     case ARGP_KEY_SUCCESS:
-        if (o->layer >= o->num_paths) argp_error(state, "--layer %" PRId64 ": there are layers 0 ... %d", o->layer, o->num_paths - 1);
+        if (o->layer >= o->num_paths)
+            argp_error(state, "--layer %" PRId64 ": there are layers 0 ... %d", o->layer, o->num_paths - 1);
         if (o->json && o->plot) argp_error(state, "--plot draws where --json prints");
-        if (o->out && (o->num_paths < 2 || o->layer >= 0)) argp_error(state, "--out: rollout needs more than one layer");
+        if (o->out && (o->num_paths < 2 || o->layer >= 0))
+            argp_error(state, "--out: rollout needs more than one layer");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -105,65 +107,6 @@ static const struct argp argp = {
     "with a weight above 0.  With more than one layer of square weights the last lines are attention rollout (Abnar "
     "& Zuidema 2020): the tokens of the input that reach the last row.",
     0, 0, 0};
-
-/* -------------------------------------------------------------------- lines */
-
-/* A line of the report; the mean line of a layer has batch and head -1. */
-struct line { int layer; const char *name; int64_t batch, head, distance; struct ca_weights_stats s; };
-
-static void print_header(const struct options *o, const struct ca_layer *l, const struct line *f)
-{
-    char top[24], beyond[40];
-    snprintf(top, sizeof top, "top %" PRId64, o->top);
-    snprintf(beyond, sizeof beyond, "beyond %" PRId64, f->distance);
-    ca_cli_print("%slayer %d, %s: batch %" PRId64 ", heads %" PRId64 ", queries %" PRId64 ", keys %" PRId64 "\n",
-                 f->layer && o->layer < 0 ? "\n" : "", f->layer, f->name, l->B, l->H, l->Nq, l->Nk);
-    ca_cli_print("%6s %5s %8s %7s %7s %7s %9s %7s %11s %9s %8s %7s %7s %7s\n", "batch", "head", "entropy", "of max",
-                 "top 1", top, "diagonal", "first", beyond, "collapsed", "uniform", "no key", "sum", "not 1");
-}
-
-static void print_line(const struct line *f)
-{
-    const struct ca_weights_stats *s = &f->s;
-    const double share[] = {s->share, s->top1, s->topk, s->diagonal, s->first, s->beyond}, n = (double)s->keyed;
-    static const int width[] = {5, 5, 5, 7, 5, 9};
-    if (f->head < 0) ca_cli_print("%12s", "mean");
-    else ca_cli_print("%6" PRId64 " %5" PRId64, f->batch, f->head);
-    if (s->keyed) ca_cli_print(" %8.3f", s->entropy / n);
-    else ca_cli_print(" %8s", "-");
-    for (int i = 0; i < 6; i++)
-        if (s->keyed) ca_cli_print(" %*.1f %%", width[i], 100 * share[i] / n);
-        else ca_cli_print(" %*s", width[i] + 2, "-");
-    ca_cli_print(" %9" PRId64 " %8" PRId64 " %7" PRId64, s->collapsed, s->uniform, s->rows - s->keyed);
-    if (s->keyed) ca_cli_print(" %7.4f %7" PRId64 "\n", s->sum / n, s->off);
-    else ca_cli_print(" %7s %7" PRId64 "\n", "-", s->off);
-}
-
-static json_t *mean(double sum, int64_t n) { return n ? json_real(sum / (double)n) : json_null(); }
-static json_t *index_json(int64_t i) { return i < 0 ? json_null() : json_integer(i); }
-
-static clattn_status print_object(json_t *line)
-{
-    CA_REQUIRE(line, CLATTN_E_INTERNAL, "the result is not valid JSON");
-    json_dumpf(line, stdout, JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(line);
-    return CLATTN_OK;
-}
-
-static clattn_status print_json(const struct options *o, const struct line *f)
-{
-    const struct ca_weights_stats *s = &f->s;
-    const int64_t n = s->keyed;
-    return print_object(json_pack(
-        "{s:i, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I}", "layer",
-        f->layer, "name", f->name, "batch", index_json(f->batch), "head", index_json(f->head), "rows",
-        (json_int_t)s->rows, "no_key", (json_int_t)(s->rows - n), "collapsed", (json_int_t)s->collapsed, "uniform",
-        (json_int_t)s->uniform, "sum_not_1", (json_int_t)s->off, "sum", mean(s->sum, n), "entropy",
-        mean(s->entropy, n), "entropy_share", mean(s->share, n), "top_1", mean(s->top1, n), "top_k",
-        mean(s->topk, n), "k", (json_int_t)o->top, "diagonal", mean(s->diagonal, n), "first", mean(s->first, n),
-        "beyond", mean(s->beyond, n), "distance", (json_int_t)f->distance));
-}
 
 /* ---------------------------------------------------------------- selection */
 
@@ -180,40 +123,40 @@ static clattn_status select_matrices(const struct options *o, const struct ca_la
     *s = (struct selection){.b0 = ca_max(o->batch, 0), .h0 = ca_max(o->head, 0)};
     s->B = o->batch < 0 ? l->B : 1;
     s->H = o->head < 0 ? l->H : 1;
-    s->matrix = calloc((size_t)(s->B * s->H) + 1, sizeof *s->matrix);
+    s->matrix = calloc((size_t)(s->B * s->H), sizeof *s->matrix);
     if (!s->matrix) return ca_no_memory((size_t)(s->B * s->H), "matrices");
     for (int64_t n = 0; n < s->B * s->H; n++)
         s->matrix[n] = (float *)l->w.data + ((s->b0 + n / s->H) * l->H + s->h0 + n % s->H) * l->Nq * l->Nk;
     return CLATTN_OK;
 }
 
-static clattn_status report(const struct options *o, const struct ca_layer *l, const struct selection *s,
-                            struct line *f)
+/* A line for each matrix, and their mean. */
+static clattn_status report(const struct options *o, const struct ca_layer *l, const struct selection *s, int layer)
 {
-    clattn_status st = CLATTN_OK;
+    struct ca_report r = {.layer = layer, .name = o->paths[layer], .k = o->top};
     struct ca_weights_stats all = {0};
-    f->distance = o->distance >= 0 ? o->distance : ca_min(128, l->Nk / 4);
-    if (!o->json) print_header(o, l, f);
+    clattn_status st = CLATTN_OK;
+    r.distance = o->distance >= 0 ? o->distance : ca_min(128, l->Nk / 4);
+    if (!o->json && layer > 0 && o->layer < 0) ca_cli_print("\n");
+    if (!o->json) ca_report_header(&r, l);
     for (int64_t n = 0; st == CLATTN_OK && n < s->B * s->H; n++) {
-        f->batch = s->b0 + n / s->H;
-        f->head = s->h0 + n % s->H;
-        memset(&f->s, 0, sizeof f->s);
-        ca_weights_add(&f->s, s->matrix[n], l->Nq, l->Nk, o->top, f->distance);
-        ca_weights_merge(&all, &f->s);
-        if (o->json) st = print_json(o, f);
-        else print_line(f);
+        r.batch = s->b0 + n / s->H;
+        r.head = s->h0 + n % s->H;
+        memset(&r.s, 0, sizeof r.s);
+        ca_weights_add(&r.s, s->matrix[n], l->Nq, l->Nk, r.k, r.distance);
+        ca_weights_merge(&all, &r.s);
+        st = ca_report_line(o->json, &r);
     }
-    f->batch = f->head = -1;
-    f->s = all;
-    if (o->json && st == CLATTN_OK) st = print_json(o, f);
-    if (!o->json) print_line(f);
-    return st;
+    r.batch = r.head = -1;
+    r.s = all;
+    return st == CLATTN_OK ? ca_report_line(o->json, &r) : st;
 }
 
 /* ----------------------------------------------------------------- pictures */
 
 /* FILE.png, FILE-2.png, ... */
-static clattn_status write_heatmap(const struct options *o, const struct ca_layer *l, const struct selection *s, int nth)
+static clattn_status write_heatmap(const struct options *o, const struct ca_layer *l, const struct selection *s,
+                                   int nth)
 {
     size_t length = strlen(o->heatmap), end = length > 4 && !strcmp(o->heatmap + length - 4, ".png") ? 4 : 0;
     int64_t across = s->H;
@@ -258,12 +201,12 @@ static clattn_status add_to_rollout(struct rollout *t, const struct ca_layer *l,
                                     const char *path)
 {
     size_t n = (size_t)(s->B * l->Nq * l->Nq);
-    CA_REQUIRE(l->Nq == l->Nk && s->H > 0, CLATTN_E_ARGUMENT,
+    CA_REQUIRE(l->Nq == l->Nk, CLATTN_E_ARGUMENT,
                "%s: rollout needs as many keys as queries, not %" PRId64 " and %" PRId64, path, l->Nk, l->Nq);
     CA_REQUIRE(!t->layers || (t->N == l->Nq && t->B == s->B), CLATTN_E_ARGUMENT,
                "%s: rollout needs layers of one shape, not batch %" PRId64 " of %" PRId64 " tokens after %" PRId64
                " of %" PRId64, path, s->B, l->Nq, t->B, t->N);
-    if (!t->roll) t->roll = calloc(n + 1, sizeof *t->roll);
+    if (!t->roll) t->roll = calloc(n, sizeof *t->roll);
     if (!t->roll) return ca_no_memory(n * sizeof *t->roll, "rollout");
     t->b0 = s->b0;
     t->B = s->B;
@@ -272,26 +215,6 @@ static clattn_status add_to_rollout(struct rollout *t, const struct ca_layer *l,
         if (!ca_rollout_step(t->roll + b * t->N * t->N, s->matrix + b * s->H, s->H, t->N, t->layers == 0))
             return ca_no_memory(n * sizeof *t->roll, "rollout");
     t->layers++;
-    return CLATTN_OK;
-}
-
-/* The tokens of the input that weigh most in the last row. */
-static clattn_status print_rollout(const struct options *o, const struct rollout *t, int64_t b)
-{
-    const double *row = t->roll + ((b + 1) * t->N - 1) * t->N;
-    int64_t token[CA_WEIGHTS_MAX_TOP], count = ca_top(row, t->N, o->top, token);
-    if (o->json) {
-        json_t *tokens = json_array(), *shares = json_array();
-        for (int64_t n = 0; n < count; n++) {
-            json_array_append_new(tokens, json_integer(token[n]));
-            json_array_append_new(shares, json_real(row[token[n]]));
-        }
-        return print_object(json_pack("{s:i, s:I, s:o, s:o}", "rollout", t->layers, "batch", (json_int_t)(t->b0 + b),
-                                      "tokens", tokens, "shares", shares));
-    }
-    ca_cli_print("\nRollout through %d layers, batch row %" PRId64 ": the last row is made of\n", t->layers, t->b0 + b);
-    for (int64_t n = 0; n < count; n++)
-        ca_cli_print("  token %5" PRId64 " %5.1f %%\n", token[n], 100 * row[token[n]]);
     return CLATTN_OK;
 }
 
@@ -314,7 +237,8 @@ static clattn_status finish_rollout(const struct options *o, const struct rollou
         if (!o->json) ca_cli_print("\nNo rollout: %s\n", t->why);
         return CLATTN_OK;
     }
-    for (int64_t b = 0; st == CLATTN_OK && b < t->B && t->N > 0; b++) st = print_rollout(o, t, b);
+    for (int64_t b = 0; st == CLATTN_OK && b < t->B; b++)
+        st = ca_report_rollout(o->json, t->layers, t->b0 + b, t->roll + ((b + 1) * t->N - 1) * t->N, t->N, o->top);
     return st == CLATTN_OK && o->out ? write_rollout(o->out, t) : st;
 }
 
@@ -324,11 +248,10 @@ static clattn_status inspect(struct options *o, int i, struct rollout *t)
 {
     struct ca_layer l;
     struct selection s = {.matrix = NULL};
-    struct line f = {.layer = i, .name = o->paths[i]};
     clattn_status st;
     CA_TRY(ca_layer_read(&o->runner, o->paths[i], o->expected, &l));
     CA_TRY(select_matrices(o, &l, o->paths[i], &s));
-    CA_TRY(report(o, &l, &s, &f));
+    CA_TRY(report(o, &l, &s, i));
     if (o->heatmap) CA_TRY(write_heatmap(o, &l, &s, o->layer < 0 ? i + 1 : 1));
     if (o->plot) CA_TRY(plot(o, &l, &s));
     if (o->num_paths > 1 && t->st == CLATTN_OK) {

@@ -169,6 +169,8 @@ static clattn_status check(const struct ca_npy *w, const char *path)
                w->rank);
     CA_REQUIRE(w->type == CA_NPY_F2 || w->type == CA_NPY_F4 || w->type == CA_NPY_F8, CLATTN_E_ARGUMENT,
                "%s: weights: type %s, must be <f2, <f4 or <f8", path, ca_npy_name(w->type));
+    CA_REQUIRE(w->count > 0, CLATTN_E_ARGUMENT, "%s: weights: shape %s holds none", path,
+               ca_npy_shape(w, where, sizeof where));
     size_t bad = find_bad(w);
     CA_REQUIRE(bad == w->count, CLATTN_E_ARGUMENT, "%s: weights: element %s is %g, must be finite and not negative",
                path, place(w, bad, where, sizeof where), ca_npy_get(w, bad));

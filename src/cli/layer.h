@@ -5,7 +5,7 @@
 #include "cli/run.h"
 
 struct ca_layer {
-    struct ca_npy w;      /* f4 [B][H][Nq][Nk], finite and not negative */
+    struct ca_npy w;      /* f4 [B][H][Nq][Nk], not empty, finite, not negative */
     int64_t B, H, Nq, Nk;
 };
 

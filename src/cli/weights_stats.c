@@ -75,7 +75,7 @@ void ca_weights_merge(struct ca_weights_stats *to, const struct ca_weights_stats
 bool ca_rollout_step(double *roll, const float *const *heads, int64_t H, int64_t N, bool first)
 {
     size_t bytes = (size_t)N * (size_t)N * sizeof(double);
-    double *next = calloc(1, bytes + 1);
+    double *next = calloc(1, bytes);
     if (!next) return false;
 #pragma omp parallel for if (N > 128)
     for (int64_t i = 0; i < N; i++) {

@@ -30,7 +30,8 @@ void ca_weights_add(struct ca_weights_stats *s, const float *w, int64_t Nq, int6
 void ca_weights_merge(struct ca_weights_stats *to, const struct ca_weights_stats *from);
 
 /* One layer of attention rollout (Abnar & Zuidema 2020): ROLL becomes A ROLL, where A is the mean of the H matrices
- * heads[h] [N][N], plus the identity, its rows divided by their sums.  With FIRST, ROLL becomes A.  False: no memory. */
+ * heads[h] [N][N], plus the identity, its rows divided by their sums.  With FIRST, ROLL becomes A.
+ * False: no memory. */
 bool ca_rollout_step(double *roll, const float *const *heads, int64_t H, int64_t N, bool first);
 
 /* The indices of the K largest of x[n], largest first, the lower of equal ones first; returns how many: at most n. */
