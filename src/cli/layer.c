@@ -12,18 +12,19 @@
 
 /* ------------------------------------------------------------------ a case */
 
-/* Leaves of a case what its weights depend on, with f32 storage; output `out` alone. */
-static clattn_status strip(struct case_file *c)
+/* Leaves of a case what its weights depend on; they are its one output, after softmax. */
+static void strip(struct case_file *c)
 {
-    static const struct slot_row out = {.name = "out", .kind = 'f', .shape = "...", .works = true};
+    static const struct slot_row weights = {.name = "weights", .kind = 's', .shape = "B Hq Nq _", .works = true};
     unsigned kept = 0;
     json_object_del(c->attrs, "dropout_p"); /* weights are before dropout */
+    json_object_del(c->attrs, "weights_stage");
     for (unsigned i = 0; i < c->num_out; i++) {
         ca_npy_free(&c->out[i].want);
         free(c->out[i].path);
     }
     c->num_out = 1;
-    c->out[0] = (struct case_tensor){.name = "out", .row = &out};
+    c->out[0] = (struct case_tensor){.name = "weights", .row = &weights};
     for (unsigned i = 0; i < c->num_in; i++) {
         struct case_tensor *t = &c->in[i];
         if (!strcmp(t->name, "dout") || !strcmp(t->name, "dlse")) {
@@ -34,50 +35,6 @@ static clattn_status strip(struct case_file *c)
         }
     }
     c->num_in = kept;
-    for (unsigned i = 0; i < c->num_in; i++) {
-        struct ca_npy wide, *a = &c->in[i].a;
-        if (a->type != CA_NPY_F2 && a->type != CA_NPY_F8 && a->type != CA_NPY_U2) continue;
-        clattn_status st = ca_npy_convert(a, CA_NPY_F4, &wide);
-        if (st != CLATTN_OK) return st;
-        ca_npy_free(a);
-        *a = wide;
-    }
-    return CLATTN_OK;
-}
-
-/* Makes v columns FIRST ... FIRST + N - 1 of the identity. */
-static clattn_status set_values(struct case_file *c, int64_t first, int64_t n)
-{
-    int64_t B = ca_size(c, "B", 0), H = ca_size(c, "Hkv", 0), Nk = ca_size(c, "Nk", 0);
-    const int64_t bhsd[4] = {B, H, Nk, n}, bshd[4] = {B, Nk, H, n}, flat[3] = {B, Nk, H * n};
-    struct ca_npy *v = &ca_case_input(c, "v")->a;
-    ca_npy_free(v);
-    clattn_status st = ca_npy_alloc(v, CA_NPY_F4, c->form & W_FLAT ? 3 : 4,
-                                    c->form & W_FLAT ? flat : c->form & W_BSHD ? bshd : bhsd);
-    if (st != CLATTN_OK) return st;
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t h = 0; h < H; h++)
-            for (int64_t e = 0; e < n; e++) {
-                int64_t row = c->form & W_BSHD ? (b * Nk + first + e) * H + h : (b * H + h) * Nk + first + e;
-                ((float *)v->data)[row * n + e] = 1;
-            }
-    for (unsigned i = 0; i < c->num_sizes; i++)
-        if (!strcmp(c->size[i].name, "Dv")) c->size[i].value = n;
-    return CLATTN_OK;
-}
-
-/* Output `out` becomes columns FIRST ... of W. */
-static void take_columns(struct case_file *c, int64_t first, int64_t n, struct ca_npy *w)
-{
-    int64_t H = w->shape[1], Nq = w->shape[2], Nk = w->shape[3];
-    const float *out = ca_case_output(c, "out")->a.data;
-    for (int64_t b = 0; b < w->shape[0]; b++)
-        for (int64_t h = 0; h < H; h++)
-            for (int64_t i = 0; i < Nq; i++) {
-                int64_t row = c->form & W_BSHD ? (b * Nq + i) * H + h : (b * H + h) * Nq + i;
-                memcpy((float *)w->data + ((b * H + h) * Nq + i) * Nk + first, out + row * n, (size_t)n * sizeof *out);
-            }
-    ca_npy_free(&ca_case_output(c, "out")->a);
 }
 
 static clattn_status refuse(const struct runner *r, const struct case_file *c, int outcome)
@@ -91,27 +48,19 @@ static clattn_status refuse(const struct runner *r, const struct case_file *c, i
                    "%s: %s", c->file, why);
 }
 
-/* The weights [B,Hq,Nq,Nk] as the library computes them: P v for v = the identity is P.  As many columns at a time
- * as v may have.  Changes C. */
+/* The weights [B,Hq,Nq,Nk] as the library computes them.  Changes C. */
 static clattn_status case_weights(struct runner *r, struct case_file *c, struct ca_npy *w)
 {
-    const int64_t shape[4] = {ca_size(c, "B", 0), ca_size(c, "Hq", 0), ca_size(c, "Nq", 0), ca_size(c, "Nk", 0)};
     clattn_status st;
-    CA_TRY(strip(c));
-    if (ca_case_unsupported(c, r->reason, sizeof r->reason)) return refuse(r, c, CASE_SKIPPED);
-    CA_REQUIRE(!strcmp(c->op->name, "attention") && !(c->form & (W_THD | W_PAGED | W_QUANT)) &&
-                   !ca_case_input(c, "k_new"),
-               CLATTN_E_UNSUPPORTED, "%s: only the weights of operation attention on plain tensors are computed",
+    CA_REQUIRE(!strcmp(c->op->name, "attention"), CLATTN_E_UNSUPPORTED, "%s: only the weights of operation attention are computed",
                c->file);
+    strip(c);
+    if (ca_case_unsupported(c, r->reason, sizeof r->reason)) return refuse(r, c, CASE_SKIPPED);
     CA_TRY(ca_runner_open(r));
-    CA_TRY(ca_npy_alloc(w, CA_NPY_F4, 4, shape));
-    for (int64_t j = 0; j < shape[3]; j += CA_MAX_DIM) {
-        int64_t n = ca_min(CA_MAX_DIM, shape[3] - j);
-        CA_TRY(set_values(c, j, n));
-        int end = c->op->run(r, c);
-        if (end != CASE_DONE) return refuse(r, c, end);
-        take_columns(c, j, n, w);
-    }
+    int end = c->op->run(r, c);
+    if (end != CASE_DONE) return refuse(r, c, end);
+    *w = c->out[0].a;
+    memset(&c->out[0].a, 0, sizeof c->out[0].a);
 done:
     return st;
 }
