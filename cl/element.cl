@@ -14,7 +14,7 @@ INLINE float activated(float x, int how)
 /* operands x, out; flag 0: which */
 KERNEL(activate)
 {
-    ca_long i = UNIT;
+    ca_long i = INDEX;
     if (!BEYOND) STORE(1, i, activated(LOAD(0, i), a.flag[0]));
 }
 
@@ -22,7 +22,7 @@ KERNEL(activate)
  * operands from 0 1 2, to 3 4 5; sizes 5 6 7: their elements */
 KERNEL(convert)
 {
-    ca_long i = UNIT;
+    ca_long i = INDEX;
     if (i < a.n[5]) STORE(3, i, LOAD(0, i));
     if (i < a.n[6]) STORE(4, i, LOAD(1, i));
     if (i < a.n[7]) STORE(5, i, LOAD(2, i));
@@ -33,7 +33,7 @@ KERNEL(convert)
  * operands x, cos, sin, position_ids, out; sizes N, H, D, pairs, rows of the tables; flags BSHD, interleaved */
 KERNEL(rope)
 {
-    ca_long u = UNIT, N = a.n[0], H = a.n[1], D = a.n[2], pairs = a.n[3], row = u / (D - pairs), j = u % (D - pairs);
+    ca_long u = INDEX, N = a.n[0], H = a.n[1], D = a.n[2], pairs = a.n[3], row = u / (D - pairs), j = u % (D - pairs);
     if (BEYOND) return;
     if (j >= pairs) {
         STORE(4, row * D + pairs + j, LOAD(0, row * D + pairs + j));
@@ -54,7 +54,7 @@ KERNEL(rope)
  * operands table, columns, bias; sizes q_len, k_len, table's step per head, per column */
 KERNEL(relative_bias)
 {
-    ca_long u = UNIT, Q = a.n[0], K = a.n[1], j = u % K, i = u / K % Q, h = u / K / Q;
+    ca_long u = INDEX, Q = a.n[0], K = a.n[1], j = u % K, i = u / K % Q, h = u / K / Q;
     if (BEYOND) return;
     ca_long column = GIVEN(1) ? LOAD_INT(1, j - i + Q - 1) : i - j + Q - 1;
     STORE(2, u, LOAD(0, h * a.n[2] + column * a.n[3]));
@@ -65,7 +65,7 @@ KERNEL(relative_bias)
  * operands past_cache, update, write_indices, out; sizes L of update, inner, M of the cache, leading rows per batch row */
 KERNEL(scatter)
 {
-    ca_long u = UNIT, L = a.n[0], inner = a.n[1], M = a.n[2], i = u % inner, s = u / inner % L, o = u / inner / L;
+    ca_long u = INDEX, L = a.n[0], inner = a.n[1], M = a.n[2], i = u % inner, s = u / inner % L, o = u / inner / L;
     if (BEYOND) return;
     ca_long to = s + (GIVEN(2) ? LOAD_INT(2, o / a.n[3]) : 0);
     if (a.flag[0]) to = (to % M + M) % M;
@@ -77,7 +77,7 @@ KERNEL(scatter)
  * operands input, weight, bias, past_state, out, present_state; sizes T, W, C; flag 0: activation */
 KERNEL(causal_conv)
 {
-    ca_long u = UNIT, T = a.n[0], W = a.n[1], P = W - 1, bc = u / (T + P), c = bc % a.n[2], at = u % (T + P);
+    ca_long u = INDEX, T = a.n[0], W = a.n[1], P = W - 1, bc = u / (T + P), c = bc % a.n[2], at = u % (T + P);
     if (BEYOND) return;
     if (at >= T) {
         STORE(5, bc * P + at - T, at < P ? LOAD(3, bc * P + at) : LOAD(0, bc * T + at - P));
@@ -93,7 +93,7 @@ KERNEL(causal_conv)
  * (lse -inf) is never read.  operands outs, lses, out, lse; sizes parts, rows, D */
 KERNEL(merge)
 {
-    ca_long u = UNIT, S = a.n[0], R = a.n[1], D = a.n[2], width = D > 0 ? D : 1, r = u / width, d = u % width;
+    ca_long u = INDEX, S = a.n[0], R = a.n[1], D = a.n[2], width = D > 0 ? D : 1, r = u / width, d = u % width;
     if (BEYOND) return;
     float top = -INFINITY, sum = 0.f, o = 0.f;
     for (ca_long s = 0; s < S; s++) top = fmax(top, LOAD(1, s * R + r));

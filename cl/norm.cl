@@ -10,7 +10,7 @@
 KERNEL(softmax)
 {
     ROW_MEMORY
-    ca_long row = UNIT, n = a.n[0], inner = a.n[1], at = row / inner * inner * n + row % inner;
+    ca_long row = INDEX, n = a.n[0], inner = a.n[1], at = row / inner * inner * n + row % inner;
     if (BEYOND) return;
     float top = -INFINITY;
     for EACH(i) top = fmax(top, LOAD(0, at + i * inner));
@@ -33,33 +33,26 @@ INLINE float scale_for(float m)
 }
 
 /* (x - mean) / sqrt(variance + eps) * weight + bias, with a mean of 0 unless flag 0.  The row is scaled by a power of
- * two, which rounds nothing, so that squares neither overflow nor vanish.  What rounding left of the mean is found with
- * the variance and taken out of both.
+ * two, which rounds nothing, so that squares neither overflow nor vanish.
  * operands x, weight, bias, out, mean, inv_std; sizes row, weight, bias (the latter repeat). */
 KERNEL(norm)
 {
     ROW_MEMORY
-    ca_long row = UNIT, n = a.n[0], at = row * n;
+    ca_long row = INDEX, n = a.n[0], at = row * n;
     if (BEYOND) return;
     float top = sqrt(fabs(a.eps));
     for EACH(i) top = fmax(top, fabs(LOAD(0, at + i)));
     float s = scale_for(row_max(top));
-    wide mean = 0, rest = 0, square = 0;
+    wide mean = 0, square = 0;
     if (a.flag[0]) {
         for EACH(i) mean += LOAD(0, at + i) * s;
         mean = row_sum(mean) / (wide)n;
     }
     for EACH(i) {
         wide y = LOAD(0, at + i) * s - mean;
-        rest += y;
         square += y * y;
     }
     square = row_sum(square) / (wide)n;
-    if (a.flag[0]) {
-        rest = row_sum(rest) / (wide)n;
-        mean += rest;
-        square -= rest * rest;
-    }
     wide inv = 1 / sqrt(square + (wide)(a.eps * s * s));
     for EACH(i) {
         float y = (float)((LOAD(0, at + i) * s - mean) * inv);

@@ -11,7 +11,7 @@ typedef double wide;
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 1
 #define LANE 0
-#define UNIT unit
+#define INDEX unit
 #define BEYOND 0
 #define ROW_MEMORY
 #define row_sum(x) (x)
