@@ -248,4 +248,10 @@ void judge(const struct scene *s, int k, const double *exact, const double *plai
     judge_with(rho_of(count_of(&s->a[k]), exact, plain, unit), s, k, exact, unit);
 }
 
-void judge_same(const struct scene *s, int k, const double *exact) { judge_with(0, s, k, exact, exact); }
+void judge_same(const struct scene *s, int k, const double *exact)
+{
+    const struct arg *a = &s->a[k];
+    for (size_t e = 0; e < count_of(a); e++)
+        if (a->v[e] != rounded(a->type, exact[e]))
+            wrong("%s: %s[%zu] is %.9g, should be %.9g", s->what, a->name, e, a->v[e], rounded(a->type, exact[e]));
+}

@@ -54,6 +54,6 @@ void judge(const struct scene *s, int k, const double *exact, const double *plai
 double rho_of(size_t count, const double *exact, const double *plain, const double *unit);
 /* RHO: as seen with other numbers, where these are few: the plain computation may be lucky. */
 void judge_with(double rho, const struct scene *s, int k, const double *exact, const double *unit);
-void judge_same(const struct scene *s, int k, const double *exact); /* these numbers, rounded to the type */
+void judge_same(const struct scene *s, int k, const double *exact); /* exactly these, rounded to the type */
 
 #endif
