@@ -6,14 +6,12 @@
 #include "norm.cl"
 #include "element.cl"
 
-#define KERNEL_OF(source, name, shared) \
-    const struct ca_kernel ca_k_##name = { #source, "op_" #name, shared, ca_item_##name };
-KERNEL_OF(norm, softmax, true)
-KERNEL_OF(norm, norm, true)
-KERNEL_OF(element, activate, false)
-KERNEL_OF(element, convert, false)
-KERNEL_OF(element, rope, false)
-KERNEL_OF(element, relative_bias, false)
-KERNEL_OF(element, scatter, false)
-KERNEL_OF(element, causal_conv, false)
-KERNEL_OF(element, merge, false)
+/* X(file, kernel, lanes share a row) */
+#define KERNELS(X) \
+    X(norm, softmax, true) X(norm, norm, true) X(element, activate, false) X(element, convert, false) \
+    X(element, rope, false) X(element, relative_bias, false) X(element, scatter, false) X(element, causal_conv, false) \
+    X(element, merge, false)
+#define DEFINE(source, name, shared) const struct ca_kernel ca_k_##name = { #source, "op_" #name, shared, ca_item_##name };
+KERNELS(DEFINE)
+#define ADDRESS(source, name, shared) &ca_k_##name,
+const struct ca_kernel *const ca_op_kernels[] = { KERNELS(ADDRESS) NULL };

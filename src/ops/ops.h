@@ -18,6 +18,7 @@ struct ca_kernel {
 };
 extern const struct ca_kernel ca_k_softmax, ca_k_norm, ca_k_activate, ca_k_convert, ca_k_rope, ca_k_relative_bias,
     ca_k_scatter, ca_k_causal_conv, ca_k_merge;
+extern const struct ca_kernel *const ca_op_kernels[]; /* all of them, ends with NULL */
 
 struct ca_operand {
     const char *name;          /* NULL: not given */
