@@ -2,6 +2,9 @@
  * for the host (item.h).  A lane reads and writes only its own elements, so that out may be x itself. */
 #include "item.h"
 
+/* A NaN in y leaves x alone; the built-in function is a call on the host. */
+INLINE float larger(float x, float y) { return y > x ? y : x; }
+
 #define EACH(i) (ca_long i = LANE; i < n; i += LANES)
 
 /* Softmax along an axis whose neighbours lie INNER apart; flag 0: its logarithm.  A row whose largest is not finite
@@ -13,7 +16,7 @@ KERNEL(softmax)
     ca_long row = INDEX, n = a.n[0], inner = a.n[1], at = row / inner * inner * n + row % inner;
     if (BEYOND) return;
     float top = -INFINITY;
-    for EACH(i) top = fmax(top, LOAD(0, at + i * inner));
+    for EACH(i) top = larger(top, LOAD(0, at + i * inner));
     top = row_max(top);
     wide sum = 0;
     for EACH(i) sum += exp(LOAD(0, at + i * inner) - top);
@@ -41,7 +44,7 @@ KERNEL(norm)
     ca_long row = INDEX, n = a.n[0], at = row * n;
     if (BEYOND) return;
     float top = sqrt(fabs(a.eps));
-    for EACH(i) top = fmax(top, fabs(LOAD(0, at + i)));
+    for EACH(i) top = larger(top, fabs(LOAD(0, at + i)));
     float s = scale_for(row_max(top));
     wide mean = 0, square = 0;
     if (a.flag[0]) {
