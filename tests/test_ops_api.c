@@ -159,9 +159,24 @@ START_TEST(test_bad_calls)
 }
 END_TEST
 
+/* Without a context the device is the one that the process keeps open. */
+START_TEST(test_session)
+{
+    float in[6] = { 1, 2, 3, 3, 2, 1 };
+    clattn_tensor x = HOST(in, 2, 3), out = HOST(room, 2, 3);
+    for (int i = 0; i < 2; i++) {
+        memset(room, 0, sizeof room);
+        if (clattn_softmax(NULL, &x, -1, &out, NULL) != CLATTN_OK) wrong("without a context: %s", clattn_last_message());
+        if (!near(room[2], 1 / (1 + exp(-1) + exp(-2)), 1e-6) || room[3] != room[2]) wrong("without a context: %g", room[2]);
+    }
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
+        { "session", test_session, 1 },
         { "bad_tensors", test_bad_tensors, 1 }, { "bad_calls", test_bad_calls, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("ops_api", tests);

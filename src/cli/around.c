@@ -1,7 +1,7 @@
 /* around.c -- the operations around attention: from a case to a call of the library.  A case is described twice: when it
  * is read, to find what is wrong with it, and when it is run. */
 #include <limits.h>
-#include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/run.h"
@@ -139,6 +139,11 @@ static clattn_status read_list(struct work *w, int which, const char *attr, cons
 static clattn_status rope_tables(struct work *w, struct ca_call *call)
 {
     static const char *const types[] = {"default", "linear", "dynamic", "yarn", "llama3", "longrope"};
+#define NUMBER(name) {#name, offsetof(clattn_rope_params, name)}
+    static const struct { const char *name; size_t at; } numbers[] = {
+        NUMBER(theta), NUMBER(partial_rotary_factor), NUMBER(factor), NUMBER(attention_factor), NUMBER(beta_fast),
+        NUMBER(beta_slow), NUMBER(mscale), NUMBER(mscale_all_dim), NUMBER(low_freq_factor), NUMBER(high_freq_factor)};
+#undef NUMBER
     const struct case_file *c = w->c;
     clattn_rope_params p;
     clattn_status st;
@@ -146,19 +151,11 @@ static clattn_status rope_tables(struct work *w, struct ca_call *call)
     while (strcmp(types[p.type], ca_case_word(c, "type", "default")) != 0) p.type++;
     p.dim = ca_case_int(c, "dim", 0);
     p.start = ca_case_int(c, "start", 0);
-    p.theta = ca_case_number(c, "theta", 0);
-    p.partial_rotary_factor = ca_case_number(c, "partial_rotary_factor", 0);
-    p.factor = ca_case_number(c, "factor", 0);
     p.max_position_embeddings = ca_case_int(c, "max_position_embeddings", 0);
     p.original_max_position_embeddings = ca_case_int(c, "original_max_position_embeddings", 0);
-    p.attention_factor = ca_case_number(c, "attention_factor", 0);
-    p.beta_fast = ca_case_number(c, "beta_fast", 0);
-    p.beta_slow = ca_case_number(c, "beta_slow", 0);
-    p.mscale = ca_case_number(c, "mscale", 0);
-    p.mscale_all_dim = ca_case_number(c, "mscale_all_dim", 0);
     p.no_truncate = ca_case_has(c, "truncate") && !ca_case_flag(c, "truncate");
-    p.low_freq_factor = ca_case_number(c, "low_freq_factor", 0);
-    p.high_freq_factor = ca_case_number(c, "high_freq_factor", 0);
+    for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        *(double *)(void *)((char *)&p + numbers[i].at) = ca_case_number(c, numbers[i].name, 0);
     CA_TRY(read_list(w, 0, "short_factor", &p.short_factor, &p.num_factors));
     const double *number = p.short_factor;
     CA_TRY(read_list(w, 1, "long_factor", &number, &p.num_factors));

@@ -186,7 +186,7 @@ static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const
     CA_REQUIRE(!(ctx->dev.quirks & CA_QUIRK_ROUNDS) || rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
                "%s ends a work-item after %d rounds of its loops, rows of %lld take %.0f", ctx->dev.name, CA_MAX_ROUNDS,
                (long long)c->row, rounds);
-    CA_REQUIRE(ca_mul((size_t)units, (size_t)lanes, &items) && ca_add(items, group - 1, &items), CLATTN_E_TOO_LARGE,
+    CA_REQUIRE((uint64_t)units <= SIZE_MAX && ca_mul((size_t)units, (size_t)lanes, &items) && ca_add(items, group - 1, &items), CLATTN_E_TOO_LARGE,
                "%lld units of %d work-items are too many", (long long)units, lanes);
     snprintf(options, sizeof options, "-DLANES=%d", lanes);
     CA_TRY(ca_program_get(ctx, kernel->source, options, &program));

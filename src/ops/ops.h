@@ -29,11 +29,11 @@ struct ca_operand {
 };
 
 struct ca_call {
-    const struct ca_kernel *first, *kernel; /* first: before the other on convert's units, or NULL */
+    const struct ca_kernel *first, *kernel; /* first: convert, which fills operand 3 from operand 0 before; or NULL */
     struct ca_operand o[CA_OPERANDS];
     ca_op a;
     int64_t row, apart;        /* elements that a unit works through, and how far apart in memory */
-    int in_place;              /* outputs may be operand 0 itself */
+    bool in_place;             /* an output may be operand 0 itself */
     void *owned;               /* a table made for this call */
 };
 
