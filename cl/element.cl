@@ -50,8 +50,8 @@ KERNEL(rope)
     STORE(4, to, y * c + x * s);
 }
 
-/* bias[h][i][j] = table at head h and the column that j - i has, from a list or, counted from the right end, j - i itself.
- * operands table, columns, bias; sizes q_len, k_len, table's step per head, per column */
+/* bias[h][i][j] = table at head h and the column that j - i has, from a list or, counted from the right end, j - i
+ * itself.  operands table, columns, bias; sizes q_len, k_len, table's step per head, per column */
 KERNEL(relative_bias)
 {
     ca_long u = INDEX, Q = a.n[0], K = a.n[1], j = u % K, i = u / K % Q, h = u / K / Q;
@@ -62,7 +62,7 @@ KERNEL(relative_bias)
 
 /* Writes update's rows into the cache from write_indices[b] on; flag 0: modulo the cache's length.  What would lie
  * outside is not written.  What is past_cache elsewhere was copied by convert before.
- * operands past_cache, update, write_indices, out; sizes L of update, inner, M of the cache, leading rows per batch row */
+ * operands past_cache, update, write_indices, out; sizes L of update, inner, M of the cache, rows per batch row */
 KERNEL(scatter)
 {
     ca_long u = INDEX, L = a.n[0], inner = a.n[1], M = a.n[2], i = u % inner, s = u / inner % L, o = u / inner / L;

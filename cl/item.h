@@ -2,7 +2,7 @@
  * host (src/ops/item_host.h has the other half).
  *
  *   KERNEL(name) { ... }     one unit of work: an element, or a row that LANES work-items share
- *   INDEX, BEYOND             which one; there are a.units of them, what a launch has beyond these must return at once
+ *   INDEX, BEYOND            which one; there are a.units of them, what a launch has beyond these must return at once
  *   LANE, LANES              this item among the row's; the host and short rows have one lane
  *   ROW_MEMORY               first in a kernel that calls row_sum or row_max, which all lanes of the row call together
  *   LOAD(k, i), STORE(k, i, x)  element I of operand K as f32; LOAD_INT for indices; GIVEN(k): is it there?
@@ -53,7 +53,7 @@ typedef float wide;
 #define KERNEL(name) __kernel void op_##name(__global ushort *t0, __global ushort *t1, __global ushort *t2, \
                                              __global ushort *t3, __global ushort *t4, __global ushort *t5, ca_op a)
 #define INDEX ((ca_long)(get_global_id(0) / LANES))
-#define BEYOND (LANES == 1 && INDEX >= a.units) /* a return before barriers, even if all take it, makes PoCL 3.1 go wrong */
+#define BEYOND (LANES == 1 && INDEX >= a.units) /* PoCL 3.1 goes wrong behind a return that comes before barriers */
 #define LANE (LANES > 1 ? (int)get_local_id(0) : 0)
 #define ROW_MEMORY __local float scratch[LANES];
 

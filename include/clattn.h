@@ -296,9 +296,9 @@ CLATTN_API clattn_status clattn_attention_host(const clattn_attention *a, const 
  * weights.  Every function computes one of them on the device of CTX, or, with CTX NULL, on the automatically chosen
  * device that clattn_attention_host keeps open.
  *
- * Each tensor has a type of its own, and they may be mixed (f16 activations, f32 tables); arithmetic is f32.  An input is
- * never written.  Where "out may be x itself" it is the very same memory, else outputs overlap nothing.  Tensors may lie
- * in host or device memory, side by side: what is on the host is copied over and back.  A call returns when all is
+ * Each tensor has a type of its own, and they may be mixed (f16 activations, f32 tables); arithmetic is f32.  An input
+ * is never written.  Where "out may be x itself" it is the very same memory, else outputs overlap nothing.  Tensors may
+ * lie in host or device memory, side by side: what is on the host is copied over and back.  A call returns when all is
  * written if LAUNCH is NULL or an output is on the host; else at once, host inputs are by then no longer needed.
  * Zero-sized axes are legal.  A negative axis counts from the end.
  *
@@ -329,8 +329,9 @@ typedef struct clattn_launch {
 /* Softmax of x along AXIS, and its logarithm; the largest element is subtracted first.  out as x, may be x itself. */
 CLATTN_API clattn_status clattn_softmax(clattn_context *ctx, const clattn_tensor *x, int axis, const clattn_tensor *out,
                                         const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 4);
-CLATTN_API clattn_status clattn_log_softmax(clattn_context *ctx, const clattn_tensor *x, int axis, const clattn_tensor *out,
-                                            const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 4);
+CLATTN_API clattn_status clattn_log_softmax(clattn_context *ctx, const clattn_tensor *x, int axis,
+                                            const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 4);
 
 /* Over the axes from AXIS to the last (Ba et al., "Layer Normalization", 2016; Zhang and Sennrich, "Root Mean Square
  * Layer Normalization", 2019; ONNX LayerNormalization, RMSNormalization):
@@ -359,11 +360,12 @@ CLATTN_API clattn_status clattn_activate(clattn_context *ctx, clattn_activation 
                                          const clattn_tensor *out, const clattn_launch *launch)
     CLATTN_CHECK CLATTN_NONNULL(3, 4);
 
-/* Rotary position embedding (Su et al., "RoFormer", 2021; ONNX RotaryEmbedding): pair p of a row turns by the angle whose
- * cosine and sine are in row n of the tables, n its position.  x [B,H,N,D], or [B,N,H,D] by LAYOUT; cos, sin [rows, P]:
- * the first 2P elements are pairs, (p, p + P), or (2p, 2p + 1) when INTERLEAVED is nonzero, the rest is copied.
- * position_ids: optional int32 [B,N]; without it the position is the index n < N <= rows.  An id outside of 0 ... rows - 1
- * is refused when position_ids is on the host; in device memory it makes the row's pairs NaN.  out as x, may be x itself. */
+/* Rotary position embedding (Su et al., "RoFormer", 2021; ONNX RotaryEmbedding): pair p of a row turns by the angle
+ * whose cosine and sine are in row n of the tables, n its position.  x [B,H,N,D], or [B,N,H,D] by LAYOUT; cos, sin
+ * [rows, P]: the first 2P elements are pairs, (p, p + P), or (2p, 2p + 1) when INTERLEAVED is nonzero, the rest is
+ * copied.  position_ids: optional int32 [B,N]; without it the position is the index n < N <= rows.  An id without a
+ * row is refused when position_ids is on the host; in device memory it makes the row's pairs NaN.  out as x, may be x
+ * itself. */
 CLATTN_API clattn_status clattn_rope(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *cos,
                                      const clattn_tensor *sin, const clattn_tensor *position_ids, clattn_layout layout,
                                      int interleaved, const clattn_tensor *out, const clattn_launch *launch)
@@ -378,8 +380,9 @@ typedef enum clattn_rope_type {
     CLATTN_ROPE_LONGROPE = 5  /* Ding et al., "LongRoPE", 2024 */
 } clattn_rope_type;
 
-/* The parameters of a model's "rope_parameters", under their names there.  Set it up with clattn_rope_params_init; a number
- * that is NaN or 0 counts as not given, and is then the default in brackets or, without one, an error where it is used. */
+/* The parameters of a model's "rope_parameters", under their names there.  Set it up with clattn_rope_params_init; a
+ * number that is NaN or 0 counts as not given, and is then the default in brackets or, without one, an error where it
+ * is used. */
 typedef struct clattn_rope_params {
     size_t size;            /* sizeof(clattn_rope_params); set by clattn_rope_params_init */
     clattn_rope_type type;
@@ -387,7 +390,7 @@ typedef struct clattn_rope_params {
     int64_t start;          /* position of the tables' first row; 0 */
     double theta;           /* 10000 */
     double partial_rotary_factor; /* 1: the share of dim that is rotated, rounded down */
-    double factor;          /* linear, dynamic, yarn, llama3, longrope [yarn, longrope: max / original max_position_...] */
+    double factor;          /* all but default [yarn, longrope: max_position_... / original_max_position_...] */
     int64_t max_position_embeddings;          /* dynamic */
     int64_t original_max_position_embeddings; /* yarn, llama3, longrope [max_position_embeddings] */
     double attention_factor;                  /* of cos and sin: yarn, longrope [theirs] */
@@ -403,8 +406,9 @@ CLATTN_API void clattn_rope_params_init(clattn_rope_params *rope) CLATTN_NONNULL
 /* The tables for positions start ... start + length - 1: inv_freq [P], cos, sin [length, P], P half the rotated dims,
  * each optional, with the attention factor multiplied in.  dynamic and longrope choose by start + length.  Computed as
  * transformers does: frequencies and angles are rounded to f32. */
-CLATTN_API clattn_status clattn_rope_tables(clattn_context *ctx, const clattn_rope_params *rope, const clattn_tensor *inv_freq,
-                                            const clattn_tensor *cos, const clattn_tensor *sin, const clattn_launch *launch)
+CLATTN_API clattn_status clattn_rope_tables(clattn_context *ctx, const clattn_rope_params *rope,
+                                            const clattn_tensor *inv_freq, const clattn_tensor *cos,
+                                            const clattn_tensor *sin, const clattn_launch *launch)
     CLATTN_CHECK CLATTN_NONNULL(2);
 
 /* table [length, dim] = sin(n / 10000^(2p / dim)) in column 2p, the cosine in column 2p + 1 (Vaswani et al., 2017). */
@@ -412,8 +416,9 @@ CLATTN_API clattn_status clattn_sinusoidal(clattn_context *ctx, const clattn_ten
     CLATTN_CHECK CLATTN_NONNULL(2);
 
 /* bias [H,N,N] from a learned table [H, 2N - 1]: bias[h][i][j] = table[h][i - j + N - 1] (Shaw et al., 2018). */
-CLATTN_API clattn_status clattn_relative_bias(clattn_context *ctx, const clattn_tensor *table, const clattn_tensor *bias,
-                                              const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 3);
+CLATTN_API clattn_status clattn_relative_bias(clattn_context *ctx, const clattn_tensor *table,
+                                              const clattn_tensor *bias, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3);
 
 /* bias [H,Nq,Nk] from T5's table [buckets, H] (Raffel et al., 2020): the bucket of j - i; half of them exact distances,
  * the rest grow logarithmically up to MAX_DISTANCE.  BIDIRECTIONAL nonzero: keys ahead have half of the buckets. */
@@ -422,24 +427,24 @@ CLATTN_API clattn_status clattn_t5_bias(clattn_context *ctx, const clattn_tensor
     CLATTN_CHECK CLATTN_NONNULL(2, 5);
 
 /* out = past_cache with update written along AXIS from index write_indices[b] on (ONNX TensorScatter).  past_cache
- * [B,...,M,...]; update the same but for AXIS (not the first), where it is L <= M; write_indices: optional int32 [B], else
- * 0.  CIRCULAR nonzero: indices are taken modulo M; else what does not fit is refused when write_indices is on the host
- * and not written when it is in device memory.  out as past_cache; may be past_cache itself, and then only what update
- * covers is touched. */
+ * [B,...,M,...]; update the same but for AXIS (not the first), where it is L <= M; write_indices: optional int32 [B],
+ * else 0.  CIRCULAR nonzero: indices are taken modulo M; else what does not fit is refused when write_indices is on the
+ * host and not written when it is in device memory.  out as past_cache; may be past_cache itself, and then only what
+ * update covers is touched. */
 CLATTN_API clattn_status clattn_cache_scatter(clattn_context *ctx, const clattn_tensor *past_cache,
                                               const clattn_tensor *update, const clattn_tensor *write_indices, int axis,
                                               int circular, const clattn_tensor *out, const clattn_launch *launch)
     CLATTN_CHECK CLATTN_NONNULL(2, 3, 7);
 
 /* Depthwise convolution that sees the past alone (Mamba; ONNX CausalConvWithState): out[b][c][t] =
- * activation(bias[c] + sum over w of weight[c][0][w] x[t + w]), x = past_state and input in a row.  input [B,C,T], weight
- * [C,1,W], W >= 1, bias [C] optional, past_state [B,C,W-1] optional, else 0; out as input, present_state [B,C,W-1], the
- * end of x, each optional. */
-CLATTN_API clattn_status clattn_causal_conv(clattn_context *ctx, const clattn_tensor *input, const clattn_tensor *weight,
-                                            const clattn_tensor *bias, const clattn_tensor *past_state,
-                                            clattn_activation activation, const clattn_tensor *out,
-                                            const clattn_tensor *present_state, const clattn_launch *launch)
-    CLATTN_CHECK CLATTN_NONNULL(2, 3);
+ * activation(bias[c] + sum over w of weight[c][0][w] x[t + w]), x = past_state and input in a row.  input [B,C,T],
+ * weight [C,1,W], W >= 1, bias [C] optional, past_state [B,C,W-1] optional, else 0; out as input, present_state
+ * [B,C,W-1], the end of x, each optional. */
+CLATTN_API clattn_status clattn_causal_conv(clattn_context *ctx, const clattn_tensor *input,
+                                            const clattn_tensor *weight, const clattn_tensor *bias,
+                                            const clattn_tensor *past_state, clattn_activation activation,
+                                            const clattn_tensor *out, const clattn_tensor *present_state,
+                                            const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 3);
 
 /* Joins attentions of the same queries over S sets of keys: outs [S,...,Dv], lses [S,...], natural logarithms as
  * clattn_execute gives them -> out [...,Dv], lse [...], each optional.  A part with lse -inf is never read; rows where
@@ -455,8 +460,9 @@ typedef enum clattn_initialiser {
     CLATTN_HE_NORMAL = 3
 } clattn_initialiser;
 
-/* Draws first weights: out [fan_out, fan_in, ...], further axes count into both fans.  GAIN 0: its default.  Uniform ones
- * lie within sqrt(3) deviations.  Element e is number e of Philox4x32-10 with SEED and OFFSET, the same on every device. */
+/* Draws first weights: out [fan_out, fan_in, ...], further axes count into both fans.  GAIN 0: its default.  Uniform
+ * ones lie within sqrt(3) deviations.  Element e is number e of Philox4x32-10 with SEED and OFFSET, the same on every
+ * device. */
 CLATTN_API clattn_status clattn_initialise(clattn_context *ctx, clattn_initialiser how, double gain, uint64_t seed,
                                            uint64_t offset, const clattn_tensor *out, const clattn_launch *launch)
     CLATTN_CHECK CLATTN_NONNULL(6);

@@ -92,7 +92,8 @@ static void NAME(causal_conv)(const double *x, const double *weight, const doubl
     }
 }
 
-static void NAME(merge)(const double *outs, const double *lses, int64_t S, int64_t R, int64_t D, double *out, double *lse)
+static void NAME(merge)(const double *outs, const double *lses, int64_t S, int64_t R, int64_t D, double *out,
+                        double *lse)
 {
     for (int64_t r = 0; r < R; r++) {
         REAL top = -INFINITY, sum = 0;
@@ -101,7 +102,8 @@ static void NAME(merge)(const double *outs, const double *lses, int64_t S, int64
         for (int64_t d = 0; d < D; d++) {
             REAL o = 0;
             for (int64_t s = 0; s < S; s++)
-                if (lses[s * R + r] != -INFINITY) o += exp((REAL)lses[s * R + r] - top) * (REAL)outs[(s * R + r) * D + d];
+                if (lses[s * R + r] != -INFINITY)
+                    o += exp((REAL)lses[s * R + r] - top) * (REAL)outs[(s * R + r) * D + d];
             out[r * D + d] = sum == 0 ? 0 : o / sum;
         }
         lse[r] = sum == 0 ? -INFINITY : top + log(sum);

@@ -18,7 +18,8 @@ double *numbers(size_t n)
     return v;
 }
 
-struct arg *add(struct scene *s, int k, const char *name, clattn_dtype type, bool output, int rank, const int64_t *shape)
+struct arg *add(struct scene *s, int k, const char *name, clattn_dtype type, bool output, int rank,
+                const int64_t *shape)
 {
     struct arg *a = &s->a[k];
     *a = (struct arg){ .name = name, .type = type, .rank = rank, .output = output };
@@ -97,11 +98,13 @@ static void check_raw(const struct scene *s, const struct arg *a, const char *ho
     if (!right) wrong("%s, %s: wrote around %s", s->what, how, a->name);
     char *bits = malloc(bytes + 4);
     for (size_t e = 0; bits && !a->output && e < count_of(a); e++) put(a, bits, e);
-    if (!a->output && memcmp(bits, a->raw + SCENE_GUARD, bytes)) wrong("%s, %s: changed input %s", s->what, how, a->name);
+    if (!a->output && memcmp(bits, a->raw + SCENE_GUARD, bytes))
+        wrong("%s, %s: changed input %s", s->what, how, a->name);
     free(bits);
 }
 
-static void describe(const struct scene *s, clattn_tensor t[SCENE_ARGS], const clattn_tensor *list[SCENE_ARGS], bool mem)
+static void describe(const struct scene *s, clattn_tensor t[SCENE_ARGS], const clattn_tensor *list[SCENE_ARGS],
+                     bool mem)
 {
     for (int k = 0; k < SCENE_ARGS; k++) {
         const struct arg *a = &s->a[k];
@@ -125,7 +128,8 @@ static void check_bits(const struct scene *s, const char *how, const char *all)
     for (int k = 0; k < SCENE_ARGS; k++) {
         size_t bytes = s->a[k].name ? count_of(&s->a[k]) * size_of(&s->a[k]) : 0;
         if (!s->a[k].output) continue;
-        if (memcmp(all, s->a[k].raw + SCENE_GUARD, bytes)) wrong("%s, %s: other bits in %s", s->what, how, s->a[k].name);
+        if (memcmp(all, s->a[k].raw + SCENE_GUARD, bytes))
+            wrong("%s, %s: other bits in %s", s->what, how, s->a[k].name);
         all += bytes;
     }
 }
@@ -156,8 +160,8 @@ void run_mem(struct scene *s, const char *how)
         for (int k = 0; k < SCENE_ARGS; k++) {
             struct arg *a = &s->a[k], *at = here && k == s->in_place ? &s->a[0] : a;
             if (!a->name) continue;
-            code = ca_cl.EnqueueReadBuffer(ctx->queue, at->mem, CL_TRUE, 0, count_of(a) * size_of(a) + 2 * SCENE_GUARD, a->raw, 1,
-                                           &after, NULL);
+            code = ca_cl.EnqueueReadBuffer(ctx->queue, at->mem, CL_TRUE, 0, count_of(a) * size_of(a) + 2 * SCENE_GUARD,
+                                           a->raw, 1, &after, NULL);
             if (code != CL_SUCCESS) wrong("%s: reading back: %d", s->what, (int)code);
             if (!here || k != 0) check_raw(s, a, how);
             read_numbers(a);
@@ -223,7 +227,8 @@ double rho_of(size_t count, const double *exact, const double *plain, const doub
 {
     double rho = 0;
     for (size_t e = 0; e < count; e++)
-        if (isfinite(exact[e]) && isfinite(plain[e]) && unit[e] > 0) rho = fmax(rho, fabs(plain[e] - exact[e]) / unit[e]);
+        if (isfinite(exact[e]) && isfinite(plain[e]) && unit[e] > 0)
+            rho = fmax(rho, fabs(plain[e] - exact[e]) / unit[e]);
     return rho;
 }
 
@@ -240,7 +245,8 @@ void judge_with(double rho, const struct scene *s, int k, const double *exact, c
         if (!(excess <= worst)) worst = excess, at = e;
     }
     if (!(worst <= 1))
-        wrong("%s: %s[%zu] is %.9g, should be %.9g: %.3g times the bound", s->what, a->name, at, a->v[at], exact[at], worst);
+        wrong("%s: %s[%zu] is %.9g, should be %.9g: %.3g times the bound", s->what, a->name, at, a->v[at], exact[at],
+              worst);
 }
 
 void judge(const struct scene *s, int k, const double *exact, const double *plain, const double *unit)

@@ -35,7 +35,8 @@ struct scene {
                               const clattn_launch *l)
 
 #define SHAPE(...) (int)(sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (const int64_t[]){ __VA_ARGS__ }
-struct arg *add(struct scene *s, int k, const char *name, clattn_dtype type, bool output, int rank, const int64_t *shape);
+struct arg *add(struct scene *s, int k, const char *name, clattn_dtype type, bool output, int rank,
+                const int64_t *shape);
 size_t count_of(const struct arg *a);
 double *numbers(size_t n);         /* zeros */
 double rounded(clattn_dtype type, double x);
@@ -48,8 +49,9 @@ bool run(struct scene *s);
 /* The same in device memory alone, where indices are not looked at before; HOW is for messages. */
 void run_mem(struct scene *s, const char *how);
 
-/* The bound, for every element of argument K: |got - exact| <= 2 rho c + ulp(exact).  UNIT is c, what the element's rounding
- * errors are relative to; rho is the largest error, in units of c, of the same computation done plainly in f32. */
+/* The bound, for every element of argument K: |got - exact| <= 2 rho c + ulp(exact).  UNIT is c, what the element's
+ * rounding errors are relative to; rho is the largest error, in units of c, of the same computation done plainly in
+ * f32. */
 void judge(const struct scene *s, int k, const double *exact, const double *plain, const double *unit);
 double rho_of(size_t count, const double *exact, const double *plain, const double *unit);
 /* RHO: as seen with other numbers, where these are few: the plain computation may be lucky. */

@@ -33,8 +33,8 @@ static void softmax_on(clattn_dtype type, clattn_dtype to, int rank, const int64
     for (int i = from; i < rank; i++) *(i == from ? &n : &inner) *= shape[i];
     size_t count = count_of(out);
     double *exact = numbers(count), *plain = numbers(count), *unit = numbers(count);
-    snprintf(s.what, sizeof s.what, "%ssoftmax %s to %s, rank %d, rows of %d, %d apart, deviation %g", logarithm ? "log_" : "",
-             type_names[type], type_names[to], rank, (int)n, (int)inner, deviation);
+    snprintf(s.what, sizeof s.what, "%ssoftmax %s to %s, rank %d, rows of %d, %d apart, deviation %g",
+             logarithm ? "log_" : "", type_names[type], type_names[to], rank, (int)n, (int)inner, deviation);
     draw(x, 1, 0, deviation);
     if (deviation > 10 && count > 3) x->v[1] = x->v[count / 2] = -INFINITY;
     if (deviation > 100 && count > 3) x->v[count - 1] = NAN;
@@ -76,7 +76,8 @@ END_TEST
 enum { N_X, N_WEIGHT, N_BIAS, N_OUT, N_MEAN, N_INV };
 CALL(call_norm)
 {
-    return s->k[1] ? clattn_layer_norm(ctx, t[N_X], t[N_WEIGHT], t[N_BIAS], s->k[0], s->eps, t[N_OUT], t[N_MEAN], t[N_INV], l)
+    return s->k[1] ? clattn_layer_norm(ctx, t[N_X], t[N_WEIGHT], t[N_BIAS], s->k[0], s->eps, t[N_OUT], t[N_MEAN],
+                                       t[N_INV], l)
                    : clattn_rms_norm(ctx, t[N_X], t[N_WEIGHT], t[N_BIAS], s->k[0], s->eps, t[N_OUT], t[N_INV], l);
 }
 
@@ -102,8 +103,8 @@ static void norm_on(clattn_dtype type, clattn_dtype to, int rank, const int64_t 
     double *e[3] = { numbers(count), numbers((size_t)rows), numbers((size_t)rows) };
     double *p[3] = { numbers(count), numbers((size_t)rows), numbers((size_t)rows) };
     double *unit[3] = { numbers(count), numbers((size_t)rows), numbers((size_t)rows) };
-    snprintf(s.what, sizeof s.what, "%s_norm %s to %s, %d rows of %d, mean %g, deviation %g, eps %g", layer ? "layer" : "rms",
-             type_names[type], type_names[to], (int)rows, (int)n, mean, deviation, eps);
+    snprintf(s.what, sizeof s.what, "%s_norm %s to %s, %d rows of %d, mean %g, deviation %g, eps %g",
+             layer ? "layer" : "rms", type_names[type], type_names[to], (int)rows, (int)n, mean, deviation, eps);
     const double *w = s.a[N_WEIGHT].v, *b = s.a[N_BIAS].v;
     const int slot[3] = { N_OUT, N_MEAN, N_INV };
     double rho[3] = { 0 };
@@ -113,7 +114,8 @@ static void norm_on(clattn_dtype type, clattn_dtype to, int rank, const int64_t 
         norm_plain(x->v, w, (int64_t)nw, b, (int64_t)nb, rows, n, eps, layer, p[0], p[1], p[2]);
         for (size_t i = 0; i < count; i++) {
             size_t r = i / (size_t)n;
-            unit[0][i] = (fabs(x->v[i]) + fabs(e[1][r])) * e[2][r] * (w ? fabs(w[i % nw]) : 1) + (b ? fabs(b[i % nb]) : 0);
+            unit[0][i] =
+                (fabs(x->v[i]) + fabs(e[1][r])) * e[2][r] * (w ? fabs(w[i % nw]) : 1) + (b ? fabs(b[i % nb]) : 0);
         }
         for (int64_t r = 0; r < rows; r++) unit[1][r] = fabs(mean) + deviation, unit[2][r] = e[2][r];
         for (int i = 0; i < 3; i++) rho[i] = fmax(rho[i], rho_of(i ? (size_t)rows : count, e[i], p[i], unit[i]));
@@ -186,7 +188,8 @@ START_TEST(test_activations)
     enum { COUNT = 130, SPECIAL = sizeof special / sizeof *special };
     for (int how = CLATTN_ACTIVATION_NONE; how <= CLATTN_ACTIVATION_GELU_TANH; how++) {
         struct scene s = { .call = call_activate, .k = { how }, .in_place = 1 };
-        struct arg *x = add(&s, 0, "x", types[_i], false, SHAPE(2, COUNT / 2)), *out = add(&s, 1, "out", types[_i], true, SHAPE(2, COUNT / 2));
+        struct arg *x = add(&s, 0, "x", types[_i], false, SHAPE(2, COUNT / 2)),
+                   *out = add(&s, 1, "out", types[_i], true, SHAPE(2, COUNT / 2));
         double exact[COUNT], plain[COUNT], unit[COUNT];
         snprintf(s.what, sizeof s.what, "activation %d, %s", how, type_names[types[_i]]);
         draw(x, 6, 0, 3);
@@ -211,7 +214,8 @@ END_TEST
 enum { R_X, R_COS, R_SIN, R_IDS, R_OUT };
 CALL(call_rope)
 {
-    return clattn_rope(ctx, t[R_X], t[R_COS], t[R_SIN], t[R_IDS], s->k[0] ? CLATTN_BSHD : CLATTN_BHSD, s->k[1], t[R_OUT], l);
+    return clattn_rope(ctx, t[R_X], t[R_COS], t[R_SIN], t[R_IDS], s->k[0] ? CLATTN_BSHD : CLATTN_BHSD, s->k[1],
+                       t[R_OUT], l);
 }
 
 static void make_rope(struct scene *s, clattn_dtype type, clattn_dtype tables, int64_t D, int64_t P, bool bshd,
@@ -221,10 +225,11 @@ static void make_rope(struct scene *s, clattn_dtype type, clattn_dtype tables, i
     const int64_t x[4] = { B, bshd ? N : H, bshd ? H : N, D }, rows = ROWS;
     uint64_t seed = 7;
     *s = (struct scene){ .call = call_rope, .k = { bshd, interleaved }, .in_place = R_OUT };
-    snprintf(s->what, sizeof s->what, "rope %s, tables %s, D %d, %d pairs%s%s%s", type_names[type], type_names[tables], (int)D,
-             (int)P, bshd ? ", BSHD" : "", interleaved ? ", interleaved" : "", ids ? ", position_ids" : "");
+    snprintf(s->what, sizeof s->what, "rope %s, tables %s, D %d, %d pairs%s%s%s", type_names[type], type_names[tables],
+             (int)D, (int)P, bshd ? ", BSHD" : "", interleaved ? ", interleaved" : "", ids ? ", position_ids" : "");
     draw(add(s, R_X, "x", type, false, 4, x), 8, 0, 1);
-    struct arg *c = add(s, R_COS, "cos", tables, false, SHAPE(rows, P)), *n = add(s, R_SIN, "sin", tables, false, SHAPE(rows, P));
+    struct arg *c = add(s, R_COS, "cos", tables, false, SHAPE(rows, P)),
+               *n = add(s, R_SIN, "sin", tables, false, SHAPE(rows, P));
     for (int64_t e = 0; e < rows * P; e++) {
         c->v[e] = rounded(tables, cos((double)e));
         n->v[e] = rounded(tables, sin((double)e));
@@ -310,7 +315,8 @@ static double frequency(int64_t i, int64_t dim, int64_t reached)
     case CLATTN_ROPE_LINEAR: return f / factor;
     case CLATTN_ROPE_YARN: {
         double at = (double)dim / (2 * log(theta)), fast = at * log(original / (2 * M_PI * 32));
-        double slow = at * log(original / (2 * M_PI)), low = fmax(floor(fast), 0), high = fmin(ceil(slow), (double)dim - 1);
+        double slow = at * log(original / (2 * M_PI)), low = fmax(floor(fast), 0),
+               high = fmin(ceil(slow), (double)dim - 1);
         double keep = 1 - fmin(fmax(((double)i - low) / (high - low), 0), 1);
         return f * keep + f / factor * (1 - keep);
     }
@@ -328,7 +334,8 @@ static void tables_on(int64_t dim, int64_t length, double attention)
 {
     int64_t P = dim / 2;
     struct scene s = { .call = call_tables };
-    struct arg *f = add(&s, 0, "inv_freq", CLATTN_F32, true, SHAPE(P)), *c = add(&s, 1, "cos", CLATTN_F32, true, SHAPE(length, P)),
+    struct arg *f = add(&s, 0, "inv_freq", CLATTN_F32, true, SHAPE(P)),
+               *c = add(&s, 1, "cos", CLATTN_F32, true, SHAPE(length, P)),
                *n = add(&s, 2, "sin", CLATTN_F16, true, SHAPE(length, P));
     snprintf(s.what, sizeof s.what, "rope_tables type %d, dim %d, rows %d", (int)rope.type, (int)dim, (int)length);
     if (run(&s))
@@ -337,8 +344,8 @@ static void tables_on(int64_t dim, int64_t length, double attention)
             double room = 1e-6 * (1 + angle);
             if (!near(f->v[e % P] / exact, 1, 1e-6) || !(fabs(c->v[e] - attention * cos(angle)) < room) ||
                 !(fabs(n->v[e] - attention * sin(angle)) < room + 0x1p-10))
-                wrong("%s: element %d is %g, %.9g, %.9g; frequency should be %g, cosine %.9g", s.what, (int)e, f->v[e % P],
-                      c->v[e], n->v[e], exact, attention * cos(angle));
+                wrong("%s: element %d is %g, %.9g, %.9g; frequency should be %g, cosine %.9g", s.what, (int)e,
+                      f->v[e % P], c->v[e], n->v[e], exact, attention * cos(angle));
         }
     free_scene(&s);
 }
@@ -396,15 +403,16 @@ END_TEST
 
 CALL(call_bias)
 {
-    return s->k[0] ? clattn_t5_bias(ctx, t[0], s->k[0] == 2, s->k[1], t[1], l) : clattn_relative_bias(ctx, t[0], t[1], l);
+    return s->k[0] ? clattn_t5_bias(ctx, t[0], s->k[0] == 2, s->k[1], t[1], l)
+                   : clattn_relative_bias(ctx, t[0], t[1], l);
 }
 
 /* Where T5's buckets begin, as transformers' code gives them for its 32 buckets up to distance 128. */
 static int t5_bucket(int64_t ahead, bool both)
 {
     static const int two[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91 };
-    static const int one[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67,
-                               77, 87, 99, 113 };
+    static const int one[] = { 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                               16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113 };
     int64_t distance = both ? (ahead < 0 ? -ahead : ahead) : ahead < 0 ? -ahead : 0;
     int n = both ? 16 : 32, bucket = 0;
     for (int i = 0; i < n; i++)
@@ -418,7 +426,8 @@ START_TEST(test_biases)
     for (int form = 0; form < 3; form++) {
         int64_t Q = form ? small_or(7, 150) : 6, K = form ? small_or(60, 140) : 6, H = 3;
         struct scene s = { .call = call_bias, .k = { form, 128 } };
-        struct arg *t = form ? add(&s, 0, "table", type, false, SHAPE(32, H)) : add(&s, 0, "table", type, false, SHAPE(H, 2 * Q - 1));
+        struct arg *t = form ? add(&s, 0, "table", type, false, SHAPE(32, H))
+                             : add(&s, 0, "table", type, false, SHAPE(H, 2 * Q - 1));
         struct arg *bias = add(&s, 1, "bias", type, true, SHAPE(H, Q, K));
         double *exact = numbers(count_of(bias));
         snprintf(s.what, sizeof s.what, "relative_bias, form %d, %s", form, type_names[type]);
@@ -444,15 +453,15 @@ CALL(call_scatter)
 }
 
 /* [B,2,M,3] with the axis last but one, or [B,M,3] with axis 1. */
-static void make_scatter(struct scene *s, clattn_dtype type, clattn_dtype of_update, int L, const int where[3], bool circular,
-                         bool three)
+static void make_scatter(struct scene *s, clattn_dtype type, clattn_dtype of_update, int L, const int where[3],
+                         bool circular, bool three)
 {
     enum { B = 3, M = 5 };
     const int64_t rank = three ? 3 : 4, past[4] = { B, three ? M : 2, three ? 3 : M, 3 };
     int64_t update[4] = { B, three ? L : 2, three ? 3 : L, 3 };
     *s = (struct scene){ .call = call_scatter, .k = { three ? 1 : -2, circular }, .in_place = C_OUT };
-    snprintf(s->what, sizeof s->what, "cache_scatter %s, update %s of %d, rank %d%s", type_names[type], type_names[of_update], L,
-             (int)rank, circular ? ", circular" : "");
+    snprintf(s->what, sizeof s->what, "cache_scatter %s, update %s of %d, rank %d%s", type_names[type],
+             type_names[of_update], L, (int)rank, circular ? ", circular" : "");
     draw(add(s, C_PAST, "past_cache", type, false, (int)rank, past), 10, 0, 1);
     draw(add(s, C_UPDATE, "update", of_update, false, (int)rank, update), 11, 0, 1);
     add(s, C_OUT, "out", type, true, (int)rank, past);
@@ -520,7 +529,8 @@ static void conv_on(clattn_dtype type, int64_t T, int64_t W, bool extras, clattn
 {
     enum { B = 2, C = 3 };
     struct scene s = { .call = call_conv, .k = { (int)how } };
-    struct arg *x = add(&s, V_INPUT, "input", type, false, SHAPE(B, C, T)), *out = add(&s, V_OUT, "out", type, true, SHAPE(B, C, T));
+    struct arg *x = add(&s, V_INPUT, "input", type, false, SHAPE(B, C, T)),
+               *out = add(&s, V_OUT, "out", type, true, SHAPE(B, C, T));
     struct arg *w = add(&s, V_WEIGHT, "weight", other((int)type), false, SHAPE(C, 1, W));
     draw(x, 12, 0, 1);
     draw(w, 13, 0, 0.7);
@@ -529,7 +539,8 @@ static void conv_on(clattn_dtype type, int64_t T, int64_t W, bool extras, clattn
     struct arg *present = add(&s, V_PRESENT, "present_state", type, true, SHAPE(B, C, W - 1));
     double *e[2] = { numbers(count_of(out)), numbers(count_of(present)) };
     double *p[2] = { numbers(count_of(out)), numbers(count_of(present)) }, *unit = numbers(count_of(out));
-    snprintf(s.what, sizeof s.what, "causal_conv %s, length %d, width %d, activation %d", type_names[type], (int)T, (int)W, how);
+    snprintf(s.what, sizeof s.what, "causal_conv %s, length %d, width %d, activation %d", type_names[type], (int)T,
+             (int)W, how);
     if (run(&s)) {
         causal_conv_exact(x->v, w->v, s.a[V_BIAS].v, s.a[V_PAST].v, B, C, T, W, how, e[0], e[1]);
         causal_conv_plain(x->v, w->v, s.a[V_BIAS].v, s.a[V_PAST].v, B, C, T, W, how, p[0], p[1]);
@@ -567,8 +578,10 @@ CALL(call_merge)
 static void merge_on(clattn_dtype type, int64_t S, int64_t D, double far)
 {
     struct scene s = { .call = call_merge };
-    struct arg *outs = add(&s, 0, "outs", type, false, SHAPE(S, 4, 5, D)), *lses = add(&s, 1, "lses", CLATTN_F32, false, SHAPE(S, 4, 5));
-    struct arg *out = add(&s, 2, "out", type, true, SHAPE(4, 5, D)), *lse = add(&s, 3, "lse", CLATTN_F32, true, SHAPE(4, 5));
+    struct arg *outs = add(&s, 0, "outs", type, false, SHAPE(S, 4, 5, D)),
+               *lses = add(&s, 1, "lses", CLATTN_F32, false, SHAPE(S, 4, 5));
+    struct arg *out = add(&s, 2, "out", type, true, SHAPE(4, 5, D)),
+               *lse = add(&s, 3, "lse", CLATTN_F32, true, SHAPE(4, 5));
     double *e[2] = { numbers(count_of(out)), numbers(20) }, *p[2] = { numbers(count_of(out)), numbers(20) };
     double *unit = numbers(count_of(out) + 20);
     snprintf(s.what, sizeof s.what, "merge %s, %d parts, Dv %d, lse up to %g", type_names[type], (int)S, (int)D, far);
@@ -618,13 +631,15 @@ START_TEST(test_initialise)
         for (int i = 0; i < 3; i++) {
             struct scene s = { .call = call_initialise, .k = { how }, .eps = i == 1 ? 0.5 : 0 };
             struct arg *w = add(&s, 0, "out", types[i], true, SHAPE(30, 10, 2));
-            double fan = how >= CLATTN_HE_UNIFORM ? 20 : 40, gain = i == 1 ? 0.5 : how >= CLATTN_HE_UNIFORM ? M_SQRT2 : 1;
+            bool he = how >= CLATTN_HE_UNIFORM;
+            double fan = he ? 20 : 40, gain = i == 1 ? 0.5 : he ? M_SQRT2 : 1;
             double deviation = gain / sqrt(fan), square = 0, sum = 0, most = 0, exact[600];
             snprintf(s.what, sizeof s.what, "initialiser %d, %s", how, type_names[types[i]]);
             if (!run(&s)) continue;
             for (int e = 0; e < 600; e++) {
                 double u = ca_philox_uniform(42, 7, (uint64_t)e);
-                exact[e] = how % 2 ? deviation * ca_philox_normal(42, 7, (uint64_t)e) : deviation * sqrt(3) * (2 * u - 1);
+                exact[e] =
+                    how % 2 ? deviation * ca_philox_normal(42, 7, (uint64_t)e) : deviation * sqrt(3) * (2 * u - 1);
                 sum += w->v[e], square += w->v[e] * w->v[e], most = fmax(most, fabs(w->v[e]));
                 if (!near(w->v[e] / deviation, exact[e] / deviation, types[i] == CLATTN_F32 ? 1e-6 : 0x1p-7))
                     wrong("%s: element %d is %g, should be %g", s.what, e, w->v[e], exact[e]);

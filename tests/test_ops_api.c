@@ -1,5 +1,5 @@
-/* test_ops_api.c -- the operations around attention with arguments that are wrong: each is refused with its name and the
- * numbers, and nothing is written. */
+/* test_ops_api.c -- the operations around attention with arguments that are wrong: each is refused with its name and
+ * the numbers, and nothing is written. */
 #define CLATTN_NONNULL(...) /* NULL is passed on purpose */
 #include "scene.h"
 
@@ -81,13 +81,15 @@ START_TEST(test_bad_calls)
     clattn_tensor x = HOST(in, 2, 3), out = HOST(room, 2, 3), a, b, c;
     BAD("out is NULL", clattn_layer_norm(ctx, &x, NULL, NULL, 1, 0, NULL, NULL, NULL, NULL));
     a = HOST(in, 2);
-    BAD("weight: shape[0] is 2, its shape must be the end of x's", clattn_rms_norm(ctx, &x, &a, NULL, 1, 0, &out, NULL, NULL));
+    BAD("weight: shape[0] is 2, its shape must be the end of x's",
+        clattn_rms_norm(ctx, &x, &a, NULL, 1, 0, &out, NULL, NULL));
     BAD("mean has rank 1", clattn_layer_norm(ctx, &x, NULL, NULL, 1, 0, &out, &a, NULL, NULL));
 
     clattn_tensor q = HOST(in, 1, 2, 3, 4), r = HOST(room, 1, 2, 3, 4), cos = HOST(in, 5, 2), sin = HOST(in, 5, 2);
     ids[0] = 0, ids[1] = 1, ids[2] = 5;
     a = INDICES(1, 3);
-    BAD("position_ids[0][2] is 5, cos and sin have 5 rows", clattn_rope(ctx, &q, &cos, &sin, &a, CLATTN_BHSD, 0, &r, NULL));
+    BAD("position_ids[0][2] is 5, cos and sin have 5 rows",
+        clattn_rope(ctx, &q, &cos, &sin, &a, CLATTN_BHSD, 0, &r, NULL));
     ids[1] = -1;
     BAD("position_ids[0][1] is -1", clattn_rope(ctx, &q, &cos, &sin, &a, CLATTN_BHSD, 0, &r, NULL));
     BAD("position_ids: shape[1] is 3, must be 2", clattn_rope(ctx, &q, &cos, &sin, &a, CLATTN_BSHD, 0, &r, NULL));
@@ -138,12 +140,14 @@ START_TEST(test_bad_calls)
     BAD("axis is 0", clattn_cache_scatter(ctx, &cache, &news, &at, 0, 0, &after, NULL));
     BAD("axis is 3", clattn_cache_scatter(ctx, &cache, &news, &at, 3, 0, &after, NULL));
     a = HOST(in, 2, 6, 3), b = HOST(in, 2, 2, 4);
-    BAD("update: shape[1] is 6, past_cache has only 5", clattn_cache_scatter(ctx, &cache, &a, NULL, 1, 1, &after, NULL));
+    BAD("update: shape[1] is 6, past_cache has only 5",
+        clattn_cache_scatter(ctx, &cache, &a, NULL, 1, 1, &after, NULL));
     BAD("update: shape[2] is 4, must be 3", clattn_cache_scatter(ctx, &cache, &b, NULL, 1, 0, &after, NULL));
 
     clattn_tensor w = HOST(in, 5, 1, 3), w0 = HOST(in, 5, 1, 0), state = HOST(in, 2, 5, 3);
     BAD("out is NULL", clattn_causal_conv(ctx, &cache, &w, NULL, NULL, CLATTN_ACTIVATION_NONE, NULL, NULL, NULL));
-    BAD("weight: shape[2] is 0", clattn_causal_conv(ctx, &cache, &w0, NULL, NULL, CLATTN_ACTIVATION_NONE, &after, NULL, NULL));
+    BAD("weight: shape[2] is 0",
+        clattn_causal_conv(ctx, &cache, &w0, NULL, NULL, CLATTN_ACTIVATION_NONE, &after, NULL, NULL));
     BAD("past_state: shape[2] is 3, must be 2",
         clattn_causal_conv(ctx, &cache, &w, NULL, &state, CLATTN_ACTIVATION_NONE, &after, NULL, NULL));
     a = after, a.host = in;
@@ -166,8 +170,10 @@ START_TEST(test_session)
     clattn_tensor x = HOST(in, 2, 3), out = HOST(room, 2, 3);
     for (int i = 0; i < 2; i++) {
         memset(room, 0, sizeof room);
-        if (clattn_softmax(NULL, &x, -1, &out, NULL) != CLATTN_OK) wrong("without a context: %s", clattn_last_message());
-        if (!near(room[2], 1 / (1 + exp(-1) + exp(-2)), 1e-6) || room[3] != room[2]) wrong("without a context: %g", room[2]);
+        if (clattn_softmax(NULL, &x, -1, &out, NULL) != CLATTN_OK)
+            wrong("without a context: %s", clattn_last_message());
+        if (!near(room[2], 1 / (1 + exp(-1) + exp(-2)), 1e-6) || room[3] != room[2])
+            wrong("without a context: %g", room[2]);
     }
     finish();
 }

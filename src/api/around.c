@@ -10,7 +10,8 @@ static clattn_status run(clattn_context *ctx, struct ca_call *c, clattn_status d
     CA_TRY(described);
     if (!ctx) {
         for (int k = 0; k < CA_OPERANDS; k++)
-            if (c->o[k].t.mem) CA_TRY(ca_fail(CLATTN_E_ARGUMENT, "%s is in device memory, but ctx is NULL", c->o[k].name));
+            if (c->o[k].t.mem)
+                CA_TRY(ca_fail(CLATTN_E_ARGUMENT, "%s is in device memory, but ctx is NULL", c->o[k].name));
         CA_TRY(ca_session_enter(&session, &ctx));
     }
     CA_TRY(ca_call_run(ctx, c, launch));
@@ -62,9 +63,9 @@ clattn_status clattn_activate(clattn_context *ctx, clattn_activation activation,
     return run(ctx, &c, ca_op_activate(&c, activation, x, out), launch);
 }
 
-clattn_status clattn_rope(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *cos, const clattn_tensor *sin,
-                          const clattn_tensor *position_ids, clattn_layout layout, int interleaved,
-                          const clattn_tensor *out, const clattn_launch *launch)
+clattn_status clattn_rope(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *cos,
+                          const clattn_tensor *sin, const clattn_tensor *position_ids, clattn_layout layout,
+                          int interleaved, const clattn_tensor *out, const clattn_launch *launch)
 {
     struct ca_call c;
     CA_ENTER();
@@ -117,8 +118,9 @@ clattn_status clattn_cache_scatter(clattn_context *ctx, const clattn_tensor *pas
 }
 
 clattn_status clattn_causal_conv(clattn_context *ctx, const clattn_tensor *input, const clattn_tensor *weight,
-                                 const clattn_tensor *bias, const clattn_tensor *past_state, clattn_activation activation,
-                                 const clattn_tensor *out, const clattn_tensor *present_state, const clattn_launch *launch)
+                                 const clattn_tensor *bias, const clattn_tensor *past_state,
+                                 clattn_activation activation, const clattn_tensor *out,
+                                 const clattn_tensor *present_state, const clattn_launch *launch)
 {
     struct ca_call c;
     CA_ENTER();
@@ -133,8 +135,8 @@ clattn_status clattn_merge(clattn_context *ctx, const clattn_tensor *outs, const
     return run(ctx, &c, ca_op_merge(&c, outs, lses, out, lse), launch);
 }
 
-clattn_status clattn_initialise(clattn_context *ctx, clattn_initialiser how, double gain, uint64_t seed, uint64_t offset,
-                                const clattn_tensor *out, const clattn_launch *launch)
+clattn_status clattn_initialise(clattn_context *ctx, clattn_initialiser how, double gain, uint64_t seed,
+                                uint64_t offset, const clattn_tensor *out, const clattn_launch *launch)
 {
     struct ca_call c;
     CA_ENTER();

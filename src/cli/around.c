@@ -1,5 +1,5 @@
-/* around.c -- the operations around attention: from a case to a call of the library.  A case is described twice: when it
- * is read, to find what is wrong with it, and when it is run. */
+/* around.c -- the operations around attention: from a case to a call of the library.  A case is described twice: when
+ * it is read, to find what is wrong with it, and when it is run. */
 #include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,7 +20,10 @@ struct work {
 
 static clattn_dtype dtype_of(enum ca_npy_type type)
 {
-    return type == CA_NPY_F2 ? CLATTN_F16 : type == CA_NPY_U2 ? CLATTN_BF16 : type == CA_NPY_I4 ? CLATTN_INT32 : CLATTN_F32;
+    return type == CA_NPY_F2   ? CLATTN_F16
+           : type == CA_NPY_U2 ? CLATTN_BF16
+           : type == CA_NPY_I4 ? CLATTN_INT32
+                               : CLATTN_F32;
 }
 
 static const clattn_tensor *tensor(struct work *w, const struct ca_npy *a)
@@ -102,7 +105,8 @@ static clattn_activation activation_of(const struct work *w)
 {
     if (is_op(w, "silu") || !strcmp(ca_case_word(w->c, "activation", "none"), "silu")) return CLATTN_ACTIVATION_SILU;
     if (!is_op(w, "gelu")) return CLATTN_ACTIVATION_NONE;
-    return !strcmp(ca_case_word(w->c, "approximate", "none"), "tanh") ? CLATTN_ACTIVATION_GELU_TANH : CLATTN_ACTIVATION_GELU;
+    return !strcmp(ca_case_word(w->c, "approximate", "none"), "tanh") ? CLATTN_ACTIVATION_GELU_TANH
+                                                                      : CLATTN_ACTIVATION_GELU;
 }
 
 static clattn_status activate(struct work *w, struct ca_call *call)
@@ -117,8 +121,9 @@ static clattn_status rope(struct work *w, struct ca_call *call)
     int64_t dims = ca_case_int(w->c, "rotary_dim", 0);
     CA_REQUIRE(dims == 0 || dims == 2 * cos->shape[1], CLATTN_E_ARGUMENT, "rotary_dim is %lld, cos has %lld columns",
                (long long)dims, (long long)cos->shape[1]);
-    return ca_op_rope(call, x, cos, in(w, "sin"), in(w, "position_ids"), w->c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD,
-                      ca_case_flag(w->c, "interleaved"), out_as(w, "out", x));
+    return ca_op_rope(call, x, cos, in(w, "sin"), in(w, "position_ids"),
+                      w->c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD, ca_case_flag(w->c, "interleaved"),
+                      out_as(w, "out", x));
 }
 
 /* A number or a list of them as numbers, in W->LIST[WHICH]. */
@@ -129,7 +134,8 @@ static clattn_status read_list(struct work *w, int which, const char *attr, cons
     if (!ca_case_has(w->c, attr)) return CLATTN_OK;
     double *list = w->list[which] = calloc(n + 1, sizeof *list);
     if (!list) return ca_no_memory((n + 1) * sizeof *list, attr);
-    for (size_t i = 0; i < n; i++) (void)ca_json_number(json_is_array(value) ? json_array_get(value, i) : value, &list[i]);
+    for (size_t i = 0; i < n; i++)
+        (void)ca_json_number(json_is_array(value) ? json_array_get(value, i) : value, &list[i]);
     CA_REQUIRE(!*numbers || *count == n, CLATTN_E_ARGUMENT, "%s has %zu numbers, short_factor %zu", attr, n, *count);
     *numbers = list;
     *count = n;
@@ -177,7 +183,8 @@ static clattn_status relative_bias(struct work *w, struct ca_call *call)
 {
     const clattn_tensor *table = in(w, "table");
     bool t5 = ca_case_has(w->c, "type");
-    int64_t N = (table->shape[1] + 1) / 2, q = ca_case_int(w->c, "q_len", t5 ? -1 : N), k = ca_case_int(w->c, "k_len", q);
+    int64_t N = (table->shape[1] + 1) / 2;
+    int64_t q = ca_case_int(w->c, "q_len", t5 ? -1 : N), k = ca_case_int(w->c, "k_len", q);
     CA_REQUIRE(q >= 0, CLATTN_E_ARGUMENT, "q_len is missing: type t5 needs it");
     CA_REQUIRE(t5 || (!ca_case_has(w->c, "bidirectional") && !ca_case_has(w->c, "max_distance")), CLATTN_E_ARGUMENT,
                "bidirectional and max_distance need type t5");
@@ -259,8 +266,9 @@ static clattn_status check_expected(const struct case_file *c)
             if (k < a->rank && n < want->rank && a->shape[k] == want->shape[n]) k++, n++;
             else if (k < a->rank && a->shape[k] == 1) k++;
             else if (n < want->rank && want->shape[n] == 1) n++;
-            else return ca_fail(CLATTN_E_ARGUMENT, "outputs.%s: %s: shape %s, must be %s", c->out[i].name, c->out[i].path,
-                                ca_npy_shape(want, is, sizeof is), ca_npy_shape(a, must, sizeof must));
+            else
+                return ca_fail(CLATTN_E_ARGUMENT, "outputs.%s: %s: shape %s, must be %s", c->out[i].name,
+                               c->out[i].path, ca_npy_shape(want, is, sizeof is), ca_npy_shape(a, must, sizeof must));
         }
     }
     return CLATTN_OK;

@@ -21,7 +21,8 @@ static clattn_status check_shape(const char *name, const clattn_tensor *t, int64
         int64_t n = t->shape[i];
         CA_REQUIRE(n >= 0, CLATTN_E_ARGUMENT, "%s: shape[%d] is %lld", name, i, (long long)n);
         CA_REQUIRE(n == 0 || (ca_mul64(product, n, &product) && product <= PTRDIFF_MAX / 4), CLATTN_E_TOO_LARGE,
-                   "%s: the axes up to shape[%d] = %lld have more elements than memory can hold", name, i, (long long)n);
+                   "%s: the axes up to shape[%d] = %lld have more elements than memory can hold", name, i,
+                   (long long)n);
         *count *= n != 0;
     }
     *count *= product;
@@ -116,8 +117,8 @@ static clattn_status check_overlaps(const struct ca_call *c)
         for (int j = 0; j < CA_OPERANDS; j++) {
             const struct ca_operand *o = &c->o[i], *p = &c->o[j];
             if (i == j || !o->name || !p->name || !o->output) continue;
-            CA_REQUIRE(!meet(o, p) || (c->in_place && j == 0 && same(o, p)), CLATTN_E_ARGUMENT, "%s overlaps %s", o->name,
-                       p->name);
+            CA_REQUIRE(!meet(o, p) || (c->in_place && j == 0 && same(o, p)), CLATTN_E_ARGUMENT, "%s overlaps %s",
+                       o->name, p->name);
         }
     return CLATTN_OK;
 }
@@ -170,8 +171,8 @@ static int lanes_for(const struct device *dev, const struct ca_call *c)
     return c->row <= 16 || (c->apart >= (int64_t)group && c->row <= 1024) ? 1 : (int)group;
 }
 
-static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const struct ca_kernel *kernel, int64_t units,
-                             const cl_mem mem[CA_OPERANDS], struct chain *chain)
+static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const struct ca_kernel *kernel,
+                             int64_t units, const cl_mem mem[CA_OPERANDS], struct chain *chain)
 {
     int lanes = kernel->shared ? lanes_for(&ctx->dev, c) : 1;
     size_t group = lanes > 1 ? (size_t)lanes : ca_group_for(&ctx->dev, 64), items;
@@ -186,8 +187,9 @@ static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const
     CA_REQUIRE(!(ctx->dev.quirks & CA_QUIRK_ROUNDS) || rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
                "%s ends a work-item after %d rounds of its loops, rows of %lld take %.0f", ctx->dev.name, CA_MAX_ROUNDS,
                (long long)c->row, rounds);
-    CA_REQUIRE((uint64_t)units <= SIZE_MAX && ca_mul((size_t)units, (size_t)lanes, &items) && ca_add(items, group - 1, &items), CLATTN_E_TOO_LARGE,
-               "%lld units of %d work-items are too many", (long long)units, lanes);
+    CA_REQUIRE((uint64_t)units <= SIZE_MAX && ca_mul((size_t)units, (size_t)lanes, &items) &&
+                   ca_add(items, group - 1, &items),
+               CLATTN_E_TOO_LARGE, "%lld units of %d work-items are too many", (long long)units, lanes);
     snprintf(options, sizeof options, "-DLANES=%d", lanes);
     CA_TRY(ca_program_get(ctx, kernel->source, options, &program));
     struct launch_arg args[CA_OPERANDS + 1];
@@ -203,7 +205,8 @@ done:
 }
 
 /* The operands' buffers: the caller's, or new ones, in OWN, of what lies on the host. */
-static clattn_status stage(clattn_context *ctx, const struct ca_call *c, cl_mem mem[CA_OPERANDS], cl_mem own[CA_OPERANDS])
+static clattn_status stage(clattn_context *ctx, const struct ca_call *c, cl_mem mem[CA_OPERANDS],
+                           cl_mem own[CA_OPERANDS])
 {
     clattn_status st = CLATTN_OK;
     for (int k = 0; k < CA_OPERANDS; k++) {
@@ -223,7 +226,8 @@ static clattn_status run_kernels(clattn_context *ctx, const struct ca_call *c, c
 {
     cl_event marker;
     clattn_status st = CLATTN_OK;
-    if (c->first && !(c->o[0].t.mem && same(&c->o[0], &c->o[3]))) CA_TRY(enqueue(ctx, c, c->first, c->a.n[5], mem, chain));
+    if (c->first && !(c->o[0].t.mem && same(&c->o[0], &c->o[3])))
+        CA_TRY(enqueue(ctx, c, c->first, c->a.n[5], mem, chain));
     CA_TRY(enqueue(ctx, c, c->kernel, c->a.units, mem, chain));
     if (chain->last) return CLATTN_OK;
     cl_int code = ca_cl.EnqueueMarkerWithWaitList(chain->queue, ca_chain_count(chain), ca_chain_list(chain), &marker);
@@ -272,7 +276,8 @@ static clattn_status run_device(clattn_context *ctx, const struct ca_call *c, co
     bool wait = !launch;
     clattn_status st;
 
-    if (launch) chain = (struct chain){ .queue = launch->queue, .num_wait = launch->num_events, .wait = launch->wait_list };
+    if (launch)
+        chain = (struct chain){ .queue = launch->queue, .num_wait = launch->num_events, .wait = launch->wait_list };
     CA_TRY(ca_context_check_queue(ctx, chain.queue));
     bool own_queue = !chain.queue;
     if (own_queue) chain.queue = ctx->queue;

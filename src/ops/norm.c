@@ -2,7 +2,8 @@
 #include "ops/ops.h"
 #include <string.h>
 
-clattn_status ca_op_softmax(struct ca_call *c, const clattn_tensor *x, int axis, bool logarithm, const clattn_tensor *out)
+clattn_status ca_op_softmax(struct ca_call *c, const clattn_tensor *x, int axis, bool logarithm,
+                            const clattn_tensor *out)
 {
     clattn_status st;
     ca_call_begin(c, &ca_k_softmax);
@@ -35,9 +36,9 @@ static clattn_status check_repeats(const struct ca_call *c, int k)
     return CLATTN_OK;
 }
 
-clattn_status ca_op_norm(struct ca_call *c, const clattn_tensor *x, const clattn_tensor *weight, const clattn_tensor *bias,
-                         int axis, double eps, bool centred, const clattn_tensor *out, const clattn_tensor *mean,
-                         const clattn_tensor *inv_std)
+clattn_status ca_op_norm(struct ca_call *c, const clattn_tensor *x, const clattn_tensor *weight,
+                         const clattn_tensor *bias, int axis, double eps, bool centred, const clattn_tensor *out,
+                         const clattn_tensor *mean, const clattn_tensor *inv_std)
 {
     int64_t rows[8];
     clattn_status st;
@@ -67,14 +68,15 @@ done:
 }
 
 _Static_assert((int)ACT_NONE == (int)CLATTN_ACTIVATION_NONE && (int)ACT_SILU == (int)CLATTN_ACTIVATION_SILU &&
-               (int)ACT_GELU == (int)CLATTN_ACTIVATION_GELU && (int)ACT_GELU_TANH == (int)CLATTN_ACTIVATION_GELU_TANH &&
-               (int)TYPE_F32 == (int)CLATTN_F32 && (int)TYPE_F16 == (int)CLATTN_F16 && (int)TYPE_BF16 == (int)CLATTN_BF16,
+                   (int)ACT_GELU == (int)CLATTN_ACTIVATION_GELU &&
+                   (int)ACT_GELU_TANH == (int)CLATTN_ACTIVATION_GELU_TANH && (int)TYPE_F32 == (int)CLATTN_F32 &&
+                   (int)TYPE_F16 == (int)CLATTN_F16 && (int)TYPE_BF16 == (int)CLATTN_BF16,
                "the kernels' numbers are the header's");
 
 clattn_status ca_activation_known(clattn_activation activation)
 {
-    CA_REQUIRE((int)activation >= CLATTN_ACTIVATION_NONE && activation <= CLATTN_ACTIVATION_GELU_TANH, CLATTN_E_ARGUMENT,
-               "activation %d is not a clattn_activation", (int)activation);
+    CA_REQUIRE((int)activation >= CLATTN_ACTIVATION_NONE && activation <= CLATTN_ACTIVATION_GELU_TANH,
+               CLATTN_E_ARGUMENT, "activation %d is not a clattn_activation", (int)activation);
     return CLATTN_OK;
 }
 

@@ -1,8 +1,9 @@
-/* ops.h -- the operations around attention.  Each is described first (ca_op_NAME checks the arguments and fills a call),
- * then run, on any device:
+/* ops.h -- the operations around attention.  Each is described first (ca_op_NAME checks the arguments and fills a
+ * call), then run, on any device:
  *
  *     tensors ─► ca_op_NAME ─► call ─► ca_call_run ─► a loop of the host (host.c)
- *                                                 └─► buffers for what is on the host, cl/norm.cl, cl/element.cl, outputs back
+ *                                                 └─► buffers for what is on the host, cl/norm.cl, cl/element.cl,
+ *                                                     outputs copied back
  */
 #ifndef CA_OPS_H
 #define CA_OPS_H
@@ -54,11 +55,13 @@ clattn_status ca_call_run(clattn_context *ctx, struct ca_call *c, const clattn_l
 void ca_call_free(struct ca_call *c);
 
 /* The operations; arguments as the functions of clattn.h. */
-clattn_status ca_op_softmax(struct ca_call *c, const clattn_tensor *x, int axis, bool logarithm, const clattn_tensor *out);
-clattn_status ca_op_norm(struct ca_call *c, const clattn_tensor *x, const clattn_tensor *weight, const clattn_tensor *bias,
-                         int axis, double eps, bool centred, const clattn_tensor *out, const clattn_tensor *mean,
-                         const clattn_tensor *inv_std);
-clattn_status ca_op_activate(struct ca_call *c, clattn_activation how, const clattn_tensor *x, const clattn_tensor *out);
+clattn_status ca_op_softmax(struct ca_call *c, const clattn_tensor *x, int axis, bool logarithm,
+                            const clattn_tensor *out);
+clattn_status ca_op_norm(struct ca_call *c, const clattn_tensor *x, const clattn_tensor *weight,
+                         const clattn_tensor *bias, int axis, double eps, bool centred, const clattn_tensor *out,
+                         const clattn_tensor *mean, const clattn_tensor *inv_std);
+clattn_status ca_op_activate(struct ca_call *c, clattn_activation how, const clattn_tensor *x,
+                             const clattn_tensor *out);
 clattn_status ca_op_rope(struct ca_call *c, const clattn_tensor *x, const clattn_tensor *cos, const clattn_tensor *sin,
                          const clattn_tensor *position_ids, clattn_layout layout, bool interleaved,
                          const clattn_tensor *out);
@@ -71,12 +74,14 @@ clattn_status ca_op_relative_bias(struct ca_call *c, const clattn_tensor *table,
 clattn_status ca_op_t5_bias(struct ca_call *c, const clattn_tensor *table, bool bidirectional, int64_t max_distance,
                             const clattn_tensor *bias);
 clattn_status ca_op_cache_scatter(struct ca_call *c, const clattn_tensor *past_cache, const clattn_tensor *update,
-                                  const clattn_tensor *write_indices, int axis, bool circular, const clattn_tensor *out);
+                                  const clattn_tensor *write_indices, int axis, bool circular,
+                                  const clattn_tensor *out);
 clattn_status ca_op_causal_conv(struct ca_call *c, const clattn_tensor *input, const clattn_tensor *weight,
-                                const clattn_tensor *bias, const clattn_tensor *past_state, clattn_activation activation,
-                                const clattn_tensor *out, const clattn_tensor *present_state);
-clattn_status ca_op_merge(struct ca_call *c, const clattn_tensor *outs, const clattn_tensor *lses, const clattn_tensor *out,
-                          const clattn_tensor *lse);
+                                const clattn_tensor *bias, const clattn_tensor *past_state,
+                                clattn_activation activation, const clattn_tensor *out,
+                                const clattn_tensor *present_state);
+clattn_status ca_op_merge(struct ca_call *c, const clattn_tensor *outs, const clattn_tensor *lses,
+                          const clattn_tensor *out, const clattn_tensor *lse);
 clattn_status ca_op_initialise(struct ca_call *c, clattn_initialiser how, double gain, uint64_t seed, uint64_t offset,
                                const clattn_tensor *out);
 /* Elements in the axes FROM ... TO - 1; a tensor's own are known to multiply without overflow. */

@@ -1,4 +1,4 @@
-/* position.c -- what tells attention where tokens stand: rotary embedding and its tables, sinusoids, relative biases. */
+/* position.c -- what tells where tokens stand: rotary embedding and its tables, sinusoids, relative biases. */
 #include "ops/ops.h"
 #include <math.h>
 #include <stdlib.h>
@@ -12,8 +12,9 @@ static clattn_status check_positions(const struct ca_operand *ids, int64_t N, in
 {
     const int32_t *p = ids->t.host;
     for (int64_t i = 0; p && i < ids->count; i++)
-        CA_REQUIRE(p[i] >= 0 && p[i] < rows, CLATTN_E_ARGUMENT, "position_ids[%lld][%lld] is %d, cos and sin have %lld rows",
-                   (long long)(i / N), (long long)(i % N), (int)p[i], (long long)rows);
+        CA_REQUIRE(p[i] >= 0 && p[i] < rows, CLATTN_E_ARGUMENT,
+                   "position_ids[%lld][%lld] is %d, cos and sin have %lld rows", (long long)(i / N), (long long)(i % N),
+                   (int)p[i], (long long)rows);
     return CLATTN_OK;
 }
 
@@ -34,7 +35,8 @@ clattn_status ca_op_rope(struct ca_call *c, const clattn_tensor *x, const clattn
     CA_REQUIRE(cos->rank == 2, CLATTN_E_ARGUMENT, "cos has rank %d, must have 2", cos->rank);
     CA_TRY(ca_shape_is(c, 2, 2, cos->shape, "as cos"));
     CA_TRY(ca_shape_is(c, 4, 4, x->shape, "as x"));
-    int64_t B = x->shape[0], N = x->shape[bshd ? 1 : 2], H = x->shape[bshd ? 2 : 1], D = x->shape[3], pairs = cos->shape[1];
+    int64_t B = x->shape[0], N = x->shape[bshd ? 1 : 2], H = x->shape[bshd ? 2 : 1];
+    int64_t D = x->shape[3], pairs = cos->shape[1];
     CA_TRY(ca_shape_is(c, 3, 2, (const int64_t[]){ B, N }, "batch and length of x"));
     CA_REQUIRE(pairs <= D / 2, CLATTN_E_ARGUMENT, "cos has %lld pairs, rows of x have %lld elements", (long long)pairs,
                (long long)D);
@@ -79,18 +81,21 @@ static clattn_status check_rope(const clattn_rope_params *r, int64_t reached, st
     CA_REQUIRE((int)r->type >= CLATTN_ROPE_DEFAULT && r->type <= CLATTN_ROPE_LONGROPE, CLATTN_E_ARGUMENT,
                "type %d is not a clattn_rope_type", (int)r->type);
     CA_REQUIRE(share > 0 && share <= 1, CLATTN_E_ARGUMENT, "partial_rotary_factor %g is not within 0 ... 1", share);
-    CA_REQUIRE(r->dim >= 0 && r->dim < INT32_MAX, CLATTN_E_ARGUMENT, "dim %lld is not within 0 ... %d", (long long)r->dim,
-               INT32_MAX - 1);
+    CA_REQUIRE(r->dim >= 0 && r->dim < INT32_MAX, CLATTN_E_ARGUMENT, "dim %lld is not within 0 ... %d",
+               (long long)r->dim, INT32_MAX - 1);
     int64_t dim = (int64_t)((double)r->dim * share);
     CA_REQUIRE(dim % 2 == 0, CLATTN_E_ARGUMENT, "dim %lld times partial_rotary_factor %g are %lld, must be even",
                (long long)r->dim, share, (long long)dim);
-    *p = (struct rope){ .r = r, .P = dim / 2, .reached = reached, .theta = number_or(r->theta, 10000), .factor = r->factor,
-                        .attention = 1, .most = (double)r->max_position_embeddings };
+    *p = (struct rope){
+        .r = r, .P = dim / 2, .reached = reached, .theta = number_or(r->theta, 10000), .factor = r->factor,
+        .attention = 1, .most = (double)r->max_position_embeddings,
+    };
     p->original = number_or((double)r->original_max_position_embeddings, p->most);
     CA_REQUIRE(p->theta > 0 && p->theta < INFINITY, CLATTN_E_ARGUMENT, "theta %g is not a positive number", p->theta);
     bool ratio = r->type == CLATTN_ROPE_YARN || r->type == CLATTN_ROPE_LONGROPE;
     if (ratio && !given(p->factor) && given(p->original)) p->factor = p->most / p->original;
-    CA_REQUIRE(r->type == CLATTN_ROPE_DEFAULT || p->factor > 0, CLATTN_E_ARGUMENT, "factor %g, must be above 0", p->factor);
+    CA_REQUIRE(r->type == CLATTN_ROPE_DEFAULT || p->factor > 0, CLATTN_E_ARGUMENT, "factor %g, must be above 0",
+               p->factor);
     CA_REQUIRE(r->type == CLATTN_ROPE_DEFAULT || r->type == CLATTN_ROPE_LINEAR || p->original > 0, CLATTN_E_ARGUMENT,
                "max_position_embeddings %lld, original_max_position_embeddings %lld: one must be above 0",
                (long long)r->max_position_embeddings, (long long)r->original_max_position_embeddings);
@@ -149,8 +154,8 @@ static clattn_status yarn(struct rope *p, float *inv)
 static clattn_status llama3(struct rope *p, float *inv)
 {
     double low = p->r->low_freq_factor, high = p->r->high_freq_factor;
-    CA_REQUIRE(low > 0 && high > low, CLATTN_E_ARGUMENT, "low_freq_factor %g, high_freq_factor %g: must be 0 < low < high",
-               low, high);
+    CA_REQUIRE(low > 0 && high > low, CLATTN_E_ARGUMENT,
+               "low_freq_factor %g, high_freq_factor %g: must be 0 < low < high", low, high);
     for (int64_t i = 0; i < p->P; i++) {
         float f = 1 / power(p->theta, i, p->P), wave = (float)(2 * M_PI) / f, slow = f / (float)p->factor;
         float smooth = ((float)p->original / wave - (float)low) / (float)(high - low);
@@ -264,15 +269,15 @@ clattn_status ca_op_relative_bias(struct ca_call *c, const clattn_tensor *table,
     CA_REQUIRE(table->shape[1] % 2 == 1, CLATTN_E_ARGUMENT, "table has %lld columns, must have 2 N - 1",
                (long long)table->shape[1]);
     int64_t N = (table->shape[1] + 1) / 2;
-    CA_TRY(ca_shape_is(c, 2, 3, (const int64_t[]){ table->shape[0], N, N }, "heads and (columns + 1) / 2 of the table"));
+    CA_TRY(ca_shape_is(c, 2, 3, (const int64_t[]){ table->shape[0], N, N }, "heads, (columns + 1) / 2 of the table"));
     c->a.units = c->o[2].count;
     memcpy(c->a.n, (const ca_long[]){ N, N, table->shape[1], 1 }, 4 * sizeof(ca_long));
 done:
     return st;
 }
 
-/* T5's bucket of a distance >= 0 among N.  Where its logarithm is a whole number rounding decides: it is done in f32, as
- * the models were trained, and on the host, so that every device has the same buckets. */
+/* T5's bucket of a distance >= 0 among N.  Where its logarithm is a whole number rounding decides: it is done in f32,
+ * as the models were trained, and on the host, so that every device has the same buckets. */
 static int32_t bucket(int64_t distance, int64_t n, int64_t max_distance)
 {
     int64_t exact = n / 2;
@@ -304,7 +309,8 @@ clattn_status ca_op_t5_bias(struct ca_call *c, const clattn_tensor *table, bool 
     CA_TRY(own_floats(c, width, &list));
     for (int64_t i = 0; i < width; i++) {
         int64_t ahead = i - (Q - 1), distance = bidirectional && ahead > 0 ? ahead : ca_max(-ahead, 0);
-        ((int32_t *)(void *)list)[i] = bucket(distance, n, max_distance) + (bidirectional && ahead > 0 ? (int32_t)n : 0);
+        int32_t first = bidirectional && ahead > 0 ? (int32_t)n : 0;
+        ((int32_t *)(void *)list)[i] = first + bucket(distance, n, max_distance);
     }
     ca_operand_own(c, 1, CLATTN_INT32, list, width);
 done:

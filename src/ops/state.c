@@ -52,8 +52,9 @@ done:
 /* ---------------------------------------------------------------- convolution */
 
 clattn_status ca_op_causal_conv(struct ca_call *c, const clattn_tensor *input, const clattn_tensor *weight,
-                                const clattn_tensor *bias, const clattn_tensor *past_state, clattn_activation activation,
-                                const clattn_tensor *out, const clattn_tensor *present_state)
+                                const clattn_tensor *bias, const clattn_tensor *past_state,
+                                clattn_activation activation, const clattn_tensor *out,
+                                const clattn_tensor *present_state)
 {
     clattn_status st;
     ca_call_begin(c, &ca_k_causal_conv);
@@ -84,8 +85,8 @@ done:
 
 /* ---------------------------------------------------------------------- merge */
 
-clattn_status ca_op_merge(struct ca_call *c, const clattn_tensor *outs, const clattn_tensor *lses, const clattn_tensor *out,
-                          const clattn_tensor *lse)
+clattn_status ca_op_merge(struct ca_call *c, const clattn_tensor *outs, const clattn_tensor *lses,
+                          const clattn_tensor *out, const clattn_tensor *lse)
 {
     clattn_status st;
     ca_call_begin(c, &ca_k_merge);
