@@ -70,9 +70,11 @@ struct rope {
     float attention;
 };
 
+/* 0 when there can be no tables: check_rope says why. */
 int64_t ca_rope_pairs(const clattn_rope_params *r)
 {
-    return (int64_t)((double)r->dim * number_or(r->partial_rotary_factor, 1)) / 2;
+    double dim = (double)r->dim * number_or(r->partial_rotary_factor, 1);
+    return dim >= 0 && dim < INT32_MAX ? (int64_t)dim / 2 : 0;
 }
 
 static clattn_status check_rope(const clattn_rope_params *r, int64_t reached, struct rope *p)
@@ -226,7 +228,8 @@ clattn_status ca_op_rope_tables(struct ca_call *c, const clattn_rope_params *rop
     CA_TRY(own_floats(c, p.P + 2 * length * p.P, &table));
     CA_TRY(types[rope->type](&p, table));
     float *cosine = table + p.P, *sine = cosine + length * p.P;
-    for (int64_t e = 0; e < length * p.P; e++) {
+#pragma omp parallel for schedule(static) if (count[1] > 32768)
+    for (int64_t e = 0; e < count[1]; e++) {
         float angle = (float)(rope->start + e / p.P) * table[e % p.P];
         cosine[e] = (float)cos(angle) * p.attention;
         sine[e] = (float)sin(angle) * p.attention;
@@ -247,6 +250,7 @@ clattn_status ca_op_sinusoidal(struct ca_call *c, const clattn_tensor *table)
     CA_REQUIRE(table->rank == 2, CLATTN_E_ARGUMENT, "table has rank %d, must have 2", table->rank);
     const int64_t dim = table->shape[1], count[3] = { c->o[3].count };
     CA_TRY(own_floats(c, count[0], &t));
+#pragma omp parallel for schedule(static) if (count[0] > 32768)
     for (int64_t e = 0; e < count[0]; e++) {
         double column = (double)(e % dim), even = column - fmod(column, 2);
         double angle = (double)(e / dim) * pow(10000, -even / (double)dim);
