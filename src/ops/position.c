@@ -221,10 +221,10 @@ clattn_status ca_op_rope_tables(struct ca_call *c, const clattn_rope_params *rop
     CA_REQUIRE(ca_add64(rope->start, length, &reached), CLATTN_E_ARGUMENT, "start %lld is too large",
                (long long)rope->start);
     CA_TRY(check_rope(rope, reached, &p));
-    const int64_t count[3] = { p.P, length * p.P, length * p.P };
-    CA_TRY(ca_shape_is(c, 3, 1, count, "half the rotated dims"));
+    CA_TRY(ca_shape_is(c, 3, 1, &p.P, "half the rotated dims"));
     CA_TRY(ca_shape_is(c, 4, 2, (const int64_t[]){ length, p.P }, "length, half the rotated dims"));
     CA_TRY(ca_shape_is(c, 5, 2, (const int64_t[]){ length, p.P }, "length, half the rotated dims"));
+    const int64_t count[3] = { p.P, length * p.P, length * p.P };
     CA_TRY(own_floats(c, p.P + 2 * length * p.P, &table));
     CA_TRY(types[rope->type](&p, table));
     float *cosine = table + p.P, *sine = cosine + length * p.P;
