@@ -154,7 +154,8 @@ void run_mem(struct scene *s, const char *how)
     describe(s, t, list, true);
     bool here = s->in_place && !strcmp(how, "in place");
     if (here) t[s->in_place] = t[0];
-    const clattn_launch launch = { .size = sizeof launch, .num_events = 1, .wait_list = &before, .event = &after };
+    const clattn_launch launch = { .size = sizeof launch, .queue = here ? NULL : ctx->queue, .num_events = 1,
+                                   .wait_list = &before, .event = &after };
     if (code != CL_SUCCESS) wrong("%s: the test's own buffers: %d", s->what, (int)code);
     else if (ok(s, how, s->call(s, ctx, list, &launch))) {
         for (int k = 0; k < SCENE_ARGS; k++) {

@@ -653,6 +653,25 @@ START_TEST(test_initialise)
 }
 END_TEST
 
+/* A device that ends a work-item after so many rounds of its loops is not asked for more. */
+START_TEST(test_rounds)
+{
+    enum { WIDTH = CA_MAX_ROUNDS };
+    clattn_context *ctx = attend_context();
+    float *w = calloc(WIDTH, sizeof *w), in = 1, out = 77;
+    const clattn_tensor x = { .size = sizeof x, .rank = 3, .shape = { 1, 1, 1 }, .host = &in };
+    clattn_tensor weight = x, y = x;
+    weight.shape[2] = WIDTH, weight.host = w, y.host = &out;
+    ck_assert_ptr_nonnull(w);
+    bool refuses = ctx->dev.quirks & CA_QUIRK_ROUNDS;
+    clattn_status st = clattn_causal_conv(ctx, &x, &weight, NULL, NULL, CLATTN_ACTIVATION_NONE, &y, NULL, NULL);
+    if (st != (refuses ? CLATTN_E_UNSUPPORTED : CLATTN_OK) || out != (refuses ? 77 : 0))
+        wrong("rounds: %s: %s, out %g", clattn_status_name(st), clattn_last_message(), out);
+    free(w);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -660,7 +679,7 @@ int main(void)
         { "activations", test_activations, 3 }, { "rope", test_rope, 3 }, { "rope_outside", test_rope_outside, 1 },
         { "rope_tables", test_rope_tables, 1 }, { "sinusoidal", test_sinusoidal, 1 }, { "biases", test_biases, 3 },
         { "scatter", test_scatter, 3 }, { "conv", test_conv, 3 }, { "merge", test_merge, 3 },
-        { "initialise", test_initialise, 1 }, { NULL, NULL, 0 },
+        { "initialise", test_initialise, 1 }, { "rounds", test_rounds, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("ops", tests);
 }

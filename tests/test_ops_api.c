@@ -163,6 +163,32 @@ START_TEST(test_bad_calls)
 }
 END_TEST
 
+START_TEST(test_bad_buffers)
+{
+    clattn_context *ctx = attend_context();
+    float in[64] = { 0 };
+    clattn_tensor x = HOST(in, 2, 3), out = HOST(room, 2, 3), t = x;
+    cl_int code;
+    if (attend_is_host()) return;
+    t.host = NULL, t.mem = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, 32, NULL, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    t.offset = 12;
+    BAD("x needs 24 bytes at offset 12, its buffer has 32", clattn_softmax(ctx, &t, 0, &out, NULL));
+    t.offset = 40;
+    BAD("x needs 24 bytes at offset 40", clattn_softmax(ctx, &t, 0, &out, NULL));
+    t.offset = 6;
+    BAD("x at offset 6 is not a multiple of its element's 4 bytes", clattn_softmax(ctx, &t, 0, &out, NULL));
+    t.offset = 0;
+    clattn_tensor u = t;
+    u.offset = 8;
+    BAD("out overlaps x", clattn_softmax(ctx, &t, 0, &u, NULL));
+    u = t, u.rank = 1, u.shape[0] = 2;
+    BAD("inv_std has rank 1", clattn_rms_norm(ctx, &t, NULL, NULL, 1, 0, &out, &u, NULL));
+    ca_cl.ReleaseMemObject(t.mem);
+    finish();
+}
+END_TEST
+
 /* Without a context the device is the one that the process keeps open. */
 START_TEST(test_session)
 {
@@ -183,7 +209,8 @@ int main(void)
 {
     const struct test tests[] = {
         { "session", test_session, 1 },
-        { "bad_tensors", test_bad_tensors, 1 }, { "bad_calls", test_bad_calls, 1 }, { NULL, NULL, 0 },
+        { "bad_tensors", test_bad_tensors, 1 }, { "bad_calls", test_bad_calls, 1 },
+        { "bad_buffers", test_bad_buffers, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("ops_api", tests);
 }

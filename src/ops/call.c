@@ -176,7 +176,7 @@ static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const
 {
     int lanes = kernel->shared ? lanes_for(&ctx->dev, c) : 1;
     size_t group = lanes > 1 ? (size_t)lanes : ca_group_for(&ctx->dev, 64), items;
-    double rounds = 3 * ((double)c->row / lanes + 1);
+    double rounds = 4 * ((double)c->row / lanes + 1) + 32; /* norm's: four loops, and halving in its reductions */
     struct program *program;
     char options[32];
     ca_op a = c->a;
