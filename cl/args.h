@@ -7,11 +7,13 @@
 typedef long ca_long;
 typedef int ca_int;
 typedef uint ca_uint;
+typedef uchar ca_byte;
 #else
 #include <stdint.h>
 typedef int64_t ca_long;
 typedef int32_t ca_int;
 typedef uint32_t ca_uint;
+typedef uint8_t ca_byte;
 #endif
 
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
@@ -22,14 +24,20 @@ typedef struct ca_args {
     ca_long v_0, v_b, v_h;
     ca_long o_0, o_b, o_h;
     ca_long lse_0;          /* lse is f32 [B][Hq][Nq] */
-    ca_long qoff_0;         /* q_offset is int32 [B] */
+    ca_long qoff_0, lens_0, sinks_0;               /* int32 [B], int32 [B], f32 [Hq] */
+    ca_long slopes_0, slopes_b;                    /* f32 [B or 1][Hq] */
+    ca_long bias_0, bias_b, bias_h, bias_i;        /* f32, element (b, h, i, j); a stride of 0 broadcasts */
+    ca_long mask_0, mask_b, mask_h, mask_i;        /* bytes, likewise */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d;
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;
     ca_uint left, right;    /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int offset;          /* p = i + offset, unless has_qoff */
+    ca_int bottom_right;    /* the last query stands at the last key: offset moves with the batch row's length */
+    ca_int bias_j, bias_cols, mask_j, mask_cols; /* keys from cols on are masked */
     ca_int has_qoff, has_lse;
+    ca_int scored;          /* between q.k and softmax there is more than scale, causality and window */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
     ca_int split_len;       /* keys per part (split only) */
     ca_int splits;          /* parts (split only) */

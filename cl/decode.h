@@ -47,21 +47,56 @@ INLINE void decode_values(vf *o, GLOBAL const stored *v, int vs, int vd, int Dv,
     }
 }
 
-/* The same, key by key, leaving out the weights marked -1 (a masked NaN in V must not matter). */
+/* The same, key by key, leaving out the weights marked ABSENT (a masked NaN in V must not matter). */
 INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv, int EC, const float *p, int rows)
 {
     for (int r = 0; r < rows; r++) {
-        if (p[r * DK] < 0.f) continue;
+        if (1.f / p[r * DK] < 0.f) continue; /* ABSENT is -0 */
         for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(load_lanes(v, vd, c * VL, Dv), SPLAT(p[r * DK]), o[r * EC + c]);
     }
 }
 
-/* Softmax of one row of a tile of N keys from K0, its scores capped by CAP: new maximum, weights in place, l; returns
- * the factor for o. */
-INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float cap, float *m, float *l, int guarded)
+/* VL neighbouring keys from J on of a tensor's row at AT; from key COLS on, OUTSIDE. */
+#define KEYS(name, type, LOAD, OUTSIDE) \
+    INLINE vf name(GLOBAL const type *at, int key, int cols, int j) \
+    { \
+        float x[VL]; \
+        if (key == 1 && j + VL <= cols) return LOAD(at + j); \
+        for (int i = 0; i < VL; i++) x[i] = j + i < cols ? (float)at[(ca_long)(j + i) * key] : OUTSIDE; \
+        return VLOAD(x); \
+    }
+KEYS(bias_keys, float, VLOAD, -CA_INFINITY)
+KEYS(mask_keys, ca_byte, VLOADU8, 0.f)
+#undef KEYS
+
+/* Row r of a pack: query i, which stands at p, of head h of batch row b. */
+struct packed { int b, h, i; ca_long p; };
+
+/* What becomes of one row's scores of a tile of N keys from K0 on, beyond scale: as cl/score.h, VL keys at a time. */
+APART void decode_modify(const ca_args *A, const ca_optional *X, const struct packed *w, float *s, int n, int k0)
 {
-    if (IS_ON(SOFTCAP, cap))
-        for (int j = 0; j < n; j += VL) VSTORE(vcap(VLOAD(s + j), cap), s + j);
+    const float slope = IS_ON(ALIBI, X->slopes) ? X->slopes[A->slopes_0 + w->b * A->slopes_b + w->h] : 0.f;
+    for (int j = 0; j < n; j += VL) {
+        vf x = VLOAD(s + j);
+        if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
+        if (IS_ON(BIAS, X->bias)) {
+            vf bias = bias_keys(X->bias + A->bias_0 + w->b * A->bias_b + w->h * A->bias_h + w->i * A->bias_i, A->bias_j,
+                                A->bias_cols, k0 + j);
+            x = MASKED_WHERE(IS_MASKED(bias), x + bias);
+        }
+        if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(vcount((float)(k0 + j - w->p))), x);
+        if (IS_ON(MASK, X->mask)) {
+            vf seen = mask_keys(X->mask + A->mask_0 + w->b * A->mask_b + w->h * A->mask_h + w->i * A->mask_i, A->mask_j,
+                                A->mask_cols, k0 + j);
+            x = MASKED_WHERE(seen == SPLAT(0.f), x);
+        }
+        VSTORE(x, s + j);
+    }
+}
+
+/* Softmax of one row of a tile of N keys from K0: new maximum, weights in place, l; returns the factor for o. */
+INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, float *l, int guarded)
+{
     for (int j = 0; j < DK; j++)
         if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
     vf top = SPLAT(*m), sum = SPLAT(0.f);
@@ -71,22 +106,20 @@ INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float cap, 
     for (int i = 0; i < VL; i++) best = t[i] > best ? t[i] : best;
     VSTORE(vexp(SPLAT(*m - best)), alpha);
     for (int j = 0; j < DK; j += VL) {
-        vf w = vexp(VLOAD(s + j) - SPLAT(best));
+        vf x = VLOAD(s + j), w = vexp(x - SPLAT(best));
         sum += w;
+        if (guarded) w = VSEL(IS_MASKED(x), SPLAT(ABSENT), w);
         VSTORE(w, s + j);
     }
     *l = *l * alpha[0] + VSUM(sum);
     *m = best;
-    if (guarded)
-        for (int j = 0; j < DK; j++)
-            if (k0 + j < lo || k0 + j >= hi) s[j] = -1.f;
     return alpha[0];
 }
 
 /* One part of the keys [first, last) for ROWS rows; true when o is finite. */
-INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const stored *v, int D, int Dv, int rows,
-                       const int *lo, const int *hi, int first, int last, const vf *q, vf *o, float *s, float *m, float *l,
-                       int guarded)
+INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, GLOBAL const stored *k,
+                       GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
+                       const vf *q, vf *o, float *s, float *m, float *l, int guarded)
 {
     const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
@@ -106,7 +139,8 @@ INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const st
             for (int r = 0; r < rows; r++)
                 decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 1);
         for (int r = 0; r < rows; r++) {
-            float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], A->softcap, m + r, l + r, guarded);
+            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0);
+            float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
@@ -126,21 +160,26 @@ INLINE int decode_part(const ca_args *A, GLOBAL const stored *k, GLOBAL const st
 
 /* Rows r0 ... of the pack of KV head HK, part number PART: leaves their states in
  * po [row][splits][Dv] and pml [row][splits][2], where row counts b, h, i. */
-INLINE void decode(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
-                   GLOBAL const int *qoff, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
+INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
+                   GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
                    int b, vf *qv, vf *ov, float *s)
 {
     const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
-    int lo[RB], hi[RB], first = A->Nk, last = 0, rows = A->group * A->Nq - r0 < RB ? A->group * A->Nq - r0 : RB;
+    const ca_seq seq = ca_seq_of(A, X, b);
+    struct packed w[RB];
+    int lo[RB], hi[RB], first = seq.Nk, last = 0, rows = A->group * A->Nq - r0 < RB ? A->group * A->Nq - r0 : RB;
     float m[RB], l[RB];
-    int begin = part * A->split_len, end = begin + A->split_len < A->Nk ? begin + A->split_len : A->Nk;
-    ca_long offset = A->has_qoff ? qoff[A->qoff_0 + b] : A->offset;
+    int begin = part * A->split_len, end = begin + A->split_len < seq.Nk ? begin + A->split_len : seq.Nk;
     for (int r = 0; r < rows; r++) {
         int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
         GLOBAL const stored *row = q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i * A->q_s;
+        w[r].b = b;
+        w[r].h = h;
+        w[r].i = i;
+        w[r].p = i + seq.p0;
         for (int c = 0; c < DC; c++) qv[r * DC + c] = load_lanes(row, A->q_d, c * VL, D);
-        lo[r] = ca_key_lo(i + offset, A->left, A->Nk);
-        hi[r] = ca_key_hi(i + offset, A->right, A->Nk);
+        lo[r] = ca_key_lo(w[r].p, A->left, seq.Nk);
+        hi[r] = ca_key_hi(w[r].p, A->right, seq.Nk);
         if (lo[r] < first) first = lo[r];
         if (hi[r] > last) last = hi[r];
     }
@@ -149,10 +188,9 @@ INLINE void decode(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored
     k += A->k_0 + b * A->k_b + hk * A->k_h;
     v += A->v_0 + b * A->v_b + hk * A->v_h;
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (decode_part(A, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, guarded)) break;
+        if (decode_part(A, X, w, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, guarded)) break;
     for (int r = 0; r < rows; r++) {
-        int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
-        ca_long at = (((ca_long)b * A->Hq + h) * A->Nq + i) * A->splits + part;
+        ca_long at = (((ca_long)b * A->Hq + w[r].h) * A->Nq + w[r].i) * A->splits + part;
         pml[2 * at] = m[r];
         pml[2 * at + 1] = l[r];
         for (int c = 0; c < EC; c++) {

@@ -11,7 +11,7 @@
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
- *   IS_ON(feature, x)    the feature is compiled in (OpenCL), its number x is not 0 (host)
+ *   VLOADU8(p)           VL bytes as floats
  *   PREFETCH(p)          asks for the cache line at p
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
@@ -50,6 +50,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define AS_VF(x) CAT(as_float, VL)(x)
 #define VLOAD(p) CAT(vload, VL)(0, p)
 #define VLOADI(p) CAT(vload, VL)(0, p)
+#define VLOADU8(p) CAT(convert_float, VL)(CAT(vload, VL)(0, p))
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define VANY(mask) any(mask)
 #define LOG(x) log(x)
@@ -59,7 +60,6 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define PREFETCH(p) prefetch(p, 1)
 #endif
 #define NEIGHBOURS(stride) UNIT
-#define IS_ON(feature, x) feature
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
 

@@ -9,8 +9,8 @@
  * predicate; the others (PARTIAL) compare each key with the rows' intervals [lo, hi).
  *
  * What lies behind a mask must not matter, even a NaN in V, though 0 * NaN is NaN.  Instead of paying for that
- * in each tile, a tile whose output is not finite is computed again, guarded: masked weights are marked -1
- * and skipped.  So a NaN that is seen stays, and one that is masked is gone.
+ * in each tile, a tile whose output is not finite is computed again, guarded: the weights of keys that are not there are
+ * marked ABSENT and skipped.  So a NaN that is seen stays, and one that is masked is gone.
  *
  * Needs: VL and dialect.h; QV, KB (keys at once), DB (output dims at once), BK; FN(name) for several copies in one file.
  */
@@ -18,7 +18,6 @@
 
 /* In OpenCL K and V are read where they are, or unpacked to f32 in private memory first: two address spaces. */
 #ifdef __OPENCL_C_VERSION__
-#define DIRECT (STORAGE == 0 && UNIT)
 #if STORAGE == 0 && UNIT
 #define KV GLOBAL
 #else
@@ -56,17 +55,81 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
     }
 }
 
-/* The tile's scores once more, capped: masks come after that, and the maximum is another. */
-APART void FN(cap_scores)(vf *s, int n, int k0, float cap, int partial, const struct FN(rows) *r, vf *top)
+/* Whose scores a tile holds: ROWS queries of head h of batch row b from i0 on, the first at position p0. */
+struct FN(where) { int b, h, i0, rows; ca_long p0; };
+
+/* Turns a block of a tensor [b][h][i][j] on end: X[e] holds, row by row, what belongs to vector A of rows and key J + e,
+ * OUTSIDE from key COLS on.  AT is the first row's key 0. */
+#define BLOCK(name, type, LOAD, OUTSIDE) \
+    INLINE void FN(name)(vf *x, GLOBAL const type *at, ca_long row, int key, int cols, int rows, int a, int j) \
+    { \
+        if (row != 0 && key == 1 && j + VL <= cols) { \
+            for (int i = 0; i < VL; i++) x[i] = LOAD(at + (a * VL + i < rows ? a * VL + i : rows - 1) * row + j); \
+            transpose(x); \
+            return; \
+        } \
+        for (int e = 0; e < VL; e++) { \
+            float y[VL]; \
+            int n = row == 0 ? 1 : VL; /* else the rows share it */ \
+            for (int i = 0; i < n; i++) \
+                y[i] = j + e < cols ? (float)at[(a * VL + i < rows ? a * VL + i : rows - 1) * row + (ca_long)(j + e) * key] : OUTSIDE; \
+            for (int i = n; i < VL; i++) y[i] = y[0]; \
+            x[e] = VLOAD(y); \
+        } \
+    }
+BLOCK(bias_block, float, VLOAD, -CA_INFINITY)
+BLOCK(mask_block, ca_byte, VLOADU8, 0.f)
+#undef BLOCK
+
+/* Where the mask of W's first row begins. */
+INLINE GLOBAL const ca_byte *FN(mask_rows)(const ca_args *A, const ca_optional *X, const struct FN(where) *w)
 {
+    return X->mask + A->mask_0 + w->b * A->mask_b + w->h * A->mask_h + w->i0 * A->mask_i;
+}
+
+/* Which of the tile's N keys from K0 on does the mask let through? */
+APART int FN(mask_class)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, int k0, int n)
+{
+    GLOBAL const ca_byte *mask = FN(mask_rows)(A, X, w);
+    int seen = 0, rows = A->mask_i == 0 ? 1 : w->rows, cols = A->mask_cols - k0 < n ? A->mask_cols - k0 : n;
+    for (int i = 0; i < rows; i++) {
+        GLOBAL const ca_byte *row = mask + i * A->mask_i + (ca_long)k0 * A->mask_j;
+        if (A->mask_j == 1)
+            for (int j = 0; j < cols; j++) seen += row[j] != 0;
+        else
+            for (int j = 0; j < cols; j++) seen += row[(ca_long)j * A->mask_j] != 0;
+    }
+    return seen == 0 ? NO_KEY : seen == rows * n ? ALL_KEYS : SOME_KEYS;
+}
+
+/* All that becomes of the scores S of a tile of N keys from K0 on before softmax, beyond scale: what cl/score.h does, in
+ * lanes; then the rows' intervals.  TOP becomes the new maximum. */
+APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked,
+                      int partial, const struct FN(rows) *r, vf *top)
+{
+    const float slope = IS_ON(ALIBI, X->slopes) ? X->slopes[A->slopes_0 + w->b * A->slopes_b + w->h] : 0.f;
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
-    for (int j = 0; j < n; j++)
-        UNROLL for (int a = 0; a < QV; a++) {
-            vf x = vcap(s[j * QV + a], cap);
-            if (partial) x = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), x, SPLAT(-CA_INFINITY));
-            top[a] = VMAX(top[a], x);
-            s[j * QV + a] = x;
+    for (int j = 0; j < n; j += VL) {
+        for (int a = 0; a < QV; a++) {
+            vf bias[VL], seen[VL], lane = vcount((float)(a * VL));
+            if (IS_ON(BIAS, X->bias))
+                FN(bias_block)(bias, X->bias + A->bias_0 + w->b * A->bias_b + w->h * A->bias_h + w->i0 * A->bias_i, A->bias_i,
+                               A->bias_j, A->bias_cols, w->rows, a, k0 + j);
+            if (IS_ON(MASK, masked))
+                FN(mask_block)(seen, FN(mask_rows)(A, X, w), A->mask_i, A->mask_j, A->mask_cols, w->rows, a, k0 + j);
+            for (int e = 0; e < VL && j + e < n; e++) {
+                vf x = s[(j + e) * QV + a];
+                int key = k0 + j + e;
+                if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
+                if (IS_ON(BIAS, X->bias)) x = MASKED_WHERE(IS_MASKED(bias[e]), x + bias[e]);
+                if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(SPLAT((float)(w->p0 - key)) + lane), x);
+                if (IS_ON(MASK, masked)) x = MASKED_WHERE(seen[e] == SPLAT(0.f), x);
+                if (partial) x = VSEL((r->lo[a] <= SPLATI(key)) & (r->hi[a] > SPLATI(key)), x, SPLAT(-CA_INFINITY));
+                top[a] = VMAX(top[a], x);
+                s[(j + e) * QV + a] = x;
+            }
         }
+    }
 }
 
 /* oT = alpha oT + p v for ND output dims at once. */
@@ -83,52 +146,57 @@ INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, KV const float 
     UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) oT[e * QV + a] = acc[e][a];
 }
 
-/* The same where a weight marked -1 takes no value. */
+/* The same where a weight marked ABSENT takes no value. */
 INLINE void FN(accumulate_guarded)(vf *oT, const vf *alpha, const vf *p, KV const float *v, int vs, int n)
 {
     for (int a = 0; a < QV; a++) {
         vf acc = oT[a] * alpha[a];
         for (int j = 0; j < n; j++) {
             vf w = p[j * QV + a];
-            acc = VSEL(w < SPLAT(0.f), acc, VFMA(SPLAT(v[j * vs]), w, acc));
+            acc = VSEL(IS_ABSENT(w), acc, VFMA(SPLAT(v[j * vs]), w, acc));
         }
         oT[a] = acc;
     }
 }
 
 /* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
-INLINE void FN(tile)(const vf *qT, vf *oT, vf *p, struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs,
-                     int k0, int n, int D, int Dv, float scale, float cap, int partial, int guarded)
+INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
+                     struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, int n, int D, int Dv,
+                     int masked, int partial, int guarded)
 {
     vf top[QV], alpha[QV];
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     int j = 0;
-    for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, scale, partial, k0 + j, r, top, p + j * QV, KB);
-    for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, scale, partial, k0 + j, r, top, p + j * QV, 1);
-    if (IS_ON(SOFTCAP, cap)) {
+    for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
+    for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
+    if (IS_ON(SCORED, A->scored)) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
-        vf capped_top[QV];
-        FN(cap_scores)(p, n, k0, cap, partial, &same, capped_top);
-        UNROLL for (int a = 0; a < QV; a++) top[a] = capped_top[a];
+        vf new_top[QV];
+        FN(modify)(A, X, w, p, k0, n, masked, partial, &same, new_top);
+        UNROLL for (int a = 0; a < QV; a++) top[a] = new_top[a];
     }
     UNROLL for (int a = 0; a < QV; a++) {
         alpha[a] = vexp(r->m[a] - top[a]);
         r->m[a] = top[a];
         r->l[a] = r->l[a] * alpha[a];
     }
-    for (j = 0; j < n; j++) {
-        UNROLL for (int a = 0; a < QV; a++) {
-            vf s = p[j * QV + a], w = vexp(s - top[a]);
-            r->l[a] += w;
-            p[j * QV + a] = w;
-        }
-    }
     int e = 0;
     if (guarded) {
         for (j = 0; j < n; j++)
-            for (int a = 0; a < QV; a++)
-                p[j * QV + a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), p[j * QV + a], SPLAT(-1.f));
+            for (int a = 0; a < QV; a++) {
+                vf s = p[j * QV + a], x = vexp(s - top[a]);
+                r->l[a] += x;
+                p[j * QV + a] = VSEL(IS_MASKED(s), SPLAT(ABSENT), x);
+            }
         for (; e < Dv; e++) FN(accumulate_guarded)(oT + e * QV, alpha, p, v + e, vs, n);
+        return;
+    }
+    for (j = 0; j < n; j++) {
+        UNROLL for (int a = 0; a < QV; a++) {
+            vf s = p[j * QV + a], x = vexp(s - top[a]);
+            r->l[a] += x;
+            p[j * QV + a] = x;
+        }
     }
     for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, DB);
     for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
@@ -185,19 +253,21 @@ INLINE void FN(unpack)(float *to, GLOBAL const stored *from, int s, int d_stride
 }
 
 /* All keys for one query tile; true when every output is finite. */
-INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const stored *v, const vf *qT, vf *oT, vf *p,
-                      float *unpacked, struct FN(rows) *r, int D, int Dv, int first, int last, int full_lo, int full_hi,
-                      int guarded)
+INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, GLOBAL const stored *k,
+                      GLOBAL const stored *v, const vf *qT, vf *oT, vf *p, float *unpacked, struct FN(rows) *r, int D, int Dv,
+                      int first, int last, int full_lo, int full_hi, int guarded)
 {
     UNROLL for (int a = 0; a < QV; a++) { r->m[a] = SPLAT(CA_LOWEST); r->l[a] = SPLAT(0.f); }
     for (int e = 0; e < Dv * QV; e++) oT[e] = SPLAT(0.f);
     for (int k0 = first; k0 < last; k0 += BK) {
         int n = last - k0 < BK ? last - k0 : BK;
-        int partial = k0 < full_lo || k0 + n > full_hi;
+        int partial = k0 < full_lo || k0 + n > full_hi, masked = IS_ON(MASK, X->mask) ? FN(mask_class)(A, X, w, k0, n) : ALL_KEYS;
         GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
+        if (masked == NO_KEY) continue;
+        masked = masked == SOME_KEYS;
 #if defined(__OPENCL_C_VERSION__) && STORAGE == 0 && UNIT
         (void)unpacked; /* read where they are */
-        FN(tile)(qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, A->scale, A->softcap, partial, guarded);
+        FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, masked, partial, guarded);
 #else
         KV const float *kf, *vf_;
         int ks = A->k_s, vs = A->v_s;
@@ -209,7 +279,7 @@ INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const sto
         if (A->v_d == 1) vf_ = vt; else
 #endif
         { FN(unpack)(unpacked + BK * D, vt, A->v_s, A->v_d, n, Dv); vf_ = unpacked + BK * D; vs = Dv; }
-        FN(tile)(qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, A->scale, A->softcap, partial, guarded);
+        FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, partial, guarded);
 #endif
     }
     vi odd = SPLATI(0);
@@ -218,14 +288,16 @@ INLINE int FN(attend)(const ca_args *A, GLOBAL const stored *k, GLOBAL const sto
 }
 
 /* Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (D + Dv) floats. */
-INLINE void FN(flash)(const ca_args *A, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
-                      GLOBAL stored *o, GLOBAL float *lse, GLOBAL const int *qoff, int D, int Dv, int tile, int h, int b,
+INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
+                      GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse, int D, int Dv, int tile, int h, int b,
                       vf *qT, vf *oT, vf *p, float *unpacked)
 {
     struct FN(rows) r;
     vf inv[QV];
+    const ca_seq seq = ca_seq_of(A, X, b);
     int i0 = tile * BQ, rows = A->Nq - i0 < BQ ? A->Nq - i0 : BQ, hk = h / A->group;
-    ca_long p0 = (ca_long)i0 + (A->has_qoff ? qoff[A->qoff_0 + b] : A->offset);
+    ca_long p0 = i0 + seq.p0;
+    const struct FN(where) w = { b, h, i0, rows, p0 };
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i0 * A->q_s;
     k += A->k_0 + b * A->k_b + hk * A->k_h;
     v += A->v_0 + b * A->v_b + hk * A->v_h;
@@ -235,20 +307,29 @@ INLINE void FN(flash)(const ca_args *A, GLOBAL const stored *q, GLOBAL const sto
     for (int a = 0; a < QV; a++) {
         UNROLL for (int i = 0; i < VL; i++) {
             int row = a * VL + i < rows ? a * VL + i : rows - 1;
-            lo[i] = ca_key_lo(p0 + row, A->left, A->Nk);
-            hi[i] = ca_key_hi(p0 + row, A->right, A->Nk);
+            lo[i] = ca_key_lo(p0 + row, A->left, seq.Nk);
+            hi[i] = ca_key_hi(p0 + row, A->right, seq.Nk);
         }
         r.lo[a] = VLOADI(lo);
         r.hi[a] = VLOADI(hi);
     }
-    int first = ca_key_lo(p0, A->left, A->Nk), last = ca_key_hi(p0 + rows - 1, A->right, A->Nk);
-    int full_lo = ca_key_lo(p0 + rows - 1, A->left, A->Nk), full_hi = ca_key_hi(p0, A->right, A->Nk);
+    int first = ca_key_lo(p0, A->left, seq.Nk), last = ca_key_hi(p0 + rows - 1, A->right, seq.Nk);
+    int full_lo = ca_key_lo(p0 + rows - 1, A->left, seq.Nk), full_hi = ca_key_hi(p0, A->right, seq.Nk);
 
     FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (FN(attend)(A, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;
+        if (FN(attend)(A, X, &w, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;
 
-    UNROLL for (int a = 0; a < QV; a++) inv[a] = VSEL(r.l[a] == SPLAT(0.f), SPLAT(0.f), SPLAT(1.f) / r.l[a]);
+    UNROLL for (int a = 0; a < QV; a++) {
+        vf alpha = SPLAT(1.f);
+        if (IS_ON(SINKS, X->sinks)) { /* one more score, without a value */
+            vf sink = SPLAT(X->sinks[A->sinks_0 + h]), top = VMAX(r.m[a], sink);
+            alpha = vexp(r.m[a] - top);
+            r.l[a] = VFMA(r.l[a], alpha, vexp(sink - top));
+            r.m[a] = top;
+        }
+        inv[a] = VSEL(r.l[a] == SPLAT(0.f), SPLAT(0.f), alpha / r.l[a]);
+    }
     FN(store_output)(oT, inv, o, A->o_s, A->o_d, Dv, rows);
     if (A->has_lse) {
         lse += A->lse_0 + ((ca_long)b * A->Hq + h) * A->Nq + i0;
@@ -263,4 +344,3 @@ INLINE void FN(flash)(const ca_args *A, GLOBAL const stored *q, GLOBAL const sto
 }
 #undef BQ
 #undef KV
-#undef DIRECT

@@ -6,6 +6,7 @@
  * finite, and gemm_finish adds those elements to the rows that do see them. */
 #include "gemm.h"
 #include "score.h"
+#include "softmax.h"
 #include "storage.h"
 
 #ifndef WG
@@ -24,13 +25,6 @@ static inline where where_is(ca_args a, ca_gemm c, int r)
     w.h = w.kv * a.group + rest / c.rows;
     w.i = c.row0 + rest % c.rows;
     return w;
-}
-
-static inline void key_range(ca_args a, where w, __global const int *qoff, int *lo, int *hi)
-{
-    ca_long p = (ca_long)w.i + (a.has_qoff ? qoff[a.qoff_0 + w.b] : a.offset);
-    *lo = ca_key_lo(p, a.left, a.Nk);
-    *hi = ca_key_hi(p, a.right, a.Nk);
 }
 
 __kernel void gemm_pack_q(__global const stored *q, __global float *work, ca_args a, ca_gemm c)
@@ -96,53 +90,54 @@ static inline float group_sum(float x, __local float *red)
     return red[0];
 }
 
-/* One work-group, WG x 1 items, per row: scores become exp(score - max), 0 where masked; their sum goes to l. */
+/* One work-group, WG x 1 items, per row: scores become exp(score - max), ABSENT where masked; the factor that the row of
+ * the second product lacks goes to l. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void gemm_softmax(__global float *work, __global float *lse, __global const int *qoff, ca_args a, ca_gemm c)
+void gemm_softmax(__global float *work, __global float *lse, OPTIONAL_PARAMS, ca_args a, ca_gemm c)
 {
     __local float red[WG];
-    int t = get_local_id(0), r = get_global_id(1), lo, hi;
+    const ca_optional optional = OPTIONAL;
+    int t = get_local_id(0), r = get_global_id(1);
     where w = where_is(a, c, r);
-    key_range(a, w, qoff, &lo, &hi);
+    const ca_seq seq = ca_seq_of(&a, &optional, w.b);
+    ca_long p = w.i + seq.p0;
+    int lo = ca_key_lo(p, a.left, seq.Nk), hi = ca_key_hi(p, a.right, seq.Nk);
     work += c.base;
     __global float *s = work + c.s + (ca_long)r * a.Nk;
 
-    float m = -INFINITY, l = 0.f;
+    float m = LOWEST, l = 0.f;
     for (int j = t; j < hi; j += WG) /* from t, not lo + t: an item writes below only what it read here */
         if (j >= lo) {
             float x = s[j];
-            if (SOFTCAP) s[j] = x = capped(x, a.softcap);
+            if (SCORED) s[j] = x = modified(&a, &optional, x, w.b, w.h, w.i, p, j);
             m = fmax(m, x); /* fmax passes over a NaN; exp does not */
         }
     m = group_max(m, red);
     for (int j = t; j < a.Nk; j += WG) {
-        float x = j >= lo && j < hi ? exp(s[j] - m) : 0.f;
+        float x = j >= lo && j < hi && s[j] != -INFINITY ? exp(s[j] - m) : ABSENT;
         s[j] = x;
         l += x;
     }
     l = group_sum(l, red);
     if (t > 0) return;
-    work[c.l + r] = l;
-    if (a.has_lse)
-        lse[a.lse_0 + ((ca_long)w.b * a.Hq + w.h) * a.Nq + w.i] = lo < hi ? m + log(l) : -INFINITY;
+    float sunk = SINKS ? add_sink(sinks[a.sinks_0 + w.h], &m, &l) : 1.f;
+    work[c.l + r] = row_factor(l) * sunk;
+    if (a.has_lse) lse[a.lse_0 + ((ca_long)w.b * a.Hq + w.h) * a.Nq + w.i] = row_lse(m, l);
 }
 
-__kernel void gemm_finish(__global const float *work, __global const stored *v, __global stored *out,
-                          __global const int *qoff, ca_args a, ca_gemm c)
+__kernel void gemm_finish(__global const float *work, __global const stored *v, __global stored *out, ca_args a, ca_gemm c)
 {
-    int e = get_global_id(0), r = get_global_id(1), lo, hi, u = r / (a.group * c.rows);
+    int e = get_global_id(0), r = get_global_id(1), u = r / (a.group * c.rows);
     work += c.base;
     if (e >= a.Dv) return;
     where w = where_is(a, c, r);
-    key_range(a, w, qoff, &lo, &hi);
     float o = work[c.o + (ca_long)r * a.Dv + e];
     if (((__global const int *)work)[c.flag + u]) {
         v += a.v_0 + w.b * a.v_b + w.kv * a.v_h + (ca_long)e * a.v_d;
-        for (int j = lo; j < hi; j++) {
-            float x = load_at(v, (ca_long)j * a.v_s);
-            if (!isfinite(x)) o += work[c.s + (ca_long)r * a.Nk + j] * x;
+        for (int j = 0; j < a.Nk; j++) {
+            float x = load_at(v, (ca_long)j * a.v_s), p = work[c.s + (ca_long)r * a.Nk + j];
+            if (!isfinite(x) && !is_absent(p)) o += p * x;
         }
     }
-    o = lo < hi ? o / work[c.l + r] : 0.f;
-    store_at(out, a.o_0 + w.b * a.o_b + w.h * a.o_h + (ca_long)w.i * a.o_s + (ca_long)e * a.o_d, o);
+    store_at(out, a.o_0 + w.b * a.o_b + w.h * a.o_h + (ca_long)w.i * a.o_s + (ca_long)e * a.o_d, o * work[c.l + r]);
 }

@@ -6,7 +6,7 @@
  *
  *   q [units][group][rows][D]     s [units][group][rows][Nk]   scores, then weights before division
  *   k [units][Nk][D]              o [units][group][rows][Dv]   before division
- *   v [units][Nk][Dv]             l [units][group][rows]       row sums
+ *   v [units][Nk][Dv]             l [units][group][rows]       factors that make o the output
  *   flag [units], as int: 1 where v holds a NaN or an infinity (0 in the packed copy)
  */
 #ifndef CA_GEMM_H

@@ -41,6 +41,20 @@ INLINE vf vtanh(vf x)
 
 INLINE vf vcap(vf x, float cap) { return SPLAT(cap) * vtanh(x * SPLAT(1.f / cap)); }
 
+INLINE vf VABS(vf x) { return AS_VF(AS_VI(x) & SPLATI(0x7fffffff)); }
+
+/* FIRST, FIRST + 1, ... */
+INLINE vf vcount(float first)
+{
+    float x[VL];
+    for (int i = 0; i < VL; i++) x[i] = first + (float)i;
+    return VLOAD(x);
+}
+
+INLINE vi IS_ABSENT(vf w) { return AS_VI(w) == SPLATI((int)0x80000000); }
+INLINE vf MASKED_WHERE(vi mask, vf s) { return VSEL(mask, SPLAT(-CA_INFINITY), s); }
+INLINE vi IS_MASKED(vf s) { return s == SPLAT(-CA_INFINITY); }
+
 /* VL dims of a row from D on, STRIDE apart; past DIMS 0. */
 INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)
 {

@@ -35,8 +35,9 @@
 #include "flash.h"
 
 LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse,
-                GLOBAL const int *qoff, ca_args a)
+                OPTIONAL_PARAMS, ca_args a)
 {
+    const ca_optional x = OPTIONAL;
     vf qT[DQK * QV], oT[DV * QV], p[BK * QV];
 #if STORAGE == 0 && UNIT
     float *unpacked = 0;
@@ -46,5 +47,5 @@ LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOB
     int tiles = (a.Nq + QV * VL - 1) / (QV * VL);
     /* The last tiles of a causal attention are the longest: start with them. */
     int tile = tiles - 1 - (int)get_global_id(0), hb = get_global_id(1);
-    flash(&a, q, k, v, o, lse, qoff, DQK, DV, tile, hb % a.Hq, hb / a.Hq, qT, oT, p, unpacked);
+    flash(&a, &x, q, k, v, o, lse, DQK, DV, tile, hb % a.Hq, hb / a.Hq, qT, oT, p, unpacked);
 }

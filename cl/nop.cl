@@ -1,16 +1,16 @@
-/* nop.cl -- the answer when there is no key: out 0, lse -inf; one work-item per query row,
+/* nop.cl -- the answer when there is no key: out 0, lse -inf, or the sink; one work-item per query row,
  * rounded up to whole groups. */
 #ifndef DV
 #define DV 64
 #endif
-#include "args.h"
+#include "optional.h"
 #include "storage.h"
 
-__kernel void attn_nop(__global stored *o, __global float *lse, ca_args a)
+__kernel void attn_nop(__global stored *o, __global float *lse, OPTIONAL_PARAMS, ca_args a)
 {
     int i = get_global_id(0), hb = get_global_id(1), h = hb % a.Hq, b = hb / a.Hq;
     if (i >= a.Nq) return;
     __global stored *row = o + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s;
     for (int e = 0; e < DV; e++) store_at(row, (ca_long)e * a.o_d, 0.f);
-    if (a.has_lse) lse[a.lse_0 + (ca_long)hb * a.Nq + i] = -INFINITY;
+    if (a.has_lse) lse[a.lse_0 + (ca_long)hb * a.Nq + i] = SINKS ? sinks[a.sinks_0 + h] : -INFINITY;
 }

@@ -4,7 +4,7 @@
  *                                        item x weighs key k0 + x   ->  p[W]
  *                                        item x sums dims x, x + W, ... of o = alpha o + p v
  *
- * Only keys that the row sees are ever touched, so there is nothing to mask.
+ * Only keys between the first and the last that the row sees are ever touched, and of V only those that it sees.
  * OpenCL C 1.2; NDRange {Nq W, B Hq}, pieces with an offset allowed. */
 #include "args.h"
 #include "storage.h"
@@ -20,9 +20,6 @@
 #ifndef UNIT
 #define UNIT 1 /* neighbours along the dims are neighbours in memory, in q, k, v and out */
 #endif
-#ifndef HAS_QOFF
-#define HAS_QOFF 0
-#endif
 #ifndef W
 #define W 64   /* work-items of a group, and keys at a time */
 #endif
@@ -30,8 +27,9 @@
 __kernel __attribute__((reqd_work_group_size(W, 1, 1)))
 void attn_rows(__global const stored *restrict q, __global const stored *restrict k,
                __global const stored *restrict v, __global stored *restrict out,
-               __global float *restrict lse, __global const int *restrict qoff, ca_args a)
+               __global float *restrict lse, OPTIONAL_PARAMS, ca_args a)
 {
+    const ca_optional optional = OPTIONAL;
     __local float qs[DQK], o[DV], s[W], p[W];
     int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh - b * a.Hq;
     int hk = h / a.group, k_s = a.k_s, v_s = a.v_s;
@@ -40,8 +38,9 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
     k += a.k_0 + b * a.k_b + hk * a.k_h;
     v += a.v_0 + b * a.v_b + hk * a.v_h;
     out += a.o_0 + b * a.o_b + h * a.o_h + (long)i * a.o_s;
-    long at = (long)i + (HAS_QOFF && a.has_qoff ? qoff[a.qoff_0 + b] : a.offset);
-    int begin = ca_key_lo(at, a.left, a.Nk), end = ca_key_hi(at, a.right, a.Nk);
+    const ca_seq seq = ca_seq_of(&a, &optional, b);
+    long at = i + seq.p0;
+    int begin = ca_key_lo(at, a.left, seq.Nk), end = ca_key_hi(at, a.right, seq.Nk);
 
     for (int d = x; d < DQK; d += W) qs[d] = load_at(q, d * q_d);
     for (int d = x; d < DV; d += W) o[d] = 0.f; /* an item touches only its own dims of o */
@@ -54,13 +53,13 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
             __global const stored *row = k + (long)(k0 + x) * k_s;
             score = 0.f;
             for (int d = 0; d < DQK; d++) score = fma(qs[d], load_at(row, d * k_d), score);
-            score = capped(score * a.scale, a.softcap);
+            score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x);
         }
         s[x] = score;
         barrier(CLK_LOCAL_MEM_FENCE);
         float top = m;
         for (int j = 0; j < n; j++) top = fmax(top, s[j]);
-        p[x] = weight(score, top);
+        p[x] = score == -INFINITY ? ABSENT : weight(score, top);
         barrier(CLK_LOCAL_MEM_FENCE);
         float alpha = weight(m, top), sum = 0.f;
         m = top;
@@ -69,11 +68,12 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         __global const stored *tile = v + (long)k0 * v_s;
         for (int d = x; d < DV; d += W) {
             float t = o[d] * alpha;
-            for (int j = 0; j < n; j++) t = fma(p[j], load_at(tile, j * v_s + d * v_d), t);
+            for (int j = 0; j < n; j++)
+                if (!is_absent(p[j])) t = fma(p[j], load_at(tile, j * v_s + d * v_d), t);
             o[d] = t;
         }
     }
-    float f = row_factor(l);
+    float sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m, &l) : 1.f, f = row_factor(l) * sunk;
     for (int d = x; d < DV; d += W) store_at(out, d * o_d, o[d] * f);
     if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + i] = row_lse(m, l);
 }

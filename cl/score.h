@@ -1,11 +1,10 @@
 /* score.h -- from q.k to the score that softmax sees, in the kernels that work score by score (flash.h and decode.h do
- * the same in lanes).  Features are constants: what is off is not compiled. */
+ * the same in lanes): softcap, then bias and ALiBi, then mask.  Features are constants: what is off is not compiled.
+ * A score of -INFINITY is that of a key that is not there. */
 #ifndef CA_SCORE_H
 #define CA_SCORE_H
 
-#ifndef SOFTCAP
-#define SOFTCAP 0
-#endif
+#include "optional.h"
 
 /* As vtanh in lanemath.h: far shorter than the built-in tanh. */
 static inline float lean_tanh(float x)
@@ -16,7 +15,20 @@ static inline float lean_tanh(float x)
     return copysign(a < 0.625f ? fma(p * z, a, a) : (1.f - t) / (1.f + t), x);
 }
 
-/* S is scale q.k. */
-static inline float capped(float s, float cap) { return SOFTCAP ? cap * lean_tanh(s * (1.f / cap)) : s; }
+/* S is scale q.k of head h's query i, which stands at p, and key j. */
+static inline float modified(const ca_args *a, const ca_optional *x, float s, int b, int h, int i, ca_long p, int j)
+{
+    if (SOFTCAP) s = a->softcap * lean_tanh(s * (1.f / a->softcap));
+    if (BIAS) {
+        float t = j < a->bias_cols ? x->bias[a->bias_0 + b * a->bias_b + h * a->bias_h + i * a->bias_i + (ca_long)j * a->bias_j]
+                                   : -INFINITY;
+        s = t == -INFINITY ? t : s + t; /* even where s is a NaN */
+    }
+    if (ALIBI) s = fma(-x->slopes[a->slopes_0 + b * a->slopes_b + h], fabs((float)(p - j)), s);
+    if (MASK && !(j < a->mask_cols &&
+                  x->mask[a->mask_0 + b * a->mask_b + h * a->mask_h + i * a->mask_i + (ca_long)j * a->mask_j]))
+        s = -INFINITY;
+    return s;
+}
 
 #endif

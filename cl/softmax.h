@@ -10,10 +10,23 @@
 #ifndef CA_SOFTMAX_H
 #define CA_SOFTMAX_H
 
+#include "optional.h"
+
 #define LOG2E 1.44269504088896341f
 #define LOWEST (-MAXFLOAT)
 
 static inline float weight(float s, float m) { return exp2((s - m) * LOG2E); }
+static inline int is_absent(float w) { return as_int(w) == (int)0x80000000; }
+
+/* The sink is one more score, without a value: (m, l) with it; o is to be multiplied by what is returned. */
+static inline float add_sink(float sink, float *m, float *l)
+{
+    float top = sink > *m || isnan(sink) ? sink : *m, alpha = weight(*m, top);
+    *l = fma(*l, alpha, weight(sink, top));
+    *m = top;
+    return alpha;
+}
+
 static inline float row_lse(float m, float l) { return l == 0.f ? -INFINITY : m + log(l); }
 static inline float row_factor(float l) { return l == 0.f ? 0.f : 1.f / l; }
 

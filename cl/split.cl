@@ -45,17 +45,19 @@
 #include "args.h"
 #include "dialect.h"
 #include "repeat.h"
+#include "softmax.h"
 
 #if FORM == 0
 #include "decode.h"
 
 LANE_KERNEL void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
-                      GLOBAL const int *qoff, ca_args a)
+                      OPTIONAL_PARAMS, ca_args a)
 {
+    const ca_optional x = OPTIONAL;
     vf qv[RB * ((DQK + VL - 1) / VL)], ov[RB * ((DV + VL - 1) / VL)];
     float s[RB * DK];
     int pack = get_global_id(1), hb = get_global_id(2);
-    decode(&a, q, k, v, qoff, ws + a.ws_po, ws + a.ws_pml, DQK, DV, get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s);
+    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s);
 }
 
 #else
@@ -97,7 +99,7 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
 #define SCALE(r, e) o[r][e] *= alpha;
 #define SCALE_ROW(r) { float alpha = state[3 * r + 2]; AGAIN(EI, SCALE, r) }
 #define VALUE(e) value[e] = id + e * WG < DV ? load_at(v, (ca_long)(k0 + j) * a.v_s + (ca_long)(id + e * WG) * a.v_d) : 0.f;
-#define ADD(r, e) o[r][e] = w < 0.f ? o[r][e] : fma(w, value[e], o[r][e]);
+#define ADD(r, e) o[r][e] = is_absent(w) ? o[r][e] : fma(w, value[e], o[r][e]);
 #define ADD_ROW(r) { float w = p[r * BN + j]; AGAIN(EI, ADD, r) }
 #define STORE(r, e) if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
 #define STORE_ROW(r) if (r < rows) { \
@@ -110,20 +112,21 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
 #endif
 void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL float *ws,
-                      GLOBAL const int *qoff, ca_args a)
+                      OPTIONAL_PARAMS, ca_args a)
 {
+    const ca_optional optional = OPTIONAL;
     __local float4 qs[RB * (QI * TX)];
     __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
     int id = get_local_id(0), x = id % TX, y = id / TX;
     int part = get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
     int r0 = pack * RB, rows = min(a.group * a.Nq - r0, RB);
-    ca_long offset = a.has_qoff ? qoff[a.qoff_0 + b] : a.offset;
-    int begin = part * a.split_len, end = min(begin + a.split_len, a.Nk), first = a.Nk, last = 0;
+    const ca_seq seq = ca_seq_of(&a, &optional, b);
+    int begin = part * a.split_len, end = min(begin + a.split_len, seq.Nk), first = seq.Nk, last = 0;
 
     for (int r = 0; r < rows; r++) {
         int i = (r0 + r) % a.Nq;
-        first = min(first, ca_key_lo(i + offset, a.left, a.Nk));
-        last = max(last, ca_key_hi(i + offset, a.right, a.Nk));
+        first = min(first, ca_key_lo(i + seq.p0, a.left, seq.Nk));
+        last = max(last, ca_key_hi(i + seq.p0, a.right, seq.Nk));
     }
     first = max(first, begin);
     last = min(last, end);
@@ -150,11 +153,12 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         REPEAT(RB, SHARE_ROW)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int c = id; c < RB * BN; c += WG) {
-            int r = c / BN, j = k0 + c % BN, i = (r0 + r) % a.Nq;
+            int r = c / BN, j = k0 + c % BN, i = (r0 + r) % a.Nq, h = hk * a.group + (r0 + r) / a.Nq;
+            ca_long at = i + seq.p0;
             float s = 0.f;
             for (int t = 0; t < TX; t++) s += share[c * (TX + 1) + t];
-            int seen = j < last && j >= ca_key_lo(i + offset, a.left, a.Nk) && j < ca_key_hi(i + offset, a.right, a.Nk);
-            p[c] = seen ? capped(s * a.scale, a.softcap) : -INFINITY;
+            int seen = r < rows && j < last && j >= ca_key_lo(at, a.left, seq.Nk) && j < ca_key_hi(at, a.right, seq.Nk);
+            p[c] = seen ? modified(&a, &optional, s * a.scale, b, h, i, at, j) : -INFINITY;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int r = id; r < RB; r += WG) {
@@ -164,12 +168,12 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             state[3 * r + 2] = exp2((m - t) * LOG2E);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
-        /* A key behind the mask gets the weight -1: its value is left out even if it is a NaN. */
-        for (int c = id; c < RB * BN; c += WG) p[c] = p[c] == -INFINITY ? -1.f : exp2((p[c] - state[3 * (c / BN)]) * LOG2E);
+        /* A key behind the mask: its value is left out even if it is a NaN. */
+        for (int c = id; c < RB * BN; c += WG) p[c] = p[c] == -INFINITY ? ABSENT : weight(p[c], state[3 * (c / BN)]);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int r = id; r < RB; r += WG) {
             float l = state[3 * r + 1] * state[3 * r + 2];
-            for (int j = 0; j < BN; j++) l += p[r * BN + j] < 0.f ? 0.f : p[r * BN + j];
+            for (int j = 0; j < BN; j++) l += p[r * BN + j];
             state[3 * r + 1] = l;
         }
         REPEAT(RB, SCALE_ROW)
@@ -187,7 +191,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
 #endif
 
 /* The monoid's merge; a part without a key (l = 0) is the identity and is never read. */
-__kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBAL float *lse, ca_args a)
+__kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBAL float *lse, OPTIONAL_PARAMS, ca_args a)
 {
     int e = get_global_id(0), row = get_global_id(1), i = row % a.Nq, h = row / a.Nq % a.Hq, b = row / a.Nq / a.Hq;
     if (e >= DV) return;
@@ -197,10 +201,11 @@ __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBA
         if (pml[2 * s + 1] != 0.f && !(pml[2 * s] <= m)) m = pml[2 * s];
     for (int s = 0; s < a.splits; s++) {
         if (pml[2 * s + 1] == 0.f) continue;
-        float w = exp2((pml[2 * s] - m) * LOG2E);
+        float w = weight(pml[2 * s], m);
         l = fma(w, pml[2 * s + 1], l);
         o = fma(w, po[(ca_long)s * DV + e], o);
     }
+    if (SINKS) o *= add_sink(sinks[a.sinks_0 + h], &m, &l);
     store_at(out + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s, (ca_long)e * a.o_d, l == 0.f ? 0.f : o / l);
-    if (a.has_lse && e == 0) lse[a.lse_0 + row] = l == 0.f ? -INFINITY : m + log(l);
+    if (a.has_lse && e == 0) lse[a.lse_0 + row] = row_lse(m, l);
 }

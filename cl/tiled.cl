@@ -32,9 +32,6 @@
 #ifndef ALIGNED
 #define ALIGNED 0 /* and rows, heads, batches are multiples of four elements apart */
 #endif
-#ifndef HAS_QOFF
-#define HAS_QOFF 0
-#endif
 #ifndef TX
 #define TX 16     /* work-items of a group, a multiple of 4 */
 #endif
@@ -109,6 +106,15 @@ INLINE int any_odd(__local const float4 *from, int count, int id)
     return odd;
 }
 
+/* Does the mask let one of the keys through that this item looks at? */
+INLINE int any_key(const ca_args *a, __global const uchar *mask, int b, int h, int q0, int nq, int k0, int nk, int id)
+{
+    int any = 0, n = min(nk, a->mask_cols - k0), rows = a->mask_i ? nq : 1;
+    mask += a->mask_0 + b * a->mask_b + h * a->mask_h + q0 * a->mask_i;
+    for (int e = id; e < rows * n; e += TX * TY) any |= mask[e / n * a->mask_i + (long)(k0 + e % n) * a->mask_j];
+    return any;
+}
+
 /* s + a b over four dims. */
 INLINE float dot_add(float4 a, float4 b, float s)
 {
@@ -158,12 +164,12 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define PUT(r) AGAIN(RN, PUT_KEY, r)
 #define GET_KEY(r, c) s[r][c] = MY_SCORE(r, c);
 #define GET(r) AGAIN(RN, GET_KEY, r)
-#define MASK_KEY(r, c) if (k0 + c * TX + x < first_key || k0 + c * TX + x >= end_key) s[r][c] = -INFINITY;
-#define MASK(r) { int first_key = lo[ROW(r)], end_key = hi[ROW(r)]; AGAIN(RN, MASK_KEY, r) }
+#define HIDE_KEY(r, c) if (k0 + c * TX + x < first_key || k0 + c * TX + x >= end_key) s[r][c] = -INFINITY;
+#define HIDE(r) { int first_key = lo[ROW(r)], end_key = hi[ROW(r)]; AGAIN(RN, HIDE_KEY, r) }
 #define TOP_KEY(r, c) top = fmax(top, s[r][c]);
 #define TOP(r) { float top = s[r][0]; AGAIN(RN, TOP_KEY, r) row_part(red, ROW(r), x, top); }
 #define WEIGH_KEY(r, c) \
-    s[r][c] = weight(s[r][c], top); \
+    s[r][c] = guarded && s[r][c] == -INFINITY ? ABSENT : weight(s[r][c], top); \
     sum += s[r][c]; \
     MY_SCORE(r, c) = s[r][c];
 #define WEIGH_DIMS(r, c) o[r][c] *= alpha;
@@ -180,15 +186,15 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define ADD_DIMS(c) { float4 vd = kv[key * VP + c * TX + x]; AGAIN(RM, ADD_ROW, c) }
 #define ADD(number, part) { int key = number; AGAIN(RM, PICK, part) REPEAT(RD, ADD_DIMS) }
 #define ADD_SEEN_DIMS(r, c) o[r][c] = fma(p, kv[i * VP + c * TX + x], o[r][c]);
-#define ADD_SEEN(r) \
-    if (k0 + j + i >= lo[ROW(r)] && k0 + j + i < hi[ROW(r)]) { \
-        float4 p = (float4)(((__local float *)ps)[ROW(r) * PP * 4 + j + i]); \
-        AGAIN(RD, ADD_SEEN_DIMS, r) \
-    }
+#define ADD_SEEN(r) { \
+    float4 p = (float4)(((__local float *)ps)[ROW(r) * PP * 4 + j + i]); \
+    if (!is_absent(p.x)) { AGAIN(RD, ADD_SEEN_DIMS, r) } \
+}
 #define SUM(r) row_part(red, ROW(r), x, l[r]);
 #define FINISH_DIMS(r, c) store_dims(row, 4 * (c * TX + x), o_d, o[r][c] * f);
 #define FINISH(r) if (ROW(r) < nq) { \
-    float sum = row_sum(red + ROW(r) * RP), f = row_factor(sum); \
+    float sum = row_sum(red + ROW(r) * RP), sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m[r], &sum) : 1.f; \
+    float f = row_factor(sum) * sunk; \
     __global stored *row = out + ROW(r) * o_s; \
     AGAIN(RD, FINISH_DIMS, r) \
     if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + q0 + ROW(r)] = row_lse(m[r], sum); \
@@ -200,10 +206,11 @@ __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
 #endif
 void attn_tiled(__global const stored *restrict q, __global const stored *restrict k,
                 __global const stored *restrict v, __global stored *restrict out,
-                __global float *restrict lse, __global const int *restrict qoff, ca_args a)
+                __global float *restrict lse, OPTIONAL_PARAMS, ca_args a)
 {
+    const ca_optional optional = OPTIONAL;
     __local float4 qs[BM * QP], kv[KV], ps[BM * PP], red[BM * RP];
-    __local int lo[BM], hi[BM], odd;
+    __local int lo[BM], hi[BM], odd, seen;
     int x = get_local_id(0), y = get_local_id(1), id = y * TX + x;
     int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
     int q_s = a.q_s, k_s = a.k_s, v_s = a.v_s, o_s = a.o_s;
@@ -218,12 +225,13 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     out += a.o_0 + b * a.o_b + h * a.o_h + (long)q0 * o_s;
 
     /* The keys that some row sees, and those that all rows see. */
-    long first = (long)q0 + (HAS_QOFF && a.has_qoff ? qoff[a.qoff_0 + b] : a.offset), last = first + nq - 1;
-    int begin = ca_key_lo(first, a.left, a.Nk), end = ca_key_hi(last, a.right, a.Nk);
-    int full_begin = ca_key_lo(last, a.left, a.Nk), full_end = ca_key_hi(first, a.right, a.Nk);
+    const ca_seq seq = ca_seq_of(&a, &optional, b);
+    long first = q0 + seq.p0, last = first + nq - 1;
+    int begin = ca_key_lo(first, a.left, seq.Nk), end = ca_key_hi(last, a.right, seq.Nk);
+    int full_begin = ca_key_lo(last, a.left, seq.Nk), full_end = ca_key_hi(first, a.right, seq.Nk);
     for (int i = id; i < BM; i += TX * TY) {
-        lo[i] = ca_key_lo(first + i, a.left, a.Nk);
-        hi[i] = ca_key_hi(first + i, a.right, a.Nk);
+        lo[i] = ca_key_lo(first + i, a.left, seq.Nk);
+        hi[i] = ca_key_hi(first + i, a.right, seq.Nk);
     }
 
     float scale = a.scale, m[RM], l[RM];
@@ -233,7 +241,16 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
+        int guarded = partial || SCORED; /* some score may be that of a key that is not there */
         float s[RM][RN];
+        if (MASK) { /* a tile of which the mask lets nothing through is left out */
+            barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's answer is read */
+            if (id == 0) seen = 0;
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (any_key(&a, mask, b, h, q0, nq, k0, nk, id)) atomic_or(&seen, 1);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (!seen) continue;
+        }
         REPEAT(RM, NO_SCORE)
         for (int d = 0; d < DQ4; d += DC4) {
             barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
@@ -248,13 +265,16 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             }
         }
         REPEAT(RM, SCALE)
-        if (SOFTCAP) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
+        if (SCORED) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
             REPEAT(RM, PUT)
-            LOOP for (int i = 0; i < RM * RN; i++) MY_SCORE(i / RN, i % RN) = capped(MY_SCORE(i / RN, i % RN), a.softcap);
+            LOOP for (int n = 0; n < RM * RN; n++) {
+                int r = n / RN, c = n % RN, i = min(q0 + ROW(r), a.Nq - 1), j = min(k0 + c * TX + x, a.Nk - 1);
+                MY_SCORE(r, c) = modified(&a, &optional, MY_SCORE(r, c), b, h, i, i + seq.p0, j);
+            }
             REPEAT(RM, GET)
         }
         if (partial) {
-            REPEAT(RM, MASK)
+            REPEAT(RM, HIDE)
         }
         REPEAT(RM, TOP)
         barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up */
@@ -264,9 +284,9 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             int n = min(VC, BN - j);
             if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
             stage(kv, VP, VC, VP, v + (long)(k0 + j) * v_s, nk - j, v_s, v_d, 0, DV, id);
-            if (partial && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
+            if (guarded && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
             barrier(CLK_LOCAL_MEM_FENCE);
-            if (partial && odd) { /* a row takes only the keys that it sees */
+            if (guarded && odd) { /* a row takes only the keys that it sees */
                 LOOP for (int i = 0; i < n; i++) {
                     REPEAT(RM, ADD_SEEN)
                 }

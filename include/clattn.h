@@ -1,6 +1,6 @@
 /* clattn.h -- attention on any device: the whole public interface.
  *
- *     out = softmax(score(scale * q k^T)  restricted by causality and window) v
+ *     out = softmax(score(scale * q k^T)  restricted by causality, window and mask) v
  *
  * (Vaswani et al., "Attention Is All You Need", 2017; computed tile by tile
  * as in Dao, "FlashAttention-2", 2023.)
@@ -180,10 +180,11 @@ typedef enum clattn_layout {
     CLATTN_BSHD = 1  /* q [batch][q_len][q_heads][head_dim] */
 } clattn_layout;
 
-/* Where query i stands among the keys: at position p = i + offset, used by causal
- * and window.  Never inferred from shapes. */
+/* Where query i stands among the keys: at position p = i + offset, used by causal,
+ * window and ALiBi.  Never inferred from shapes. */
 typedef enum clattn_align {
-    CLATTN_BOTTOM_RIGHT = 0, /* offset = kv_len - q_len: the last query sees the last key (FlashAttention >= 2.1) */
+    CLATTN_BOTTOM_RIGHT = 0, /* offset = kv_len - q_len, kv_lens[b] - q_len if given: the last query stands at the last
+                                key (FlashAttention >= 2.1) */
     CLATTN_TOP_LEFT = 1,     /* offset = 0 (torch) */
     CLATTN_OFFSET = 2        /* offset = q_offset, or q_offset[b] when that tensor is given (ONNX caches) */
 } clattn_align;
@@ -192,6 +193,20 @@ typedef enum clattn_align {
 typedef struct clattn_strides {
     int64_t batch, head, row, dim;
 } clattn_strides;
+
+/* Slopes of ALiBi, f32: a score gets -slope |p - j| (Press et al., "Train Short, Test Long", 2022). */
+typedef enum clattn_alibi {
+    CLATTN_NO_ALIBI = 0,
+    CLATTN_ALIBI_HEAD = 1,       /* alibi_slopes [q_heads] */
+    CLATTN_ALIBI_BATCH_HEAD = 2  /* alibi_slopes [batch][q_heads] */
+} clattn_alibi;
+
+/* The shape of a bias or a mask over [batch][q_heads][q_len][kv_len].  Each axis has its full size, or 1 and broadcasts; a
+ * tensor of fewer axes has 1 in front.  The last axis may end before kv_len: the keys behind it are masked.
+ * Strides are in elements, >= 0; all four 0: packed.  All 0: there is no such tensor. */
+typedef struct clattn_broadcast {
+    int64_t shape[4], stride[4];
+} clattn_broadcast;
 
 /* One attention.  Set it up with clattn_attention_init, then change what differs. */
 typedef struct clattn_attention {
@@ -213,6 +228,13 @@ typedef struct clattn_attention {
     int64_t q_offset;       /* for CLATTN_OFFSET */
     int64_t window_left;    /* only keys j >= p - window_left; -1 (the default) = unlimited */
     int64_t window_right;   /* only keys j <= p + window_right; -1 (the default) = unlimited */
+    int64_t kv_lens;        /* above 0: batch row b has only the keys j < kv_lens[b], a tensor of the execution, and
+                               CLATTN_BOTTOM_RIGHT counts from those; the number is the length to expect.  0 (the default): all */
+    clattn_alibi alibi;     /* after softcap */
+    clattn_broadcast bias;  /* f32, added to the score after softcap; -inf masks */
+    clattn_broadcast mask;  /* bytes: nonzero = attend */
+    int sinks;              /* nonzero: head h has one more score, sinks[h], which takes weight but adds no value
+                               (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2024; gpt-oss) */
 } clattn_attention;
 
 /* Sets every field to its default (and size), lengths and dims to 0. */
@@ -258,8 +280,14 @@ typedef struct clattn_buffers {
     clattn_buffer q, k, v;   /* in; shapes and strides as in the plan's clattn_attention */
     clattn_buffer out;       /* out [batch][q_heads][q_len][v_dim], strides of .out; must not overlap the inputs */
     clattn_buffer lse;       /* out, optional (mem NULL): f32 [batch][q_heads][q_len], the natural logarithm of
-                                each row's sum of exp(score); -inf where a row has no key (its out is 0) */
+                                each row's sum of exp(score), the sink's too; -inf where a row has neither key nor
+                                sink (its out is 0) */
     clattn_buffer q_offset;  /* in, optional, CLATTN_OFFSET only: int32 [batch] */
+    clattn_buffer kv_lens;   /* in, if .kv_lens: int32 [batch], 0 ... kv_len; what is out of range counts as the nearest */
+    clattn_buffer alibi_slopes; /* in, if .alibi: f32 [q_heads] or [batch][q_heads] */
+    clattn_buffer sinks;     /* in, if .sinks: f32 [q_heads] */
+    clattn_buffer bias;      /* in, if .bias has a shape: f32 */
+    clattn_buffer mask;      /* in, if .mask has a shape: bytes, nonzero = attend */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;
 
@@ -278,6 +306,9 @@ typedef struct clattn_pointers {
     void *out;
     float *lse;              /* may be NULL */
     const int32_t *q_offset; /* may be NULL */
+    const int32_t *kv_lens;  /* these as in clattn_buffers; a length out of range is refused here */
+    const float *alibi_slopes, *sinks, *bias;
+    const uint8_t *mask;
 } clattn_pointers;
 
 /* Executes the plan on ordinary memory, on whatever device it is planned for, and

@@ -26,6 +26,18 @@ double shape_scale(const struct shape *s)
     return isnan(s->scale) ? 0 : s->scale == 0 ? 1 / sqrt(s->D) : s->scale;
 }
 
+int shape_offset(const struct shape *s, int b)
+{
+    return s->align == CLATTN_TOP_LEFT ? 0 : s->align == CLATTN_OFFSET ? s->offsets ? s->offsets[b] : s->q_offset
+         : (s->lens ? s->lens[b] : s->Nk) - s->Nq;
+}
+
+void shape_broadcast(const struct shape *s, const char *axes, long n[4])
+{
+    const long full[4] = { s->B, s->Hq, s->Nq, s->Nk - s->shorter };
+    for (int i = 0; i < 4; i++) n[i] = strchr(axes, "bhqk"[i]) ? full[i] : 1;
+}
+
 void shape_print(const struct shape *s, char text[200])
 {
     static const char *const memory[] = { "packed", "swapped", "gapped", "spread", "turned", "shared" };
@@ -34,6 +46,11 @@ void shape_print(const struct shape *s, char text[200])
     int n = snprintf(text, 200, "%s b%d h%d/%d q%d k%d d%d/%d %s scale %g", dtype[s->dtype], s->B, s->Hq, s->Hkv, s->Nq,
                      s->Nk, s->D, s->Dv, memory[s->memory], shape_scale(s));
     if (s->softcap != 0) n += snprintf(text + n, 200 - (size_t)n, " softcap %g", s->softcap);
+    if (s->bias) n += snprintf(text + n, 200 - (size_t)n, " bias=%s", s->bias);
+    if (s->mask) n += snprintf(text + n, 200 - (size_t)n, " mask=%s", s->mask);
+    if (s->shorter) n += snprintf(text + n, 200 - (size_t)n, " (%d shorter)", s->shorter);
+    n += snprintf(text + n, 200 - (size_t)n, "%s%s%s", s->alibi ? s->alibi == CLATTN_ALIBI_HEAD ? " alibi" : " alibi [B,H]" : "",
+                  s->sinks ? " sinks" : "", s->lens ? " kv_lens" : "");
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
 }
@@ -68,13 +85,43 @@ static float *draw_tensor(const struct shape *s, int heads, int rows, int dim, b
     return x;
 }
 
+enum { BIAS, MASK };
+
+/* Biases are near 1, one in eight -inf; a mask lets half through, in runs, so that tiles of all kinds come up. */
+static float *draw_broadcast(const struct shape *s, const char *axes, int what, uint64_t *state)
+{
+    long n[4];
+    shape_broadcast(s, axes, n);
+    size_t count = (size_t)(n[0] * n[1] * n[2] * n[3]);
+    float *x = malloc((count + 1) * sizeof *x);
+    bool on = true;
+    for (size_t e = 0; x && e < count; e++) {
+        if (draw_below(state, e % 7 ? 40 : 4) == 0) on = !on;
+        x[e] = what == MASK ? (float)on : draw_below(state, 8) ? (float)draw_normal(state) : -INFINITY;
+    }
+    return x;
+}
+
+static float *draw_heads(const struct shape *s, int rows, float scale, uint64_t *state)
+{
+    size_t n = (size_t)rows * (size_t)s->Hq;
+    float *x = malloc((n + 1) * sizeof *x);
+    for (size_t e = 0; x && e < n; e++) x[e] = scale * (float)draw_normal(state);
+    return x;
+}
+
 bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 {
     bool shared = s->memory == SHARED;
-    d->q = draw_tensor(s, s->Hq, s->Nq, s->D, false, &seed);
+    *d = (struct data){ .q = draw_tensor(s, s->Hq, s->Nq, s->D, false, &seed) };
     d->k = draw_tensor(s, s->Hkv, s->Nk, s->D, shared, &seed);
     d->v = draw_tensor(s, s->Hkv, s->Nk, s->Dv, shared, &seed);
-    if (d->q && d->k && d->v) return true;
+    if (s->alibi) d->slopes = draw_heads(s, s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, 0.1f, &seed);
+    if (s->sinks) d->sinks = draw_heads(s, 1, 2, &seed);
+    if (s->bias) d->bias = draw_broadcast(s, s->bias, BIAS, &seed);
+    if (s->mask) d->mask = draw_broadcast(s, s->mask, MASK, &seed);
+    if (d->q && d->k && d->v && (d->slopes || !s->alibi) && (d->sinks || !s->sinks) && (d->bias || !s->bias) &&
+        (d->mask || !s->mask)) return true;
     wrong("no memory");
     data_free(d);
     return false;
@@ -82,10 +129,9 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 
 void data_free(struct data *d)
 {
-    free(d->q);
-    free(d->k);
-    free(d->v);
-    *d = (struct data){ NULL, NULL, NULL };
+    float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    *d = (struct data){ .q = NULL };
 }
 
 void result_free(struct result *r)
@@ -123,10 +169,13 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
     int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
     *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
                           .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
-                          .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset };
-    for (int b = 0; offset && b < s->B; b++)
-        offset[b] = s->align == CLATTN_TOP_LEFT ? 0 : s->align == CLATTN_BOTTOM_RIGHT ? s->Nk - s->Nq
-                  : s->offsets ? s->offsets[b] : s->q_offset;
+                          .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset, .lens = s->lens,
+                          .bias.x = d->bias, .mask.x = d->mask,
+                          .slopes = { d->slopes, { s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, 1, 1 } },
+                          .sinks = { d->sinks, { 1, s->Hq, 1, 1 } } };
+    if (s->bias) shape_broadcast(s, s->bias, o->bias.n);
+    if (s->mask) shape_broadcast(s, s->mask, o->mask.n);
+    for (int b = 0; offset && b < s->B; b++) offset[b] = shape_offset(s, b);
     bool ok = offset && oracle_run(o, d->q, d->k, d->v);
     if (!ok) wrong("no memory");
     free(offset);

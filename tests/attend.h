@@ -31,6 +31,11 @@ struct shape {
     int q_offset;
     const int32_t *offsets;        /* [B], with CLATTN_OFFSET */
     int window, left, right;       /* left and right count when window is set */
+    const int32_t *lens;           /* [B] keys that exist; NULL = all */
+    const char *bias, *mask;       /* the axes that they have, of "bhqk"; "" = one element; NULL = none */
+    int shorter;                   /* so many keys are missing at the end of both */
+    clattn_alibi alibi;
+    int sinks;
     enum reach {
         DEVICES,                   /* not on slow devices */
         EVERYWHERE,                /* on them too */
@@ -39,14 +44,18 @@ struct shape {
     } reach;
 };
 
-/* Values, packed [B][H][N][D], that the storage type has. */
-struct data { float *q, *k, *v; };
+/* Values, packed [B][H][N][D], that the storage type has; what the shape has not is NULL. */
+struct data { float *q, *k, *v, *slopes, *sinks, *bias, *mask; };
 /* What came out, packed likewise. */
 struct result { float *out, *lse; };
 
 struct shape shape_full(struct shape s);           /* no field left to default */
 size_t shape_rows(const struct shape *s);          /* B Hq Nq */
 void shape_print(const struct shape *s, char text[200]);
+/* Position of query 0 of batch row B. */
+int shape_offset(const struct shape *s, int b);
+/* The sizes of bias or mask, which has the axes AXES. */
+void shape_broadcast(const struct shape *s, const char *axes, long n[4]);
 double shape_scale(const struct shape *s);
 
 clattn_context *attend_context(void);

@@ -6,10 +6,8 @@
 
 /* ------------------------------------------------------------ tensors of a shape */
 
-enum slot { Q, K, V, OUT, LSE, SLOTS };
-static const char *const slot_name[SLOTS] = { "q", "k", "v", "out", "lse" };
-
-struct tensors { struct image m[SLOTS]; clattn_attention a; };
+/* One image a slot of the library's; a tensor that the shape has not has no bytes. */
+struct tensors { struct image m[CA_SLOTS]; clattn_attention a; };
 
 /* Strides of the tensor as MEMORY wants it; GIVEN becomes what the caller passes (all 0: from the layout). */
 static void lay_out(struct image *m, enum memory memory, bool is_kv, clattn_strides *given)
@@ -40,30 +38,71 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->causal = s->causal, a->align = s->align;
     if (s->align == CLATTN_OFFSET) a->q_offset = s->q_offset;
     a->window_left = s->left, a->window_right = s->right;
+    a->kv_lens = s->lens ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
 }
 
 static void tensors_free(struct tensors *t)
 {
-    for (int i = 0; i < SLOTS; i++) free(t->m[i].bytes);
+    for (int i = 0; i < CA_SLOTS; i++) free(t->m[i].bytes);
     memset(t, 0, sizeof *t);
+}
+
+static bool make_image(struct tensors *t, int slot, int dtype, enum memory memory, const long n[4], const float *values,
+                       clattn_strides *given)
+{
+    struct image *m = &t->m[slot];
+    clattn_strides unused;
+    *m = (struct image){ .dtype = dtype, .n = { n[0], n[1], n[2], n[3] } };
+    lay_out(m, memory, slot == CA_K || slot == CA_V, given ? given : &unused);
+    return image_make(m, values);
+}
+
+/* [n0][n1] numbers side by side. */
+static bool make_list(struct tensors *t, int slot, int dtype, int n0, int n1, const float *values)
+{
+    return make_image(t, slot, dtype, PACKED, (const long[4]){ n0, n1, 1, 1 }, values, NULL);
+}
+
+static bool make_ints(struct tensors *t, int slot, int count, const int32_t *values)
+{
+    float *x = malloc(((size_t)count + 1) * sizeof *x);
+    for (int i = 0; x && i < count; i++) x[i] = (float)values[i];
+    bool ok = x && make_list(t, slot, IMAGE_I32, count, 1, x);
+    free(x);
+    return ok;
+}
+
+static bool make_broadcast(struct tensors *t, int slot, int dtype, const struct shape *s, const char *axes,
+                           const float *values, clattn_broadcast *given)
+{
+    clattn_strides strides;
+    long n[4];
+    shape_broadcast(s, axes, n);
+    bool ok = make_image(t, slot, dtype, s->memory == SWAPPED ? PACKED : s->memory, n, values, &strides);
+    for (int i = 0; i < 4; i++) given->shape[i] = n[i];
+    given->stride[0] = strides.batch, given->stride[1] = strides.head, given->stride[2] = strides.row;
+    given->stride[3] = strides.dim;
+    return ok;
 }
 
 static bool tensors_make(struct tensors *t, const struct shape *s, const struct data *d)
 {
-    const float *values[SLOTS] = { d->q, d->k, d->v, NULL, NULL };
-    const int heads[SLOTS] = { s->Hq, s->Hkv, s->Hkv, s->Hq, s->Hq };
-    const int rows[SLOTS] = { s->Nq, s->Nk, s->Nk, s->Nq, s->Nq };
-    const int dim[SLOTS] = { s->D, s->D, s->Dv, s->Dv, 1 };
-    clattn_strides unused, *given[SLOTS] = { &t->a.q, &t->a.k, &t->a.v, &t->a.out, &unused };
     memset(t, 0, sizeof *t);
     describe(s, &t->a);
-    bool ok = true;
-    for (int i = 0; i < SLOTS; i++) {
-        struct image *m = &t->m[i];
-        *m = (struct image){ .dtype = i == LSE ? CLATTN_F32 : s->dtype, .n = { s->B, heads[i], rows[i], dim[i] } };
-        lay_out(m, i == LSE ? PACKED : s->memory, i == K || i == V, given[i]);
-        ok = ok && image_make(m, values[i]);
-    }
+    const long q[4] = { s->B, s->Hq, s->Nq, s->D }, k[4] = { s->B, s->Hkv, s->Nk, s->D }, v[4] = { s->B, s->Hkv, s->Nk, s->Dv };
+    const long out[4] = { s->B, s->Hq, s->Nq, s->Dv }, lse[4] = { s->B, s->Hq, s->Nq, 1 };
+    bool ok = make_image(t, CA_Q, (int)s->dtype, s->memory, q, d->q, &t->a.q) &&
+              make_image(t, CA_K, (int)s->dtype, s->memory, k, d->k, &t->a.k) &&
+              make_image(t, CA_V, (int)s->dtype, s->memory, v, d->v, &t->a.v) &&
+              make_image(t, CA_OUT, (int)s->dtype, s->memory, out, NULL, &t->a.out) &&
+              make_image(t, CA_LSE, CLATTN_F32, PACKED, lse, NULL, NULL);
+    if (s->offsets) ok = ok && make_ints(t, CA_QOFF, s->B, s->offsets);
+    if (s->lens) ok = ok && make_ints(t, CA_LENS, s->B, s->lens);
+    if (s->alibi)
+        ok = ok && make_list(t, CA_SLOPES, CLATTN_F32, s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, d->slopes);
+    if (s->sinks) ok = ok && make_list(t, CA_SINKS, CLATTN_F32, 1, s->Hq, d->sinks);
+    if (s->bias) ok = ok && make_broadcast(t, CA_BIAS, CLATTN_F32, s, s->bias, d->bias, &t->a.bias);
+    if (s->mask) ok = ok && make_broadcast(t, CA_MASK, IMAGE_U8, s, s->mask, d->mask, &t->a.mask);
     if (!ok) wrong("no memory");
     return ok;
 }
@@ -119,7 +158,7 @@ void attend_close(void)
 size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
 {
     struct tensors t = { 0 };
-    struct data none = { NULL, NULL, NULL };
+    struct data none = { .q = NULL };
     struct problem p;
     struct candidate c[CA_MAX_CANDIDATES];
     size_t n = 0, legal = 0;
@@ -155,20 +194,22 @@ static clattn_plan *make_plan(const struct tensors *t, const char *algo, const c
     return call_ok(clattn_plan_create(attend_context(), &t->a, &o, &plan), "clattn_plan_create", what) ? plan : NULL;
 }
 
+static void *start_of(const struct tensors *t, int slot) { return t->m[slot].bytes ? image_start(&t->m[slot]) : NULL; }
+static bool is_input(const struct tensors *t, int slot) { return t->m[slot].bytes && !ca_slot_is_output((enum ca_slot)slot); }
+
 /* One execution on host pointers: T's outputs are filled; its inputs must stay as they are. */
-static bool run_host(const struct shape *s, clattn_plan *plan, struct tensors *t, const char *what)
+static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
 {
-    clattn_pointers p = { sizeof p, image_start(&t->m[Q]), image_start(&t->m[K]), image_start(&t->m[V]),
-                          image_start(&t->m[OUT]), image_start(&t->m[LSE]), s->offsets };
-    unsigned char *before[3] = { NULL, NULL, NULL };
-    for (int i = Q; i <= V; i++) {
-        before[i] = malloc(image_bytes(&t->m[i]));
-        if (before[i]) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
-    }
+    clattn_pointers p = { sizeof p, start_of(t, CA_Q), start_of(t, CA_K), start_of(t, CA_V), start_of(t, CA_OUT),
+                          start_of(t, CA_LSE), start_of(t, CA_QOFF), start_of(t, CA_LENS), start_of(t, CA_SLOPES),
+                          start_of(t, CA_SINKS), start_of(t, CA_BIAS), start_of(t, CA_MASK) };
+    unsigned char *before[CA_SLOTS] = { NULL };
+    for (int i = 0; i < CA_SLOTS; i++)
+        if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
     bool ok = call_ok(clattn_execute_host(plan, &p), "clattn_execute_host", what);
-    for (int i = Q; i <= V; i++) {
-        if (!before[i] || memcmp(before[i], t->m[i].bytes, image_bytes(&t->m[i])))
-            wrong("%s: the input %s was changed", what, slot_name[i]);
+    for (int i = 0; i < CA_SLOTS; i++) {
+        if (is_input(t, i) && (!before[i] || memcmp(before[i], t->m[i].bytes, image_bytes(&t->m[i]))))
+            wrong("%s: the input %s was changed", what, ca_slot_name[i]);
         free(before[i]);
     }
     return ok;
@@ -176,8 +217,8 @@ static bool run_host(const struct shape *s, clattn_plan *plan, struct tensors *t
 
 static bool read_result(const struct tensors *t, const char *what, struct result *r)
 {
-    r->out = image_read(&t->m[OUT], "out", what);
-    r->lse = image_read(&t->m[LSE], "lse", what);
+    r->out = image_read(&t->m[CA_OUT], "out", what);
+    r->lse = image_read(&t->m[CA_LSE], "lse", what);
     return r->out && r->lse;
 }
 
@@ -195,7 +236,7 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
     clattn_plan *plan = NULL;
     *r = (struct result){ NULL, NULL };
     name_it(s, algo, what);
-    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, what)) && run_host(s, plan, &t, what) &&
+    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, what)) && run_host(plan, &t, what) &&
               read_result(&t, what, r);
     if (!ok) result_free(r);
     clattn_plan_destroy(plan);
@@ -208,9 +249,9 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
 static bool same_bits(const struct tensors *a, const struct tensors *b, const char *which, const char *what)
 {
     bool same = true;
-    for (int i = OUT; i <= LSE; i++) {
+    for (int i = CA_OUT; i <= CA_LSE; i++) {
         if (!memcmp(a->m[i].bytes, b->m[i].bytes, image_bytes(&a->m[i]))) continue;
-        wrong("%s: %s: other bits in %s", what, which, slot_name[i]);
+        wrong("%s: %s: other bits in %s", what, which, ca_slot_name[i]);
         same = false;
     }
     return same;
@@ -226,22 +267,20 @@ static bool cl_ok(cl_int code, const char *call, const char *what)
  * out of order where the device has that, the test moves data on the other. */
 struct cl_run {
     cl_command_queue work, move;
-    cl_mem mem[SLOTS], offsets, workspace;
-    cl_event gate, done, written[4];
+    cl_mem mem[CA_SLOTS], workspace;
+    cl_event gate, done, written[CA_SLOTS];
     cl_uint num_written;
     size_t workspace_bytes;
-    int32_t *positions; /* a canary, then q_offset: written whole, Oclgrind forgets what a partial write leaves out */
 };
 
 enum { WORKSPACE_OFFSET = 256, WORKSPACE_GUARD = 1024 };
 
 /* A buffer of BYTES filled with canaries of type T. */
-static cl_mem make_buffer(struct cl_run *r, clattn_dtype t, size_t bytes, const char *what)
+static cl_mem make_buffer(struct cl_run *r, int t, size_t bytes, const char *what)
 {
     cl_int code;
-    uint32_t *fill = malloc(bytes + 4), word = image_canary(t);
+    uint32_t *fill = malloc(bytes + 4), word = image_canary_word(t);
     cl_mem mem = NULL;
-    if (t != CLATTN_F32) word |= word << 16;
     for (size_t i = 0; fill && i < bytes / 4 + 1; i++) fill[i] = word;
     if (fill) {
         mem = clCreateBuffer(attend_context()->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
@@ -252,7 +291,7 @@ static cl_mem make_buffer(struct cl_run *r, clattn_dtype t, size_t bytes, const 
     return mem;
 }
 
-static bool cl_prepare(struct cl_run *r, const struct shape *s, const struct tensors *t, const clattn_plan *plan,
+static bool cl_prepare(struct cl_run *r, const struct tensors *t, const clattn_plan *plan,
                        const char *what)
 {
     clattn_context *c = attend_context();
@@ -265,9 +304,8 @@ static bool cl_prepare(struct cl_run *r, const struct shape *s, const struct ten
     if (!cl_ok(code, "clCreateCommandQueue", what)) return false;
     r->gate = clCreateUserEvent(c->context, &code);
     if (!cl_ok(code, "clCreateUserEvent", what)) return false;
-    for (int i = 0; i < SLOTS; i++)
-        if (!(r->mem[i] = make_buffer(r, t->m[i].dtype, image_bytes(&t->m[i]), what))) return false;
-    if (s->offsets && !(r->offsets = make_buffer(r, CLATTN_F32, ((size_t)s->B + 1) * 4, what))) return false;
+    for (int i = 0; i < CA_SLOTS; i++)
+        if (t->m[i].bytes && !(r->mem[i] = make_buffer(r, t->m[i].dtype, image_bytes(&t->m[i]), what))) return false;
     r->workspace_bytes = clattn_plan_workspace(plan);
     if (r->workspace_bytes)
         r->workspace = make_buffer(r, CLATTN_F32, WORKSPACE_OFFSET + r->workspace_bytes + WORKSPACE_GUARD, what);
@@ -276,9 +314,8 @@ static bool cl_prepare(struct cl_run *r, const struct shape *s, const struct ten
 
 static void cl_release(struct cl_run *r)
 {
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < CA_SLOTS; i++)
         if (r->mem[i]) ca_cl.ReleaseMemObject(r->mem[i]);
-    if (r->offsets) ca_cl.ReleaseMemObject(r->offsets);
     if (r->workspace) ca_cl.ReleaseMemObject(r->workspace);
     if (r->gate) clReleaseEvent(r->gate);
     if (r->done) clReleaseEvent(r->done);
@@ -288,26 +325,18 @@ static void cl_release(struct cl_run *r)
     if (r->work) clFinish(r->work);
     if (r->work) clReleaseCommandQueue(r->work);
     if (r->move) clReleaseCommandQueue(r->move);
-    free(r->positions);
 }
 
-/* Enqueues the writing of the inputs behind the gate; their events are what the plan waits for. */
-static bool write_behind_gate(struct cl_run *r, cl_mem to, size_t offset, size_t bytes, const void *from, const char *what)
+/* Enqueues the writing of the inputs behind the gate; their events are what the plan waits for.  (Whole buffers: Oclgrind
+ * forgets what a partial write leaves out.) */
+static bool cl_write_inputs(struct cl_run *r, const struct tensors *t, const char *what)
 {
-    return cl_ok(clEnqueueWriteBuffer(r->move, to, CL_FALSE, offset, bytes, from, 1, &r->gate,
-                                      &r->written[r->num_written]), "clEnqueueWriteBuffer", what) && ++r->num_written;
-}
-
-static bool cl_write_inputs(struct cl_run *r, const struct shape *s, const struct tensors *t, const char *what)
-{
-    for (int i = Q; i <= V; i++)
-        if (!write_behind_gate(r, r->mem[i], 0, image_bytes(&t->m[i]), t->m[i].bytes, what)) return false;
-    if (!s->offsets) return true;
-    size_t bytes = ((size_t)s->B + 1) * sizeof(int32_t);
-    if (!(r->positions = malloc(bytes))) return wrong("no memory"), false;
-    r->positions[0] = INT32_MAX;
-    memcpy(r->positions + 1, s->offsets, bytes - sizeof(int32_t));
-    return write_behind_gate(r, r->offsets, 0, bytes, r->positions, what);
+    for (int i = 0; i < CA_SLOTS; i++)
+        if (is_input(t, i) &&
+            (!cl_ok(clEnqueueWriteBuffer(r->move, r->mem[i], CL_FALSE, 0, image_bytes(&t->m[i]), t->m[i].bytes, 1, &r->gate,
+                                         &r->written[r->num_written]), "clEnqueueWriteBuffer", what) || !++r->num_written))
+            return false;
+    return true;
 }
 
 /* What lies before and behind the workspace must stay. */
@@ -326,19 +355,20 @@ done:
 }
 
 /* Executes PLAN behind the writing of its inputs behind a closed gate, opens it, waits for the plan's event alone. */
-static bool run_cl(const struct shape *s, const clattn_plan *plan, struct tensors *t, bool own_workspace,
+static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspace,
                    const char *what)
 {
     struct cl_run r = { 0 };
     clattn_buffers b = { .size = sizeof b };
-    clattn_buffer *slot[SLOTS] = { &b.q, &b.k, &b.v, &b.out, &b.lse };
+    clattn_buffer *slot[CA_SLOTS] = { &b.q, &b.k, &b.v, &b.out, &b.lse, &b.q_offset, &b.kv_lens, &b.alibi_slopes, &b.sinks,
+                                      &b.bias, &b.mask };
     cl_int state = CL_COMPLETE;
     bool ok = false, open = is_oclgrind(); /* where clFlush waits for what was enqueued, a closed gate is for ever */
-    if (!cl_prepare(&r, s, t, plan, what)) goto done;
-    for (int i = 0; i < SLOTS; i++) *slot[i] = (clattn_buffer){ r.mem[i], image_offset(&t->m[i]) };
-    if (s->offsets) b.q_offset = (clattn_buffer){ r.offsets, 4 };
+    if (!cl_prepare(&r, t, plan, what)) goto done;
+    for (int i = 0; i < CA_SLOTS; i++)
+        if (r.mem[i]) *slot[i] = (clattn_buffer){ r.mem[i], image_offset(&t->m[i]) };
     if (own_workspace) b.workspace = (clattn_buffer){ r.workspace, WORKSPACE_OFFSET };
-    if (!cl_write_inputs(&r, s, t, what)) goto done;
+    if (!cl_write_inputs(&r, t, what)) goto done;
     if (open && !cl_ok(clSetUserEventStatus(r.gate, CL_COMPLETE), "clSetUserEventStatus", what)) goto done;
     if (!call_ok(clattn_execute(plan, r.work, &b, r.num_written, r.written, &r.done), "clattn_execute", what)) goto done;
     if (!r.done) {
@@ -351,15 +381,16 @@ static bool run_cl(const struct shape *s, const clattn_plan *plan, struct tensor
     clFlush(r.work);
     if ((!open && !cl_ok(clSetUserEventStatus(r.gate, CL_COMPLETE), "clSetUserEventStatus", what)) ||
         !cl_ok(clWaitForEvents(1, &r.done), "clWaitForEvents", what)) goto done;
-    for (int i = Q; i <= LSE; i++) { /* the inputs' images take what is there now: they must stay too */
-        unsigned char *back = malloc(image_bytes(&t->m[i]));
+    for (int i = 0; i < CA_SLOTS; i++) { /* the inputs' images take what is there now: they must stay too */
+        unsigned char *back = t->m[i].bytes ? malloc(image_bytes(&t->m[i])) : NULL;
+        if (!t->m[i].bytes) continue;
         if (!back || !cl_ok(clEnqueueReadBuffer(r.move, r.mem[i], CL_TRUE, 0, image_bytes(&t->m[i]), back, 0, NULL,
                                                 NULL), "clEnqueueReadBuffer", what)) {
             free(back);
             goto done;
         }
-        if (i <= V && memcmp(back, t->m[i].bytes, image_bytes(&t->m[i])))
-            wrong("%s: the input %s was changed", what, slot_name[i]);
+        if (is_input(t, i) && memcmp(back, t->m[i].bytes, image_bytes(&t->m[i])))
+            wrong("%s: the input %s was changed", what, ca_slot_name[i]);
         memcpy(t->m[i].bytes, back, image_bytes(&t->m[i]));
         free(back);
     }
@@ -380,14 +411,14 @@ bool attend_thoroughly(const struct shape *s, const char *algo, const struct dat
     bool ok = false;
     *r = (struct result){ NULL, NULL };
     name_it(s, algo, what);
-    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, what)) || !run_host(s, plan, &first, what) ||
+    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, what)) || !run_host(plan, &first, what) ||
         !read_result(&first, what, r)) goto done;
-    if (!tensors_make(&again, s, d) || !run_host(s, plan, &again, what)) goto done;
+    if (!tensors_make(&again, s, d) || !run_host(plan, &again, what)) goto done;
     same_bits(&first, &again, "a second execution", what);
     for (int own_workspace = 0; own_workspace < 2 && !attend_is_host(); own_workspace++) {
         if (own_workspace && !clattn_plan_workspace(plan)) break;
         tensors_free(&again);
-        if (!tensors_make(&again, s, d) || !run_cl(s, plan, &again, own_workspace, what)) goto done;
+        if (!tensors_make(&again, s, d) || !run_cl(plan, &again, own_workspace, what)) goto done;
         same_bits(&first, &again, "on cl_mem", what);
     }
     ok = true;

@@ -5,10 +5,15 @@
 #include <string.h>
 #include "attend.h"
 
-size_t image_width(clattn_dtype t) { return t == CLATTN_F32 ? 4 : 2; }
-uint32_t image_canary(clattn_dtype t)
+static const struct { size_t width; uint32_t canary; } element[] = {
+    [CLATTN_F32] = { 4, 0x7fc0dead }, [CLATTN_F16] = { 2, 0x7e5a }, [CLATTN_BF16] = { 2, 0x7fda },
+    [IMAGE_I32] = { 4, 0x7fffffff }, [IMAGE_U8] = { 1, 1 }, /* of a mask: attend */
+};
+size_t image_width(int t) { return element[t].width; }
+uint32_t image_canary(int t) { return element[t].canary; }
+uint32_t image_canary_word(int t)
 {
-    return t == CLATTN_F32 ? 0x7fc0dead : t == CLATTN_F16 ? 0x7e5a : 0x7fda;
+    return image_canary(t) * (image_width(t) == 1 ? 0x01010101u : image_width(t) == 2 ? 0x00010001u : 1u);
 }
 
 static uint32_t get_bits(const struct image *m, size_t e)
@@ -28,8 +33,9 @@ static const struct { int exponent, mantissa; } format[] = {
 };
 
 /* X is a number of the type, an infinity or NaN. */
-static uint32_t encode(clattn_dtype t, float x)
+static uint32_t encode(int t, float x)
 {
+    if (t > CLATTN_BF16) return (uint32_t)(int32_t)x;
     int eb = format[t].exponent, mb = format[t].mantissa, bias = (1 << (eb - 1)) - 1, e;
     uint32_t sign = (uint32_t)(signbit(x) != 0) << (eb + mb), top = ((1u << eb) - 1) << mb;
     if (isnan(x)) return top | 1u << (mb - 1);
@@ -40,7 +46,7 @@ static uint32_t encode(clattn_dtype t, float x)
     return sign | (((uint32_t)(e - 1 + bias) << mb) + (uint32_t)ldexp(m - 0.5, mb + 1));
 }
 
-static float decode(clattn_dtype t, uint32_t u)
+static float decode(int t, uint32_t u)
 {
     int eb = format[t].exponent, mb = format[t].mantissa, bias = (1 << (eb - 1)) - 1;
     uint32_t m = u & ((1u << mb) - 1), e = u >> mb & ((1u << eb) - 1);

@@ -12,15 +12,21 @@
 
 enum { GUARD = 67, LEVELS = 4 };
 
+/* What elements may be besides a clattn_dtype. */
+enum { IMAGE_I32 = CLATTN_BF16 + 1, IMAGE_U8 };
+
 struct image {
-    clattn_dtype dtype;
+    int dtype;
     int64_t n[LEVELS], stride[LEVELS]; /* batch, head, row, dim */
     size_t elements;                   /* with both guards */
     unsigned char *bytes;
 };
 
-size_t image_width(clattn_dtype t);
-uint32_t image_canary(clattn_dtype t);
+size_t image_width(int t);
+uint32_t image_canary(int t);
+
+/* The canary as it fills four bytes. */
+uint32_t image_canary_word(int t);
 
 /* Allocates and fills M, whose dtype, n and stride are set; VALUES are packed, NULL for an output. */
 bool image_make(struct image *m, const float *values);

@@ -113,7 +113,13 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
         a.q = (clattn_strides){ HEADS * D * QUERIES, D * QUERIES, 1, QUERIES };
         a.align = CLATTN_OFFSET;
     }
-    if (form == FEATURES) a.softcap = 30;
+    if (form == FEATURES) {
+        a.softcap = 30;
+        a.alibi = CLATTN_ALIBI_HEAD;
+        a.sinks = 1;
+        a.kv_lens = KEYS;
+        a.bias = a.mask = (clattn_broadcast){ .shape = { 1, HEADS, QUERIES, KEYS } };
+    }
     clattn_status st = ca_problem_init(&p, &a);
     if (st == CLATTN_OK) put_problem(g, &p);
     return st;

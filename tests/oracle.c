@@ -31,12 +31,27 @@ double oracle_round(enum oracle_type t, double x)
 
 /* ---------------------------------------------------------------- one row */
 
-bool oracle_visible(const struct oracle *o, long b, long i, long j)
+/* Element [b][h][i][j], OUTSIDE where the last axis ends too soon. */
+static float at(const struct oracle_tensor *t, long b, long h, long i, long j, float outside)
+{
+    long place[4] = { b, h, i, j }, e = 0;
+    for (int axis = 0; axis < 4; axis++) {
+        if (t->n[axis] == 1) place[axis] = 0;
+        if (place[axis] >= t->n[axis]) return outside;
+        e = e * t->n[axis] + place[axis];
+    }
+    return t->x[e];
+}
+
+bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
 {
     long p = i + o->offset[b];
+    if (o->lens && j >= o->lens[b]) return false;
     if (o->causal && j > p) return false;
     if (o->left >= 0 && j < p - o->left) return false;
     if (o->right >= 0 && j > p + o->right) return false;
+    if (o->mask.x && at(&o->mask, b, h, i, j, 0) == 0) return false;
+    if (o->bias.x && at(&o->bias, b, h, i, j, -INFINITY) == -INFINITY) return false;
     return true;
 }
 
@@ -68,26 +83,31 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
     double m = -INFINITY, l = 0;
     bool any = false;
     for (long j = 0; j < o->Nk; j++) {
-        if (!oracle_visible(o, r.b, r.i, j)) continue;
+        if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
         s[j] = 0;
         for (long d = 0; d < o->D; d++) s[j] += (double)in.q[d] * in.k[j * o->D + d];
         s[j] *= o->scale;
         if (o->softcap != 0) s[j] = o->softcap * tanh(s[j] / o->softcap);
+        if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0);
+        if (o->slopes.x) s[j] -= at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs((double)(r.i + o->offset[r.b] - j));
         any = true;
         if (s[j] > m || isnan(s[j])) m = s[j];
         if (isnan(m)) break;
     }
+    const double sink = o->sinks.x ? at(&o->sinks, 0, r.h, 0, 0, 0) : -INFINITY;
     *c = 0;
-    *lse = any ? m : -INFINITY;
+    *lse = any ? m : sink;
     for (long d = 0; d < o->Dv; d++) out[d] = isnan(m) ? NAN : 0;
     if (!any || isnan(m)) return;
+    if (sink > m) m = sink;
+    l = exp(sink - m);
     for (long j = 0; j < o->Nk; j++)
-        if (oracle_visible(o, r.b, r.i, j)) l += s[j] = exp(s[j] - m);
+        if (oracle_visible(o, r.b, r.h, r.i, j)) l += s[j] = exp(s[j] - m);
     *lse = m + log(l);
     for (long d = 0; d < o->Dv; d++) {
         double sum = 0, size = 0;
         for (long j = 0; j < o->Nk; j++) {
-            if (!oracle_visible(o, r.b, r.i, j)) continue;
+            if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
             double x = s[j] / l * in.v[j * o->Dv + d];
             sum += x;
             size += fabs(x);
@@ -107,10 +127,11 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
     struct inputs in = row_inputs(o, r, all);
     bool back = variant & 2, base2 = variant & 4;
     const float log2e = 1.44269504088896341f, cap = (float)o->softcap;
-    float scale = (float)o->scale, m = -INFINITY, l = 0;
+    const float sink = o->sinks.x ? at(&o->sinks, 0, r.h, 0, 0, 0) * (base2 ? log2e : 1) : -INFINITY;
+    float scale = (float)o->scale, m = sink, l = 0;
     if (base2 && cap == 0) scale *= log2e;
     for (long j = 0; j < o->Nk; j++) {
-        if (!oracle_visible(o, r.b, r.i, j)) continue;
+        if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
         float sum = 0;
         for (long n = 0; n < o->D; n++) {
             long d = back ? o->D - 1 - n : n;
@@ -118,16 +139,20 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         }
         s[j] = variant & 1 ? sum : sum * scale;
         if (cap != 0) s[j] = (base2 ? cap * log2e : cap) * tanhf(s[j] / cap);
+        if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0) * (base2 ? log2e : 1);
+        if (o->slopes.x)
+            s[j] -= at(&o->slopes, r.b, r.h, 0, 0, 0) * (base2 ? log2e : 1) * fabsf((float)(r.i + o->offset[r.b] - j));
         m = fmaxf(m, s[j]);
     }
     for (long d = 0; d < o->Dv; d++) out[d] = 0;
     for (long n = 0; n < o->Nk; n++) {
         long j = back ? o->Nk - 1 - n : n;
-        if (!oracle_visible(o, r.b, r.i, j)) continue;
+        if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
         float p = base2 ? exp2f(s[j] - m) : expf(s[j] - m);
         l += p;
         for (long d = 0; d < o->Dv; d++) out[d] += p * in.v[j * o->Dv + d];
     }
+    if (o->sinks.x) l += base2 ? exp2f(sink - m) : expf(sink - m);
     for (long d = 0; d < o->Dv; d++) out[d] /= l;
     *lse = base2 ? (m + log2f(l)) * 0.69314718055994531f : m + logf(l);
 }

@@ -23,6 +23,9 @@
 
 enum oracle_type { ORACLE_F32, ORACLE_F16, ORACLE_BF16 };
 
+/* A tensor [B][Hq][Nq][Nk] that is packed and broadcasts along the axes of size 1; X NULL: there is none. */
+struct oracle_tensor { const float *x; long n[4]; };
+
 struct oracle {
     enum oracle_type type;
     long B, Hq, Hkv, Nq, Nk, D, Dv;
@@ -30,6 +33,11 @@ struct oracle {
     bool causal;               /* only keys j <= p, p = i + offset of the batch row */
     long left, right;          /* p - left <= j <= p + right; -1 = unlimited */
     const int32_t *offset;     /* [B] */
+    const int32_t *lens;       /* [B], keys that exist; NULL = all */
+    struct oracle_tensor bias; /* -inf masks, as does a last axis that is too short */
+    struct oracle_tensor mask; /* nonzero = attend */
+    struct oracle_tensor slopes; /* [B or 1][Hq][1][1]: - slope |p - j| */
+    struct oracle_tensor sinks;  /* [1][Hq][1][1] */
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
     double rho, lse_room;
@@ -43,8 +51,8 @@ void oracle_free(struct oracle *o);
 double oracle_round(enum oracle_type t, double x);
 double oracle_ulp(enum oracle_type t, double x);
 
-/* Is key J there for query I of batch row B? */
-bool oracle_visible(const struct oracle *o, long b, long i, long j);
+/* Is key J there for query I of head H of batch row B? */
+bool oracle_visible(const struct oracle *o, long b, long h, long i, long j);
 
 /* How far beyond the bound GOT is: <= 1 is right.  NaN is wanted where the exact value is NaN. */
 double oracle_out_excess(const struct oracle *o, size_t row, long d, float got);

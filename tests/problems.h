@@ -36,6 +36,16 @@ static inline bool same(const struct problem *a, const struct problem *b) { retu
 
 static inline int64_t draw(int64_t least, int64_t most) { return least + rand() % (most - least + 1); }
 
+static inline clattn_broadcast random_broadcast(const clattn_attention *a)
+{
+    clattn_broadcast t = { .shape = { draw(0, 1) ? 1 : a->batch, draw(0, 1) ? 1 : a->q_heads, draw(0, 1) ? 1 : a->q_len,
+                                      draw(0, 1) ? 1 : a->kv_len } };
+    if (t.shape[3] > 2 && draw(0, 1)) t.shape[3] = draw(2, (int)t.shape[3] - 1);
+    if (draw(0, 2) == 0)
+        for (int i = 0; i < 4; i++) t.stride[i] = draw(i == 3, 100);
+    return t;
+}
+
 static inline clattn_attention random_attention(void)
 {
     clattn_attention a;
@@ -56,6 +66,11 @@ static inline clattn_attention random_attention(void)
     a.window_right = draw(-1, 25);
     if (draw(0, 2) == 0) a.scale = (double)draw(-1000, 1000) / 7;
     if (draw(0, 3) == 0) a.softcap = (double)draw(1, 1000) / 7;
+    a.alibi = (clattn_alibi)(draw(0, 3) ? 0 : draw(1, 2));
+    a.sinks = draw(0, 3) == 0;
+    if (draw(0, 3) == 0) a.kv_lens = draw(0, (int)a.kv_len);
+    if (draw(0, 3) == 0) a.bias = random_broadcast(&a);
+    if (draw(0, 3) == 0) a.mask = random_broadcast(&a);
     if (draw(0, 3) == 0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
     if (draw(0, 3) == 0) a.out = (clattn_strides){ 40000, 4000, 80, draw(1, 8) };
     return a;

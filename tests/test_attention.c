@@ -6,6 +6,7 @@
 #include "property.h"
 
 static const int32_t mixed[] = { 0, -3, 40, -100 }, shifted[] = { 12, -1 };
+static const int32_t some[] = { 65, 0, 31, 7 }, few[] = { 300, 1, 129, 0 }, two[] = { 9, 5 };
 
 #define F32 .dtype = CLATTN_F32
 #define F16 .dtype = CLATTN_F16
@@ -137,6 +138,41 @@ static const struct shape scores[] = {
     { F32, .B = 4, H(8, 1), N(1, 300), D(64, 64), CAUSAL, PER_BATCH(mixed), .softcap = 3 },
     { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), CAUSAL, .softcap = 50 },
     { BF16, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .softcap = 5, .scale = 1 },
+
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .bias = "bhqk", SLOW },
+    { F32, .B = 2, H(4, 2), N(65, 129), D(64, 64), .bias = "qk", CAUSAL },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .bias = "bk", .shorter = 9 },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .bias = "hq" },
+    { F32, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .bias = "hqk" },
+    { F32, .memory = SPREAD, .B = 2, H(4, 2), N(33, 65), D(64, 64), .bias = "bhqk", .mask = "bqk", SPARE },
+    { F32, .B = 2, H(8, 1), N(1, 300), D(64, 64), .bias = "bhqk", SLOW },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), .bias = "bhqk", CAUSAL },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .mask = "bhqk", SLOW },
+    { F32, .B = 2, H(4, 2), N(65, 300), D(64, 64), .mask = "bk", CAUSAL },
+    { F32, .B = 2, H(4, 2), N(129, 129), D(64, 64), .mask = "qk", WINDOW(40, 9), .shorter = 20 },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .mask = "" },
+    { F32, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .mask = "bhq" },
+    { F32, .B = 2, H(8, 1), N(1, 300), D(64, 64), .mask = "bk", .shorter = 100 },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .mask = "hqk", SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .alibi = CLATTN_ALIBI_HEAD, CAUSAL, SLOW },
+    { F32, .B = 2, H(4, 2), N(65, 33), D(64, 64), .alibi = CLATTN_ALIBI_BATCH_HEAD },
+    { F32, .B = 4, H(8, 1), N(1, 300), D(64, 64), .alibi = CLATTN_ALIBI_HEAD, PER_BATCH(mixed) },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .sinks = 1, CAUSAL, TOP, SLOW },
+    { F32, .B = 2, H(4, 2), N(65, 33), D(64, 64), .sinks = 1, CAUSAL }, /* rows with a sink and no key */
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), .sinks = 1, SLOW },
+    { F32, .B = 2, H(4, 2), N(5, 0), D(64, 64), .sinks = 1, SLOW },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), .sinks = 1, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .lens = some, CAUSAL, SLOW },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .lens = some, WINDOW(9, 4), TOP },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .lens = some, .alibi = CLATTN_ALIBI_HEAD },
+    { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), .lens = few, SLOW },
+    { F32, .B = 4, H(8, 2), N(2, 300), D(64, 64), .lens = few, CAUSAL, WINDOW(100, -1), .sinks = 1 },
+    { F16, .B = 4, H(4, 2), N(33, 65), D(40, 40), .lens = some, CAUSAL, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .lens = some, PER_BATCH(mixed), CAUSAL, .mask = "bqk" },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), CAUSAL, .softcap = 2, .bias = "hqk", .mask = "bk",
+      .alibi = CLATTN_ALIBI_HEAD, .sinks = 1, .lens = two },
+    { F32, .B = 2, H(8, 1), N(1, 300), D(64, 64), CAUSAL, .softcap = 2, .bias = "hqk", .mask = "bk",
+      .alibi = CLATTN_ALIBI_HEAD, .sinks = 1, .lens = two },
 };
 
 /* Every kernel and every mask once, with as little work as can be. */
@@ -150,6 +186,10 @@ static const struct shape tiny[] = {
     { F32, N(3, 0), D(8, 8), .reach = TINY },
     { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .softcap = 2, .reach = TINY },
     { F32, H(2, 1), N(1, 9), D(8, 8), .softcap = 2, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(5, 9), D(8, 8), .softcap = 2, .bias = "bhqk", .mask = "qk", .alibi = CLATTN_ALIBI_HEAD, .sinks = 1,
+      .lens = two, .shorter = 2, CAUSAL, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(1, 9), D(8, 8), .softcap = 2, .bias = "bhqk", .mask = "bk", .alibi = CLATTN_ALIBI_HEAD, .sinks = 1,
+      .lens = two, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },

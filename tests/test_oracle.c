@@ -60,7 +60,7 @@ START_TEST(test_masks)
                             .offset = &masks[m].offset };
         for (long i = 0; i < 3; i++)
             for (long j = 0; j < 5; j++)
-                ck_assert_msg(oracle_visible(&o, 0, i, j) == (masks[m].rows[i][j] == 'x'),
+                ck_assert_msg(oracle_visible(&o, 0, 0, i, j) == (masks[m].rows[i][j] == 'x'),
                               "mask %zu, query %ld, key %ld", m, i, j);
     }
 }

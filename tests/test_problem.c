@@ -61,6 +61,15 @@ static const struct rule {
     SET(q_offset, 4, ARGUMENT, "q_offset 4", "align"),
     SET(window_left, -2, ARGUMENT, "window_left", "-2"),
     SET(window_right, -9, ARGUMENT, "window_right", "-9"),
+    SET(kv_lens, -1, ARGUMENT, "kv_lens", "-1"),
+    SET(kv_lens, 100, ARGUMENT, "kv_lens 100", "kv_len"),
+    SET(alibi, 3, ARGUMENT, "alibi", "3"),
+    SET(bias.shape[1], 4, ARGUMENT, "bias.shape[1] (head) is 4", "6"),
+    SET(bias.shape[0], -1, ARGUMENT, "bias.shape[0]", "-1"),
+    SET(mask.shape[3], 99, ARGUMENT, "mask.shape[3] (key) is 99", "neither 1 nor"),
+    SET(mask.stride[2], -4, ARGUMENT, "mask.stride[2] (row)", "-4"),
+    SET(mask.stride[0], INT64_MAX, TOO_LARGE, "mask", "9223372036854775807"),
+    SET(bias.stride[3], BIG, TOO_LARGE, "bias.stride[3]", "1099511627776"),
 };
 
 START_TEST(ladder)
@@ -71,6 +80,8 @@ START_TEST(ladder)
     char *field = (char *)&a + r->field;
     memset(&p, 0x5a, sizeof p);
     before = p;
+    if (r->field >= offsetof(clattn_attention, bias)) /* one field alone would make no shape */
+        a.bias = a.mask = (clattn_broadcast){ .shape = { 2, 6, 5, a.kv_len } };
     memcpy(field, &r->value, r->bytes); /* little-endian: the low bytes of the value */
     ca_message_clear();
     ck_assert_int_eq(ca_problem_init(&p, &a), r->status);
@@ -227,6 +238,32 @@ START_TEST(elements_and_gaps)
 }
 END_TEST
 
+/* Equal tensors are equal problems; sizes follow from what is there. */
+START_TEST(broadcast_tensors)
+{
+    clattn_attention a = simple(), b = simple();
+    a.bias = (clattn_broadcast){ .shape = { 1, 6, 5, a.kv_len } };
+    struct problem p = made(&a), q;
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_BIAS), (size_t)(6 * 5 * a.kv_len) * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_MASK), 0);
+    ck_assert_ptr_null(ca_slot_unwanted(&p, CA_BIAS));
+    ck_assert_ptr_nonnull(ca_slot_unwanted(&p, CA_MASK));
+    b.bias = (clattn_broadcast){ .shape = { 1, 6, 5, b.kv_len }, .stride = { 77, 5 * b.kv_len, b.kv_len, 1 } };
+    q = made(&b);
+    ck_assert(same(&p, &q));
+    a.bias = (clattn_broadcast){ 0 };
+    a.mask = (clattn_broadcast){ .shape = { 2, 1, 1, a.kv_len - 1 }, .stride = { 40, 0, 0, 3 } };
+    p = made(&a);
+    ck_assert_int_eq(p.mask.cols, a.kv_len - 1);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_MASK), (size_t)(40 + 3 * (a.kv_len - 2) + 1));
+    a.mask.stride[3] = 0; /* would repeat a key and end before the last */
+    ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_ARGUMENT);
+    a.mask = (clattn_broadcast){ .shape = { 1, 1, 1, 1 } };
+    p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_MASK), 1);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ counts */
 
 static double pairs_one_by_one(const struct problem *p)
@@ -259,14 +296,16 @@ START_TEST(canonical_mask_means_the_same)
     for (int n = 0; n < 5000; n++) {
         clattn_attention a = random_attention();
         struct problem p = made(&a);
-        int64_t offset = a.align == CLATTN_TOP_LEFT ? 0 : a.align == CLATTN_OFFSET ? a.q_offset : a.kv_len - a.q_len;
+        int64_t length = p.lens ? draw(0, p.Nk) : p.Nk, moved = p.bottom_right ? p.Nk - length : 0;
+        int64_t offset = a.align == CLATTN_TOP_LEFT ? 0 : a.align == CLATTN_OFFSET ? a.q_offset : length - a.q_len;
+        if (p.has_alibi && p.B && p.Nq && p.Nk) ck_assert_int_eq(p.offset - moved, offset);
         for (int64_t i = 0; i < p.Nq && p.B; i++)
-            for (int64_t j = 0; j < p.Nk; j++) {
+            for (int64_t j = 0; j < length; j++) {
                 int64_t at = i + offset;
                 bool want = (!a.causal || j <= at) && (a.window_left < 0 || j >= at - a.window_left) &&
                             (a.window_right < 0 || j <= at + a.window_right);
-                bool have = j >= ca_key_lo(i + p.offset, p.left, (ca_int)p.Nk) &&
-                            j < ca_key_hi(i + p.offset, p.right, (ca_int)p.Nk);
+                bool have = j >= ca_key_lo(i + p.offset - moved, p.left, (ca_int)length) &&
+                            j < ca_key_hi(i + p.offset - moved, p.right, (ca_int)length);
                 ck_assert_msg(want == have, "%s: query %d key %d", printed(&p), (int)i, (int)j);
             }
     }
@@ -341,6 +380,7 @@ int main(void)
     tcase_add_loop_test(t, same_meaning_same_problem, 0, COUNT(twins));
     tcase_add_test(t, output_strides_may_not_overlap);
     tcase_add_test(t, elements_and_gaps);
+    tcase_add_test(t, broadcast_tensors);
     tcase_add_test(t, pairs_agree_with_counting);
     tcase_add_test(t, canonical_mask_means_the_same);
     tcase_add_test(t, extreme_windows);

@@ -222,9 +222,9 @@ static bool solve_part(const struct shape *s, const char *algo, const struct dat
                        struct result *r)
 {
     struct shape part = *s;
-    struct data cut = { cut_rows(d->q, s->B * s->Hq, s->Nq, s->D, 0, rows),
-                        cut_rows(d->k, s->B * s->Hkv, s->Nk, s->D, from, to),
-                        cut_rows(d->v, s->B * s->Hkv, s->Nk, s->Dv, from, to) };
+    struct data cut = { .q = cut_rows(d->q, s->B * s->Hq, s->Nq, s->D, 0, rows),
+                        .k = cut_rows(d->k, s->B * s->Hkv, s->Nk, s->D, from, to),
+                        .v = cut_rows(d->v, s->B * s->Hkv, s->Nk, s->Dv, from, to) };
     part.Nq = rows, part.Nk = to - from;
     bool ok = cut.q && cut.k && cut.v && solve(&part, algo, &cut, r);
     data_free(&cut);
@@ -302,8 +302,8 @@ static void batch_of_singles(const struct shape *s, const char *algo, struct dat
     one.B = 1;
     if (!solve(s, algo, d, &all)) return;
     for (int b = 0; b < s->B; b++) {
-        struct data part = { d->q + b * s->Hq * s->Nq * s->D, d->k + b * s->Hkv * s->Nk * s->D,
-                             d->v + b * s->Hkv * s->Nk * s->Dv };
+        struct data part = { .q = d->q + b * s->Hq * s->Nq * s->D, .k = d->k + b * s->Hkv * s->Nk * s->D,
+                             .v = d->v + b * s->Hkv * s->Nk * s->Dv };
         struct result row = { all.out + (size_t)b * out_count(&one), all.lse + (size_t)b * shape_rows(&one) };
         if (!solve(&one, algo, &part, &r)) break;
         expect_close(&one, algo, &r, &row, "a batch row differs from the single problem");
@@ -338,7 +338,7 @@ static void repeated_heads(const struct shape *s, const char *algo, struct data 
 {
     struct shape full = *s;
     struct result grouped, repeated;
-    struct data r = { d->q, repeat_heads(d->k, s, s->D), repeat_heads(d->v, s, s->Dv) };
+    struct data r = { .q = d->q, .k = repeat_heads(d->k, s, s->D), .v = repeat_heads(d->v, s, s->Dv) };
     full.Hkv = s->Hq;
     if (r.k && r.v && solve(s, algo, d, &grouped)) {
         if (solve(&full, algo, &r, &repeated)) {

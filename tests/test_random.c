@@ -4,7 +4,23 @@
 
 static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below(seed, n)]; }
 
-static struct shape random_shape(uint64_t *seed, int32_t offsets[4])
+/* Two in three have some; elsewhere than on the host in five sets only, since each is a set of kernels to build. */
+static void random_features(uint64_t *seed, int32_t lens[4], struct shape *s)
+{
+    static const char *const axes[] = { "bhqk", "qk", "hqk", "bk", "k", "bhq", "h", "" };
+    static const int sets[] = { 0, 0, 0, 1, 2 | 16, 4 | 8, 8 | 32, 63 };
+    int on = attend_is_host() ? draw_below(seed, 3) ? draw_below(seed, 64) : 0 : pick(seed, sets, 8);
+    if (on & 1) s->softcap = 1 + draw_below(seed, 50);
+    if (on & 2) s->bias = axes[draw_below(seed, 8)];
+    if (on & 4) s->mask = axes[draw_below(seed, 8)];
+    if (on & 8) s->alibi = (clattn_alibi)(1 + draw_below(seed, 2));
+    s->sinks = (on & 16) != 0;
+    for (int b = 0; b < 4; b++) lens[b] = draw_below(seed, s->Nk + 1);
+    if (on & 32) s->lens = lens;
+    if (s->Nk > 8) s->shorter = draw_below(seed, 4) ? 0 : draw_below(seed, s->Nk / 2);
+}
+
+static struct shape random_shape(uint64_t *seed, int32_t offsets[4], int32_t lens[4])
 {
     static const int lengths[] = { 1, 2, 3, 7, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 96, 100, 127, 128, 129, 200 };
     static const int groups[] = { 1, 1, 2, 3, 4, 8 };
@@ -30,7 +46,7 @@ static struct shape random_shape(uint64_t *seed, int32_t offsets[4])
     s.left = draw_below(seed, 3) ? draw_below(seed, 100) : -1;
     s.right = draw_below(seed, 3) ? draw_below(seed, 40) : -1;
     if (draw_below(seed, 3) == 0) s.scale = (1 + draw_below(seed, 40)) / 16.0;
-    if (rich && draw_below(seed, 5) == 0) s.softcap = 1 + draw_below(seed, 50);
+    if (rich) random_features(seed, lens, &s);
     return shape_full(s);
 }
 
@@ -41,8 +57,8 @@ START_TEST(test_random)
     int count = many ? atoi(many) : 300;
     printf("%d random problems, CLATTN_SEED=%llu\n", count, (unsigned long long)seed);
     for (int n = 0; n < count; n++) {
-        int32_t offsets[4];
-        struct shape s = random_shape(&seed, offsets);
+        int32_t offsets[4], lens[4];
+        struct shape s = random_shape(&seed, offsets, lens);
         struct data d;
         struct oracle o;
         struct result r;

@@ -28,6 +28,13 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 n9 d4 win=2,3", "f32 b1 h1 q9 k9 d4 win=2,3" },
     { "f32 n9 d4 softcap=0.1 scale=1", "f32 b1 h1 q9 k9 d4 scale=1 softcap=0.100000001" },
     { "f32 n9 d4 softcap=0", "f32 b1 h1 q9 k9 d4" },
+    { "f32 n9 d4 alibi sinks lens=5", "f32 b1 h1 q9 k9 d4 alibi sinks lens=5" },
+    { "f32 b2 h3 n9 d4 alibi=BH", "f32 b2 h3 q9 k9 d4 alibi=BH" },
+    { "f32 b1 h3 n9 d4 alibi=BH", "f32 b1 h3 q9 k9 d4 alibi" },
+    { "bias=BHQK mask=K f32 b2 h3 n9 d4", "f32 b2 h3 q9 k9 d4 bias=BHQK mask=K" },
+    { "f32 b1 h3 n9 d4 bias=BHQK mask=", "f32 b1 h3 q9 k9 d4 bias=HQK mask=" },
+    { "f32 b2 h3 n9 d4 mask=BK:7 maskstride=9,0,0,1", "f32 b2 h3 q9 k9 d4 mask=BK:7 maskstride=9,0,0,1" },
+    { "f32 q4 k8 d4 align=top_left alibi", "f32 b1 h1 q4 k8 d4 align=top_left alibi" },
 };
 
 START_TEST(strings_print_canonically)
@@ -67,7 +74,13 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f64 n8 d4", CLATTN_E_ARGUMENT, "f64" },
     { "f32 n8 d4 softcap", CLATTN_E_ARGUMENT, "softcap" },
     { "f32 n8 d4 softcap=x", CLATTN_E_ARGUMENT, "softcap=x" },
-    { "f32 n8 d4 alibi", CLATTN_E_UNSUPPORTED, "alibi" },
+    { "f32 n8 d4 alibi=H", CLATTN_E_ARGUMENT, "alibi=H" },
+    { "f32 n8 d4 sinks=1", CLATTN_E_ARGUMENT, "sinks=1" },
+    { "f32 n8 d4 lens=0", CLATTN_E_ARGUMENT, "lens=0" },
+    { "f32 n8 d4 bias=KQ", CLATTN_E_ARGUMENT, "bias=KQ" },
+    { "f32 n8 d4 bias=Q:3", CLATTN_E_ARGUMENT, "bias=Q:3" },
+    { "f32 n8 d4 mask", CLATTN_E_ARGUMENT, "mask" },
+    { "f32 n8 d4 mask=QK:", CLATTN_E_ARGUMENT, "mask=QK:" },
     { "f32 n8 d4 kv=paged16+int8", CLATTN_E_UNSUPPORTED, "kv=paged16+int8" },
     { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
     { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },

@@ -2,6 +2,25 @@
  * matters, a NaN that is seen is never lost, and where the exact result is a number of the type, it comes out. */
 #include "property.h"
 
+/* Does query i see key j?  By mask or bias over [Nq][Nk] or [Nk], by kv_lens, or by causality from the top left. */
+static bool sees(const struct shape *s, const struct data *d, int b, int i, int j)
+{
+    const char *axes = s->mask ? s->mask : s->bias;
+    size_t at = axes && strchr(axes, 'q') ? (size_t)(i * s->Nk + j) : (size_t)j;
+    if (s->lens && j >= s->lens[b]) return false;
+    if (s->mask) return d->mask[at] != 0;
+    if (s->bias) return d->bias[at] != -INFINITY;
+    if (s->window) return j >= i + s->q_offset - s->left && j <= i + s->q_offset + s->right;
+    return !s->causal || j <= i;
+}
+
+static bool seen_by_any(const struct shape *s, const struct data *d, int b, int j)
+{
+    for (int i = 0; i < s->Nq; i++)
+        if (sees(s, d, b, i, j)) return true;
+    return false;
+}
+
 /* Keys that no query sees may hold anything. */
 static void poison_unseen(const struct shape *s, const char *algo, struct data *d)
 {
@@ -12,8 +31,7 @@ static void poison_unseen(const struct shape *s, const char *algo, struct data *
         float x = poison[n / 3];
         for (int m = 0; m < s->B * s->Hkv; m++)
             for (int j = 0; j < s->Nk; j++) {
-                bool seen = s->window ? j >= 20 - s->left && j <= 20 + s->Nq - 1 + s->right : j < s->Nq;
-                if (seen) continue;
+                if (seen_by_any(s, d, m / s->Hkv, j)) continue;
                 fill(row_of(d->k, m, s->Nk, s->D, j), (size_t)s->D, n % 3 != 1 ? x : 0.5f);
                 fill(row_of(d->v, m, s->Nk, s->Dv, j), (size_t)s->Dv, n % 3 != 0 ? x : 0.5f);
             }
@@ -34,6 +52,15 @@ START_TEST(test_poison_unseen)
     on_every_algo(s, poison_unseen);
     s.causal = 0, s.window = 1, s.left = 4, s.right = 2, s.align = CLATTN_OFFSET, s.q_offset = 20;
     on_every_algo(s, poison_unseen);
+    if (_i == 0 && !attend_is_slow()) {
+        static const int32_t lens[] = { 40, 0 };
+        struct shape kinds_of[3] = { base(0), base(0), base(0) };
+        kinds_of[0].mask = kinds_of[1].bias = "k", kinds_of[2].lens = lens;
+        for (int n = 0; n < 6; n++) {
+            if (n >= 3) kinds_of[n - 3].Nq = 5; /* split's too */
+            on_every_algo(kinds_of[n % 3], poison_unseen);
+        }
+    }
     finish();
 }
 END_TEST
@@ -69,7 +96,7 @@ static void poison_seen(const struct shape *s, const char *algo, struct data *d)
         *at[n] = keep;
         for (size_t row = 0; row < shape_rows(s); row++) {
             int i = (int)(row % (size_t)s->Nq), h = (int)(row / (size_t)s->Nq); /* h counts through the batch */
-            bool hit = n == 2 ? h == group && i == bad : h / group == 1 && i >= bad;
+            bool hit = n == 2 ? h == group && i == bad : h / group == 1 && sees(s, d, 0, i, bad);
             right = right && row_is(s, &r, &clean, row, !hit, n == 1 ? column : -1);
         }
         expect(right, s, algo, what[n]);
@@ -86,6 +113,12 @@ START_TEST(test_poison_seen)
     if (_i == 0 && !attend_is_slow()) { /* a cap makes a finite number of what was infinite: masks come after it */
         s.softcap = 2;
         on_every_algo(s, poison_seen);
+        struct shape m = base(0);
+        m.Nk = m.Nq;
+        m.mask = "qk";
+        on_every_algo(m, poison_seen);
+        m.mask = NULL, m.bias = "qk";
+        on_every_algo(m, poison_seen);
     }
     finish();
 }

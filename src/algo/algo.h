@@ -58,7 +58,9 @@ struct algo {
 extern const struct algo *const ca_algos[]; /* the whole menu, ends with NULL */
 const struct algo *ca_algo_find(const char *name);
 
-/* Options that every kernel takes: storage type, dims, whether rows are contiguous, fused multiply-add. */
+/* Options that every kernel takes: storage type, and which features there are (cl/optional.h). */
+int ca_feature_options(const struct problem *p, char *text, size_t size);
+/* Those, the dims, whether rows are contiguous, the sub-group. */
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size);
 /* Milliseconds for the problem's arithmetic at the device's rate: the unit of every cost. */
 double ca_flops_ms(const struct problem *p, const struct device *dev);
@@ -67,5 +69,9 @@ double ca_flops_ms(const struct problem *p, const struct device *dev);
 size_t ca_group_for(const struct device *dev, int64_t width);
 /* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
+/* What a kernel takes: the COUNT tensors FIRST, the optional ones (OPTIONAL_PARAMS in cl/optional.h), then A. */
+#define CA_MAX_ARGS 24
+cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
+                       struct launch_arg args[CA_MAX_ARGS]);
 
 #endif

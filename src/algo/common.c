@@ -14,10 +14,16 @@ const struct algo *ca_algo_find(const char *name)
 
 static bool unit(const struct problem *p) { return p->q.d == 1 && p->k.d == 1 && p->v.d == 1 && p->o.d == 1; }
 
+int ca_feature_options(const struct problem *p, char *text, size_t size)
+{
+    return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d",
+                    (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on, p->mask.on, p->has_sinks);
+}
+
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)
 {
-    int n = snprintf(text, size, "-DDQK=%d -DDV=%d -DSTORAGE=%d -DUNIT=%d -DHAS_QOFF=%d -DSOFTCAP=%d", (int)p->D, (int)p->Dv,
-                     (int)p->dtype, unit(p), p->has_qoff, p->softcap != 0);
+    int n = snprintf(text, size, "-DDQK=%d -DDV=%d -DUNIT=%d", (int)p->D, (int)p->Dv, unit(p));
+    n += ca_feature_options(p, text + n, size - (size_t)n);
     /* Small sub-groups leave each work-item more registers; without a demand some compilers spill instead. */
     if (dev->subgroup_min && !ca_is_cpu_like(dev) && n > 0 && (size_t)n < size)
         n += snprintf(text + n, size - (size_t)n, " -DSUBGROUP=%u", dev->subgroup_min);
@@ -45,8 +51,23 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
     a->o_0 = elements(&io->t[CA_OUT], size);
     a->lse_0 = elements(&io->t[CA_LSE], sizeof(float));
     a->qoff_0 = elements(&io->t[CA_QOFF], sizeof(int32_t));
+    a->lens_0 = elements(&io->t[CA_LENS], sizeof(int32_t));
+    a->slopes_0 = elements(&io->t[CA_SLOPES], sizeof(float));
+    a->sinks_0 = elements(&io->t[CA_SINKS], sizeof(float));
+    a->bias_0 = elements(&io->t[CA_BIAS], sizeof(float));
+    a->mask_0 = elements(&io->t[CA_MASK], 1);
     a->has_lse = given(&io->t[CA_LSE]);
     a->has_qoff = given(&io->t[CA_QOFF]);
+}
+
+cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
+                       struct launch_arg args[CA_MAX_ARGS])
+{
+    cl_uint n = 0;
+    for (; n < count; n++) args[n] = (struct launch_arg){ sizeof(cl_mem), &first[n]->mem };
+    for (int s = CA_QOFF; s < CA_SLOTS; s++) args[n++] = (struct launch_arg){ sizeof(cl_mem), &io->t[s].mem };
+    args[n++] = (struct launch_arg){ sizeof *a, a };
+    return n;
 }
 
 double ca_flops_ms(const struct problem *p, const struct device *dev)

@@ -106,7 +106,8 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
 {
     (void)dev;
-    snprintf(text, size, "-DSTORAGE=%d -DSOFTCAP=%d -DWG=%d", (int)p->dtype, p->softcap != 0, t->v[WG]);
+    int n = ca_feature_options(p, text, size);
+    snprintf(text + n, size - (size_t)n, " -DWG=%d", t->v[WG]);
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
@@ -132,7 +133,7 @@ struct run {
 static clattn_status launch(const struct run *r, const char *kernel, const cl_mem *mem, cl_uint mems, int64_t width,
                             size_t local, int64_t rows)
 {
-    struct launch_arg args[8];
+    struct launch_arg args[CA_MAX_ARGS];
     for (cl_uint i = 0; i < mems; i++) args[i] = (struct launch_arg){ sizeof(cl_mem), &mem[i] };
     args[mems] = (struct launch_arg){ sizeof r->a, &r->a };
     args[mems + 1] = (struct launch_arg){ sizeof r->g, &r->g };
@@ -193,14 +194,15 @@ static clattn_status do_rows(const struct run *r)
     int64_t per_unit = (int64_t)r->a.group * r->g.rows, m = per_unit * r->g.units;
     clattn_status st;
     const cl_mem pack[] = { t[CA_Q].mem, r->work };
-    const cl_mem soft[] = { r->work, t[CA_LSE].mem, t[CA_QOFF].mem };
-    const cl_mem finish[] = { r->work, t[CA_V].mem, t[CA_OUT].mem, t[CA_QOFF].mem };
+    const cl_mem finish[] = { r->work, t[CA_V].mem, t[CA_OUT].mem };
+    cl_mem soft[2 + CA_SLOTS - CA_QOFF] = { r->work, t[CA_LSE].mem };
+    for (int s = CA_QOFF; s < CA_SLOTS; s++) soft[2 + s - CA_QOFF] = t[s].mem;
 
     CA_TRY(launch(r, "gemm_pack_q", pack, 2, p->D, ca_group_for(dev, p->D), m));
     CA_TRY(product(r, CLBlastTransposeYes, per_unit, p->Nk, p->D, p->scale, r->g.q, r->g.k, r->g.s));
-    CA_TRY(launch(r, "gemm_softmax", soft, 3, r->plan->params.v[WG], (size_t)r->plan->params.v[WG], m));
+    CA_TRY(launch(r, "gemm_softmax", soft, sizeof soft / sizeof *soft, r->plan->params.v[WG], (size_t)r->plan->params.v[WG], m));
     CA_TRY(product(r, CLBlastTransposeNo, per_unit, p->Dv, p->Nk, 1.f, r->g.s, r->g.v, r->g.o));
-    CA_TRY(launch(r, "gemm_finish", finish, 4, p->Dv, ca_group_for(dev, p->Dv), m));
+    CA_TRY(launch(r, "gemm_finish", finish, 3, p->Dv, ca_group_for(dev, p->Dv), m));
 done:
     return st;
 }

@@ -54,7 +54,7 @@ struct job {
     const void *q, *key, *v;
     void *o;
     float *lse, *po, *pml;
-    const int32_t *qoff;
+    ca_optional x;
     int form;
     int64_t blocks;                /* tiles of a head, or packs of a KV head times parts */
 };
@@ -63,11 +63,11 @@ static void unit(const struct job *j, int64_t n, void *scratch)
 {
     if (j->form == PARTS) {
         int part = (int)(n % j->a.splits), pack = (int)(n / j->a.splits % j->blocks), hb = (int)(n / j->a.splits / j->blocks);
-        j->k->part(&j->a, j->q, j->key, j->v, j->qoff, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
+        j->k->part(&j->a, &j->x, j->q, j->key, j->v, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
         return;
     }
     int hb = (int)(n / j->blocks), tile = (int)(j->blocks - 1 - n % j->blocks); /* the longest tiles of a causal head first */
-    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, j->q, j->key, j->v, j->o, j->lse, j->qoff, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
+    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
 }
 
 static void store(clattn_dtype type, void *o, int64_t i, float x)
@@ -92,6 +92,12 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
         l += w * ml[2 * s + 1];
         for (int e = 0; e < a->Dv; e++) o[e] += w * po[(int64_t)s * a->Dv + e];
     }
+    if (j->x.sinks) { /* one more score, without a value */
+        float sink = j->x.sinks[h], top = sink > m || isnan(sink) ? sink : m, alpha = expf(m - top);
+        l = l * alpha + expf(sink - top);
+        for (int e = 0; e < a->Dv; e++) o[e] *= alpha;
+        m = top;
+    }
     for (int e = 0; e < a->Dv; e++) store(type, j->o, at + (int64_t)e * a->o_d, l == 0 ? 0 : o[e] / l);
     if (j->lse) j->lse[row] = l == 0 ? -INFINITY : m + logf(l);
 }
@@ -112,7 +118,9 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct problem *p = &plan->p;
     struct job j = {
         .k = ca_host_isa()->type[p->dtype], .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
-        .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .qoff = io->t[CA_QOFF].host, .form = plan->params.v[FORM],
+        .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .form = plan->params.v[FORM],
+        .x = { io->t[CA_QOFF].host, io->t[CA_LENS].host, io->t[CA_SLOPES].host, io->t[CA_SINKS].host, io->t[CA_BIAS].host,
+               io->t[CA_MASK].host },
     };
     clattn_status st = CLATTN_OK;
     float *parts = NULL;

@@ -1,4 +1,4 @@
-/* nop.c -- the empty problem: no output at all, or no key to attend to (out 0, lse -inf).
+/* nop.c -- the empty problem: no output at all, or no key to attend to (out 0, lse -inf or the sink).
  * That it is an algorithm saves every other one from special cases. */
 #include "algo/algo.h"
 #include <string.h>
@@ -19,12 +19,14 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 static void fill_host(const struct problem *p, const struct io *io)
 {
     size_t size = ca_dtype_size(p->dtype);
+    float *lse = io->t[CA_LSE].host;
+    const float *sinks = io->t[CA_SINKS].host;
     for (int64_t b = 0; b < p->B; b++)
         for (int64_t h = 0; h < p->Hq; h++)
             for (int64_t i = 0; i < p->Nq; i++) {
                 char *row = (char *)io->t[CA_OUT].host + size * (size_t)(b * p->o.b + h * p->o.h + i * p->o.s);
                 for (int64_t d = 0; d < p->Dv; d++) memset(row + size * (size_t)(d * p->o.d), 0, size);
-                if (io->t[CA_LSE].host) ((float *)io->t[CA_LSE].host)[(b * p->Hq + h) * p->Nq + i] = -INFINITY;
+                if (lse) lse[(b * p->Hq + h) * p->Nq + i] = sinks ? sinks[h] : -INFINITY;
             }
 }
 
@@ -44,13 +46,13 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     }
     ca_args a;
     ca_io_args(p, io, &a);
-    const struct launch_arg args[] = {
-        { sizeof(cl_mem), &io->t[CA_OUT].mem }, { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof a, &a },
-    };
+    const struct tensor *const tensors[] = { &io->t[CA_OUT], &io->t[CA_LSE] };
+    struct launch_arg args[CA_MAX_ARGS];
+    cl_uint num_args = ca_kernel_args(io, &a, tensors, 2, args);
     size_t group = ca_group_for(&plan->ctx->dev, 64); /* one size for every Nq: one build */
     struct launch l = {
         .program = plan->program, .kernel = "attn_nop", .dims = 2, .local = { group, 1 },
-        .global = { (size_t)ca_round_up(p->Nq, (int64_t)group), (size_t)(p->B * p->Hq) }, .args = args, .num_args = 3,
+        .global = { (size_t)ca_round_up(p->Nq, (int64_t)group), (size_t)(p->B * p->Hq) }, .args = args, .num_args = num_args,
     };
     return ca_launch(plan->ctx, &l, c);
 }

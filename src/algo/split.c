@@ -27,7 +27,8 @@ static int64_t item_dims(const struct problem *p, const struct params *t) { retu
 static void defaults(const struct problem *p, const struct device *dev, struct params *t)
 {
     int w = dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, rows = 1;
-    int most = ca_is_cpu_like(dev) ? 16 : 4; /* 8 rows spill on some GPUs (perf/gpu-table) */
+    bool crowded = p->Dv > 64 && (p->bias.on || p->mask.on); /* 8 rows spill on some GPUs, then even 4 (perf/gpu-table) */
+    int most = ca_is_cpu_like(dev) ? 16 : crowded ? 2 : 4;
     while (rows < most && rows < pack_rows(p)) rows *= 2;
     *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, 2, 0 } };
     while (t->v[TY] > 1 && (size_t)(t->v[TX] * t->v[TY]) > dev->max_group) t->v[TY] /= 2;
@@ -112,23 +113,20 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     /* The parts' states lie in one workspace: po first, then pml, both counted from its start. */
     a.ws_po = (ca_long)(io->workspace.offset / sizeof(float));
     a.ws_pml = a.ws_po + p->B * p->Hq * p->Nq * a.splits * p->Dv;
-    const struct launch_arg first[] = {
-        { sizeof(cl_mem), &io->t[CA_Q].mem }, { sizeof(cl_mem), &io->t[CA_K].mem }, { sizeof(cl_mem), &io->t[CA_V].mem },
-        { sizeof(cl_mem), &io->workspace.mem }, { sizeof(cl_mem), &io->t[CA_QOFF].mem }, { sizeof a, &a },
-    };
-    const struct launch_arg second[] = {
-        { sizeof(cl_mem), &io->workspace.mem }, { sizeof(cl_mem), &io->t[CA_OUT].mem }, { sizeof(cl_mem), &io->t[CA_LSE].mem }, { sizeof a, &a },
-    };
+    const struct tensor *const parts_of[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->workspace };
+    const struct tensor *const merged[] = { &io->workspace, &io->t[CA_OUT], &io->t[CA_LSE] };
+    struct launch_arg first[CA_MAX_ARGS], second[CA_MAX_ARGS];
+    cl_uint num_first = ca_kernel_args(io, &a, parts_of, 4, first), num_second = ca_kernel_args(io, &a, merged, 3, second);
     size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
     struct launch parts_launch = {
         .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,
         .global = { (size_t)a.splits * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(p->B * p->Hkv) },
-        .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = 6,
+        .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = num_first,
     };
     size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
     struct launch merge_launch = {
         .program = plan->program, .kernel = "attn_split_merge", .dims = 2, .local = { side, 1 },
-        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)(p->B * p->Hq * p->Nq) }, .args = second, .num_args = 4,
+        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)(p->B * p->Hq * p->Nq) }, .args = second, .num_args = num_second,
         .flops = 4.0 * (double)(p->B * p->Hq * p->Nq * p->Dv * a.splits),
     };
     CA_TRY(ca_launch(plan->ctx, &parts_launch, c));

@@ -52,7 +52,9 @@ clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, co
     struct io io = { .t = {
         [CA_Q] = from_buffer(buffers->q), [CA_K] = from_buffer(buffers->k), [CA_V] = from_buffer(buffers->v),
         [CA_OUT] = from_buffer(buffers->out), [CA_LSE] = from_buffer(buffers->lse),
-        [CA_QOFF] = from_buffer(buffers->q_offset),
+        [CA_QOFF] = from_buffer(buffers->q_offset), [CA_LENS] = from_buffer(buffers->kv_lens),
+        [CA_SLOPES] = from_buffer(buffers->alibi_slopes), [CA_SINKS] = from_buffer(buffers->sinks),
+        [CA_BIAS] = from_buffer(buffers->bias), [CA_MASK] = from_buffer(buffers->mask),
     }, .workspace = from_buffer(buffers->workspace) };
     CA_TRY(ca_plan_enqueue(plan, &io, &c));
     if (event) { /* the caller's from now on */
@@ -73,7 +75,9 @@ clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *po
     struct io io = { .t = {
         [CA_Q] = from_pointer(pointers->q), [CA_K] = from_pointer(pointers->k), [CA_V] = from_pointer(pointers->v),
         [CA_OUT] = from_pointer(pointers->out), [CA_LSE] = from_pointer(pointers->lse),
-        [CA_QOFF] = from_pointer(pointers->q_offset),
+        [CA_QOFF] = from_pointer(pointers->q_offset), [CA_LENS] = from_pointer(pointers->kv_lens),
+        [CA_SLOPES] = from_pointer(pointers->alibi_slopes), [CA_SINKS] = from_pointer(pointers->sinks),
+        [CA_BIAS] = from_pointer(pointers->bias), [CA_MASK] = from_pointer(pointers->mask),
     } };
     CA_TRY(ca_plan_run_host(plan, &io));
 done:

@@ -96,8 +96,17 @@ static clattn_dtype dtype_of(enum ca_npy_type type)
     return type == CA_NPY_F2 ? CLATTN_F16 : type == CA_NPY_U2 ? CLATTN_BF16 : CLATTN_F32;
 }
 
+/* The axes of an input that broadcasts over [B,Hq,Nq,Nk], right-aligned; none when the case has no such input. */
+static void describe_broadcast(const struct case_file *c, const char *name, clattn_broadcast *b)
+{
+    const struct case_tensor *t = ca_case_input(c, name);
+    if (!t) return;
+    for (int i = 0; i < 4; i++) b->shape[i] = i + t->a.rank < 4 ? 1 : t->a.shape[i + t->a.rank - 4];
+}
+
 static void describe(const struct case_file *c, enum ca_npy_type type, clattn_attention *a)
 {
+    const struct case_tensor *slopes = ca_case_input(c, "alibi_slopes");
     clattn_attention_init(a);
     a->dtype = dtype_of(type);
     a->layout = c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD;
@@ -110,6 +119,11 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     a->v_dim = ca_size(c, "Dv", 0);
     a->scale = ca_case_number(c, "scale", NAN);
     a->softcap = ca_case_number(c, "softcap", 0);
+    a->alibi = !slopes ? CLATTN_NO_ALIBI : slopes->a.rank == 1 ? CLATTN_ALIBI_HEAD : CLATTN_ALIBI_BATCH_HEAD;
+    a->sinks = ca_case_input(c, "sinks") != NULL;
+    if (ca_case_input(c, "kv_lens")) a->kv_lens = a->kv_len;
+    describe_broadcast(c, "bias", &a->bias);
+    describe_broadcast(c, "mask", &a->mask);
     describe_positions(c, a);
 }
 
@@ -136,28 +150,49 @@ static enum ca_npy_type compute_type(const struct case_file *c)
     return same && q != CA_NPY_F8 ? q : CA_NPY_F4;
 }
 
-struct work { struct ca_npy in[3], qoff, out, lse; }; /* converted inputs, and outputs in the compute type */
+/* The inputs by slot, and how the library wants them. */
+enum form { AS_Q, F32, I32, BYTES };
+static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
+    [CA_Q] = {"q", AS_Q}, [CA_K] = {"k", AS_Q}, [CA_V] = {"v", AS_Q}, [CA_QOFF] = {"q_offset", I32},
+    [CA_LENS] = {"kv_lens", I32}, [CA_SLOPES] = {"alibi_slopes", F32}, [CA_SINKS] = {"sinks", F32},
+    [CA_BIAS] = {"bias", F32}, [CA_MASK] = {"mask", BYTES}};
+
+struct work {
+    struct ca_npy in[CA_SLOTS];      /* what had to be converted */
+    const void *data[CA_SLOTS];      /* of the inputs, converted or not */
+    struct ca_npy out, lse;          /* in the compute type */
+};
 
 static void work_free(struct work *w)
 {
-    for (int i = 0; i < 3; i++) ca_npy_free(&w->in[i]);
-    ca_npy_free(&w->qoff);
+    for (int i = 0; i < CA_SLOTS; i++) ca_npy_free(&w->in[i]);
     ca_npy_free(&w->out);
     ca_npy_free(&w->lse);
 }
 
-/* q_offset as int32; CASE_SKIPPED when it does not fit. */
-static int narrow_offsets(struct runner *r, const struct case_file *c, struct work *w, clattn_status *st)
+/* A copy as int32. */
+static clattn_status narrow(const struct case_file *c, const char *name, const struct ca_npy *a, struct ca_npy *copy)
 {
-    const struct case_tensor *t = ca_case_input(c, "q_offset");
-    if (!t) return CASE_DONE;
-    *st = ca_npy_alloc(&w->qoff, CA_NPY_I4, t->a.rank, t->a.shape);
-    for (size_t i = 0; *st == CLATTN_OK && i < t->a.count; i++) {
-        int64_t x = t->a.type == CA_NPY_I8 ? ((int64_t *)t->a.data)[i] : ((int32_t *)t->a.data)[i];
-        if (x != (int32_t)x) return skip(r, "q_offset %" PRId64 " does not fit 32 bits", x);
-        ((int32_t *)w->qoff.data)[i] = (int32_t)x;
+    clattn_status st = ca_npy_alloc(copy, CA_NPY_I4, a->rank, a->shape);
+    for (size_t i = 0; st == CLATTN_OK && i < a->count; i++) {
+        int64_t x = a->type == CA_NPY_I8 ? ((int64_t *)a->data)[i] : ((int32_t *)a->data)[i];
+        if (x != (int32_t)x)
+            return ca_fail(CLATTN_E_UNSUPPORTED, "%s: inputs.%s[%zu] is %" PRId64 ", which does not fit 32 bits", c->name, name, i, x);
+        ((int32_t *)copy->data)[i] = (int32_t)x;
     }
-    return CASE_DONE;
+    return st;
+}
+
+static clattn_status take_input(const struct case_file *c, enum ca_npy_type type, struct work *w, int slot)
+{
+    const struct case_tensor *t = inputs[slot].name ? ca_case_input(c, inputs[slot].name) : NULL;
+    clattn_status st = CLATTN_OK;
+    enum ca_npy_type want = inputs[slot].form == AS_Q ? type : CA_NPY_F4;
+    if (!t) return CLATTN_OK;
+    if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
+    else if (inputs[slot].form != BYTES && t->a.type != want) st = ca_npy_convert(&t->a, want, &w->in[slot]);
+    w->data[slot] = w->in[slot].data ? w->in[slot].data : t->a.data;
+    return st;
 }
 
 static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type type, const clattn_attention *a,
@@ -173,12 +208,9 @@ static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type t
 static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, const clattn_attention *a,
                              struct work *w)
 {
-    static const char *const names[3] = {"q", "k", "v"};
     clattn_status st = CLATTN_OK;
-    for (int i = 0; st == CLATTN_OK && i < 3; i++) {
-        const struct ca_npy *t = &ca_case_input(c, names[i])->a;
-        if (t->type != type) st = ca_npy_convert(t, type, &w->in[i]);
-    }
+    for (int i = 0; st == CLATTN_OK && i < CA_SLOTS; i++) st = take_input(c, type, w, i);
+    if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
     return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;
 }
 
@@ -188,13 +220,9 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
     clattn_status st = ca_runner_plan(r, a, &plan);
     if (st != CLATTN_OK) return st;
     const clattn_pointers p = {
-        .size = sizeof p,
-        .q = w->in[0].data ? w->in[0].data : ca_case_input(c, "q")->a.data,
-        .k = w->in[1].data ? w->in[1].data : ca_case_input(c, "k")->a.data,
-        .v = w->in[2].data ? w->in[2].data : ca_case_input(c, "v")->a.data,
-        .out = w->out.data,
-        .lse = ca_case_output(c, "lse") ? w->lse.data : NULL,
-        .q_offset = w->qoff.data,
+        .size = sizeof p, .q = w->data[CA_Q], .k = w->data[CA_K], .v = w->data[CA_V], .out = w->out.data,
+        .lse = ca_case_output(c, "lse") ? w->lse.data : NULL, .q_offset = w->data[CA_QOFF], .kv_lens = w->data[CA_LENS],
+        .alibi_slopes = w->data[CA_SLOPES], .sinks = w->data[CA_SINKS], .bias = w->data[CA_BIAS], .mask = w->data[CA_MASK],
     };
     return clattn_execute_host(plan, &p);
 }
@@ -219,8 +247,7 @@ int ca_attention_run(struct runner *r, struct case_file *c)
     memset(&w, 0, sizeof w);
     describe(c, type, &a);
     int end = within_limits(r, c, &a);
-    if (end == CASE_DONE) end = narrow_offsets(r, c, &w, &st);
-    if (end == CASE_DONE && st == CLATTN_OK) st = prepare(c, type, &a, &w);
+    if (end == CASE_DONE) st = prepare(c, type, &a, &w);
     /* Without heads there is nothing to compute, and the library takes no such problem. */
     if (end == CASE_DONE && st == CLATTN_OK && a.q_heads > 0) st = execute(r, c, &a, &w);
     if (end == CASE_DONE && st == CLATTN_OK) st = deliver(c, &w);

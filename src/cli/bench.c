@@ -132,8 +132,9 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
     measure_peak(device, peak);
     ca_problem_print(s.p, r.problem, sizeof r.problem);
     ca_params_print(s.plan->algo, &s.plan->params, r.params, sizeof r.params);
-    r.gflops = 1e-9 * ca_problem_flops(s.p) / r.time.median;
-    r.gbytes = 1e-9 * ca_problem_bytes(s.p) / r.time.median;
+    const struct problem expected = ca_problem_expected(s.p);
+    r.gflops = 1e-9 * ca_problem_flops(&expected) / r.time.median;
+    r.gbytes = 1e-9 * ca_problem_bytes(&expected) / r.time.median;
     if (peak->gflops > 0) r.fma_share = r.gflops / peak->gflops;
     if (peak->gbytes_per_s > 0) r.read_share = r.gbytes / peak->gbytes_per_s;
     if (!o->json) print_line(&r);

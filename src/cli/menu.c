@@ -69,12 +69,12 @@ static const struct attr_row attention_attrs[] = {
     {"cu_seqlens_q", 'i', 0, "B+1", "layout=THD"}, \
     {"cu_seqlens_k", 'i', 0, "B+1", "layout=THD"}, \
     {"block_table", 'i', 0, "B _", "page_size"}, \
-    {"kv_lens", 'i', 0, "B", NULL}, \
+    {"kv_lens", 'i', 0, "B", NULL, OK}, \
     {"q_offset", 'i', 0, "B", "align=offset", OK}, \
-    {"bias", 'f', 0, "~B Hq Nq Nk", NULL}, \
-    {"mask", 'm', 0, "~B Hq Nq Nk", NULL}, \
-    {"alibi_slopes", 'f', 0, "Hq | B Hq", NULL}, \
-    {"sinks", 'f', 0, "Hq", NULL}, \
+    {"bias", 'f', 0, "~B Hq Nq Nk", NULL, OK}, \
+    {"mask", 'm', 0, "~B Hq Nq Nk", NULL, OK}, \
+    {"alibi_slopes", 'f', 0, "Hq | B Hq", NULL, OK}, \
+    {"sinks", 'f', 0, "Hq", NULL, OK}, \
     {"q_rope_cos", 'f', 0, "_ _", "+q_rope_sin"}, \
     {"q_rope_sin", 'f', 0, "_ _", "+q_rope_cos"}, \
     {"k_rope_cos", 'f', 0, "_ _", "+k_rope_sin"}, \

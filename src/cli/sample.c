@@ -1,6 +1,7 @@
 /* sample.c -- random data for `clattn bench`, in ordinary memory for the host and in buffers for OpenCL, so
  * that what is timed is the execution and not the transfer. */
 #include "cli/sample.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
@@ -20,6 +21,20 @@ static void draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uin
         if (type == CLATTN_F32) f32[e] = ca_f32_bits(x);
         if (type == CLATTN_F16) f16[e] = ca_f32_to_f16(x);
         if (type == CLATTN_BF16) f16[e] = ca_f32_to_bf16(x);
+    }
+}
+
+/* The numbers of an optional tensor: slopes as in the ALiBi paper, a mask with one key in ten away. */
+static void draw_optional(const struct problem *p, int slot, void *data, size_t count, uint64_t seed)
+{
+    float *f32 = data;
+    int32_t *i32 = data;
+    uint8_t *byte = data;
+    if (slot == CA_BIAS || slot == CA_SINKS) draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    else for (size_t e = 0; e < count; e++) {
+        if (slot == CA_SLOPES) f32[e] = exp2f(-8.f * (float)(e % (size_t)p->Hq + 1) / (float)p->Hq);
+        if (slot == CA_LENS) i32[e] = (int32_t)p->lens;
+        if (slot == CA_MASK) byte[e] = ca_philox_uniform(seed, (uint64_t)slot, e) >= 0.1f;
     }
 }
 
@@ -43,6 +58,7 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     s->host[slot] = aligned_alloc(64, room);
     if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
     if (slot == CA_OUT) memset(s->host[slot], 0, room);
+    else if (slot > CA_OUT) draw_optional(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
     return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
 }
@@ -55,7 +71,8 @@ clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, c
     memset(s, 0, sizeof *s);
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
-    for (int slot = CA_Q; slot <= CA_OUT; slot++) CA_TRY(make_tensor(s, slot, seed));
+    for (int slot = 0; slot < CA_SLOTS; slot++)
+        if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
     if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
         s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
         if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
@@ -66,11 +83,10 @@ done:
 
 static clattn_status run_on_device(const struct sample *s, bool bounded)
 {
-    const clattn_buffers b = {
-        .size = sizeof b, .q = {s->mem[CA_Q], 0}, .k = {s->mem[CA_K], 0}, .v = {s->mem[CA_V], 0},
-        .out = {s->mem[CA_OUT], 0}, .workspace = {s->workspace, 0}};
-    struct chain c = {.queue = s->plan->ctx->queue};
-    clattn_status st = clattn_execute(s->plan, NULL, &b, 0, NULL, &c.last);
+    struct chain c = {.queue = NULL}; /* the context's own, which is flushed */
+    struct io io = {.workspace.mem = s->workspace};
+    for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].mem = s->mem[slot];
+    clattn_status st = ca_plan_enqueue(s->plan, &io, &c);
     if (st != CLATTN_OK) return st;
     if (bounded) st = ca_chain_wait(s->plan->ctx, &c, ca_problem_flops(s->p));
     else st = CA_CL(WaitForEvents, 1, &c.last);
@@ -81,9 +97,9 @@ static clattn_status run_on_device(const struct sample *s, bool bounded)
 clattn_status ca_sample_run(const struct sample *s, bool bounded)
 {
     if (!ca_is_host(&s->plan->ctx->dev)) return run_on_device(s, bounded);
-    const clattn_pointers p = {
-        .size = sizeof p, .q = s->host[CA_Q], .k = s->host[CA_K], .v = s->host[CA_V], .out = s->host[CA_OUT]};
-    return clattn_execute_host(s->plan, &p);
+    struct io io = {.workspace.mem = NULL};
+    for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].host = s->host[slot];
+    return ca_plan_run_host(s->plan, &io);
 }
 
 /* ------------------------------------------------------------------- timing */

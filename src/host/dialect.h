@@ -3,8 +3,8 @@
 #ifndef CA_HOST_DIALECT_H
 #define CA_HOST_DIALECT_H
 
-#include "args.h"
 #include "base/half.h"
+#include "optional.h"
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
@@ -12,6 +12,7 @@
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint16_t vh __attribute__((vector_size(VL * 2)));
+typedef uint8_t vb __attribute__((vector_size(VL)));
 #define GLOBAL
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
@@ -44,10 +45,10 @@ INLINE int VANY(vi mask)
 }
 INLINE vi VLOADI(const int *p) { vi v; memcpy(&v, p, sizeof v); return v; }
 INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
+INLINE vf VLOADU8(const uint8_t *p) { vb v; memcpy(&v, p, sizeof v); return __builtin_convertvector(v, vf); }
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define NEIGHBOURS(stride) ((stride) == 1)
-#define IS_ON(feature, x) ((x) != 0)
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-FLT_MAX)
 

@@ -4,12 +4,12 @@
 #define CA_HOST_H
 
 #include <stddef.h>
-#include "args.h"
 #include "clattn.h"
+#include "optional.h"
 
-#define HOST_TILE_ARGS const ca_args *a, const void *q, const void *k, const void *v, void *o, float *lse, \
-                       const int32_t *qoff, int tile, int h, int b, void *scratch
-#define HOST_PART_ARGS const ca_args *a, const void *q, const void *k, const void *v, const int32_t *qoff, float *po, \
+#define HOST_TILE_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, \
+                       float *lse, int tile, int h, int b, void *scratch
+#define HOST_PART_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, float *po, \
                        float *pml, int part, int r0, int hk, int b, void *scratch
 
 struct host_kernels {

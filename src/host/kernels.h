@@ -58,19 +58,19 @@ static size_t scratch(const ca_args *a)
 static void wide(HOST_TILE_ARGS)
 {
     vf *qT = scratch, *oT = qT + a->D * WIDE, *p = oT + a->Dv * WIDE;
-    flash_wide(a, q, k, v, o, lse, qoff, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
+    flash_wide(a, x, q, k, v, o, lse, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
 }
 
 static void narrow(HOST_TILE_ARGS)
 {
     vf *qT = scratch, *oT = qT + a->D, *p = oT + a->Dv;
-    flash_narrow(a, q, k, v, o, lse, qoff, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
+    flash_narrow(a, x, q, k, v, o, lse, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
 }
 
 static void part_of_keys(HOST_PART_ARGS)
 {
     vf *qv = scratch, *ov = qv + RB * vectors(a->D);
-    decode(a, q, k, v, qoff, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, (float *)(ov + RB * vectors(a->Dv)));
+    decode(a, x, q, k, v, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, (float *)(ov + RB * vectors(a->Dv)));
 }
 
 #define SYMBOL_(isa, type) ca_host_##isa##_##type

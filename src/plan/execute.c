@@ -28,8 +28,7 @@ static clattn_status check_tensor(const struct problem *p, const struct io *io, 
     CA_REQUIRE(given(t) || ca_slot_is_optional(s) || bytes == 0, CLATTN_E_ARGUMENT, "%s is NULL, needs %zu bytes", name,
                bytes);
     if (!given(t)) return CLATTN_OK;
-    CA_REQUIRE(s != CA_QOFF || p->has_qoff, CLATTN_E_ARGUMENT,
-               "q_offset is given, but the plan's align is not CLATTN_OFFSET");
+    CA_REQUIRE(!ca_slot_unwanted(p, s), CLATTN_E_ARGUMENT, "%s is given, but %s", name, ca_slot_unwanted(p, s));
     CA_REQUIRE(start(t) % element == 0, CLATTN_E_ARGUMENT, "%s at %s %zu is not a multiple of its element's %zu bytes",
                name, t->mem ? "offset" : "address", (size_t)start(t), element);
     if (!ca_slot_is_output(s)) return CLATTN_OK;
@@ -46,6 +45,16 @@ static clattn_status check_tensors(const struct problem *p, const struct io *io)
     clattn_status st = CLATTN_OK;
     for (int s = 0; s < CA_SLOTS && st == CLATTN_OK; s++) st = check_tensor(p, io, (enum ca_slot)s);
     return st;
+}
+
+/* What the kernels would clamp: on the host it can be told. */
+static clattn_status check_values(const struct problem *p, const struct io *io)
+{
+    const int32_t *lens = io->t[CA_LENS].host;
+    for (int64_t b = 0; lens && b < p->B; b++)
+        CA_REQUIRE(lens[b] >= 0 && lens[b] <= p->Nk, CLATTN_E_ARGUMENT, "kv_lens[%lld] is %d, not in 0 ... %lld", (long long)b,
+                   (int)lens[b], (long long)p->Nk);
+    return CLATTN_OK;
 }
 
 static clattn_status check_buffers(const struct clattn_plan *plan, const struct io *io)
@@ -127,20 +136,21 @@ static void join_spans(struct span span[], int group[], int n)
     }
 }
 
-/* Wraps q, k and v in place; SPAN's buffers are the caller's to release. */
+/* Wraps the inputs in place; SPAN's buffers are the caller's to release. */
 static clattn_status use_in_place(const struct clattn_plan *plan, const struct io *host, struct io *dev,
-                                  struct span span[CA_OUT])
+                                  struct span span[CA_SLOTS])
 {
-    int group[CA_OUT];
+    int group[CA_SLOTS];
     clattn_status st = CLATTN_OK;
-    for (int s = CA_Q; s < CA_OUT; s++) {
+    for (int s = 0; s < CA_SLOTS; s++) {
+        if (ca_slot_is_output((enum ca_slot)s) || !host->t[s].host) continue;
         span[s].from = (uintptr_t)host->t[s].host;
         span[s].to = span[s].from + ca_slot_bytes(&plan->p, (enum ca_slot)s);
     }
-    join_spans(span, group, CA_OUT);
-    for (int s = CA_Q; s < CA_OUT; s++) {
+    join_spans(span, group, CA_SLOTS);
+    for (int s = 0; s < CA_SLOTS; s++) {
         struct span *g = &span[group[s]];
-        if (g->from == g->to) continue;
+        if (g->from == g->to || !host->t[s].host || ca_slot_is_output((enum ca_slot)s)) continue;
         if (!g->mem) CA_TRY(ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, g->to - g->from,
                                              (const void *)g->from, ca_slot_name[s], &g->mem));
         dev->t[s] = (struct tensor){ .mem = g->mem, .offset = (uintptr_t)host->t[s].host - g->from };
@@ -149,6 +159,7 @@ done:
     return st;
 }
 
+/* Copies input S. */
 static clattn_status upload(const struct clattn_plan *plan, struct stage *stage, enum ca_slot s, const void *from,
                             struct io *dev, struct chain *c)
 {
@@ -245,7 +256,7 @@ static clattn_status run_staged(const struct clattn_plan *plan, const struct io 
     clattn_context *ctx = plan->ctx;
     struct chain c = { .queue = ctx->queue };
     struct stage *stage = NULL;
-    struct span span[CA_OUT] = { { 0 } };
+    struct span span[CA_SLOTS] = { { 0 } };
     struct io dev = { 0 };
     void *mapped[CA_SLOTS] = { NULL };
     bool keep = false;
@@ -258,8 +269,8 @@ static clattn_status run_staged(const struct clattn_plan *plan, const struct io 
     }
     CA_TRY(stage_outputs(plan, stage, host, &dev));
     if (ctx->dev.unified && !(ctx->dev.quirks & CA_QUIRK_COPY)) CA_TRY(use_in_place(plan, host, &dev, span));
-    else for (int s = CA_Q; s < CA_OUT; s++) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
-    CA_TRY(upload(plan, stage, CA_QOFF, host->t[CA_QOFF].host, &dev, &c));
+    else for (int s = 0; s < CA_SLOTS; s++)
+        if (!ca_slot_is_output((enum ca_slot)s)) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
     CA_TRY(enqueue(plan, &dev, &c));
     CA_TRY(map_outputs(plan, &dev, &c, mapped));
     CA_TRY(ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p)));
@@ -270,7 +281,7 @@ done:
     if (st != CLATTN_OK && c.last && !atomic_load(&ctx->lost))
         (void)!ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p));
     if (ca_may_touch(ctx)) keep = unmap_outputs(&dev, &c, mapped) && keep;
-    for (int s = CA_Q; s < CA_OUT; s++) ca_buffer_release(ctx, span[s].mem);
+    for (int s = 0; s < CA_SLOTS; s++) ca_buffer_release(ctx, span[s].mem);
     if (keep) {
         if (stage->ready) ca_cl.ReleaseEvent(stage->ready);
         stage->ready = c.last;
@@ -286,6 +297,7 @@ clattn_status ca_plan_run_host(const struct clattn_plan *plan, struct io *io)
     clattn_status st;
     CA_TRY(ca_context_alive(plan->ctx));
     CA_TRY(check_tensors(&plan->p, io));
+    CA_TRY(check_values(&plan->p, io));
     if (ca_is_host(&plan->ctx->dev)) {
         struct chain none = { 0 };
         st = plan->algo->enqueue(plan, io, &none);

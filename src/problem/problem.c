@@ -9,7 +9,21 @@
 
 const char *const ca_slot_name[CA_SLOTS] = {
     [CA_Q] = "q", [CA_K] = "k", [CA_V] = "v", [CA_OUT] = "out", [CA_LSE] = "lse", [CA_QOFF] = "q_offset",
+    [CA_LENS] = "kv_lens", [CA_SLOPES] = "alibi_slopes", [CA_SINKS] = "sinks", [CA_BIAS] = "bias", [CA_MASK] = "mask",
 };
+
+const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
+{
+    switch (s) {
+    case CA_QOFF: return p->has_qoff ? NULL : "the plan's align is not CLATTN_OFFSET";
+    case CA_LENS: return p->lens ? NULL : "the plan's kv_lens is 0";
+    case CA_SLOPES: return p->has_alibi ? NULL : "the plan's alibi is CLATTN_NO_ALIBI";
+    case CA_SINKS: return p->has_sinks ? NULL : "the plan's sinks is 0";
+    case CA_BIAS: return p->bias.on ? NULL : "the plan's bias has no shape";
+    case CA_MASK: return p->mask.on ? NULL : "the plan's mask has no shape";
+    default: return NULL;
+    }
+}
 
 static const struct { const char *name; size_t size; } dtypes[] = {
     [CLATTN_F32] = { "f32", 4 }, [CLATTN_F16] = { "f16", 2 }, [CLATTN_BF16] = { "bf16", 2 },
@@ -23,9 +37,20 @@ const char *ca_dtype_name(clattn_dtype t) { return dtype_known(t) ? dtypes[t].na
 struct axes { int64_t n[4]; };
 static const char *const axis_name[4] = { "batch", "head", "row", "dim" };
 
+static struct axes broadcast_axes(const struct problem *p, const struct ca_broadcast *t)
+{
+    return (struct axes){ { t->on ? t->b ? p->B : ca_min(p->B, 1) : 0, t->h ? p->Hq : 1, t->i ? p->Nq : ca_min(p->Nq, 1),
+                            t->j ? t->cols : ca_min(p->Nk, 1) } };
+}
+
 static struct axes slot_axes(const struct problem *p, enum ca_slot s)
 {
     switch (s) {
+    case CA_BIAS: return broadcast_axes(p, &p->bias);
+    case CA_MASK: return broadcast_axes(p, &p->mask);
+    case CA_SINKS: return (struct axes){ { p->has_sinks, p->Hq, 1, 1 } };
+    case CA_SLOPES: return (struct axes){ { p->has_alibi ? p->slopes_b ? p->B : ca_min(p->B, 1) : 0, p->Hq, 1, 1 } };
+    case CA_LENS: return (struct axes){ { p->lens ? p->B : 0, 1, 1, 1 } };
     case CA_Q: return (struct axes){ { p->B, p->Hq, p->Nq, p->D } };
     case CA_K: return (struct axes){ { p->B, p->Hkv, p->Nk, p->D } };
     case CA_V: return (struct axes){ { p->B, p->Hkv, p->Nk, p->Dv } };
@@ -176,6 +201,37 @@ static uint32_t canonical_window(int64_t window, int64_t wide)
     return window < 0 || window >= wide ? CA_UNLIMITED : (uint32_t)window; /* wide is below 2^32 */
 }
 
+/* BIAS or MASK: which axes it has, and its strides. */
+static clattn_status init_broadcast(const struct problem *p, const clattn_broadcast *given, const char *name,
+                                    struct ca_broadcast *out)
+{
+    static const char *const axis[4] = { "batch", "head", "row", "key" };
+    const int64_t full[4] = { p->B, p->Hq, p->Nq, p->Nk }, *n = given->shape;
+    struct axes x = { { n[0], n[1], n[2], n[3] } };
+    int64_t stride[4] = { given->stride[0], given->stride[1], given->stride[2], given->stride[3] }, elements, bytes;
+
+    if (!(n[0] | n[1] | n[2] | n[3] | stride[0] | stride[1] | stride[2] | stride[3])) return CLATTN_OK;
+    for (int i = 0; i < 4; i++) {
+        CA_REQUIRE(n[i] == 1 || n[i] == full[i] || (i == 3 && n[i] > 1 && n[i] < full[i]), CLATTN_E_ARGUMENT,
+                   "%s.shape[%d] (%s) is %" PRId64 ", neither 1 nor %" PRId64 "%s", name, i, axis[i], n[i], full[i],
+                   i == 3 ? " nor between" : "");
+        CA_REQUIRE(stride[i] >= 0, CLATTN_E_ARGUMENT, "%s.stride[%d] (%s) %" PRId64 " is negative", name, i, axis[i], stride[i]);
+    }
+    bool packed = !(stride[0] | stride[1] | stride[2] | stride[3]);
+    CA_REQUIRE(!packed || packed_strides(&x, CLATTN_BHSD, stride), CLATTN_E_TOO_LARGE, "%s overflows", name);
+    for (int i = 0; i < 4; i++)
+        if (n[i] == 1) stride[i] = 0;
+    CA_REQUIRE(axes_empty(&x) || (extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)sizeof(float), &bytes) &&
+               (uint64_t)bytes <= SIZE_MAX / 2), CLATTN_E_TOO_LARGE,
+               "%s [%" PRId64 "][%" PRId64 "][%" PRId64 "][%" PRId64 "] with strides %" PRId64 ", %" PRId64 ", %" PRId64
+               ", %" PRId64 " overflows", name, n[0], n[1], n[2], n[3], stride[0], stride[1], stride[2], stride[3]);
+    CA_REQUIRE(stride[3] > 0 || n[3] == 1 || n[3] == p->Nk, CLATTN_E_ARGUMENT, "%s.stride[3] (key) is 0, but shape[3] %" PRId64
+               " is neither 1 nor %" PRId64, name, n[3], p->Nk);
+    CA_REQUIRE(stride[3] <= INT32_MAX, CLATTN_E_TOO_LARGE, "%s.stride[3] (key) %" PRId64 " exceeds %d", name, stride[3], INT32_MAX);
+    *out = (struct ca_broadcast){ stride[0], stride[1], stride[2], stride[3], n[3] == 1 ? p->Nk : n[3], true };
+    return CLATTN_OK;
+}
+
 /* From q.k to the score. */
 static clattn_status init_score(struct problem *p, const clattn_attention *a)
 {
@@ -184,7 +240,16 @@ static clattn_status init_score(struct problem *p, const clattn_attention *a)
     p->softcap = (float)a->softcap;
     CA_REQUIRE(a->softcap == 0 || CA_SOFTCAP_FITS(a->softcap), CLATTN_E_ARGUMENT,
                "softcap %g is neither 0 nor in 1e-37 ... 1e37", a->softcap);
-    return CLATTN_OK;
+    CA_REQUIRE(a->alibi == CLATTN_NO_ALIBI || a->alibi == CLATTN_ALIBI_HEAD || a->alibi == CLATTN_ALIBI_BATCH_HEAD,
+               CLATTN_E_ARGUMENT, "alibi %d is not a clattn_alibi", (int)a->alibi);
+    p->has_alibi = a->alibi != CLATTN_NO_ALIBI;
+    p->slopes_b = a->alibi == CLATTN_ALIBI_BATCH_HEAD && p->B > 1 ? p->Hq : 0;
+    p->has_sinks = a->sinks != 0;
+    clattn_status st;
+    CA_TRY(init_broadcast(p, &a->bias, "bias", &p->bias));
+    CA_TRY(init_broadcast(p, &a->mask, "mask", &p->mask));
+done:
+    return st;
 }
 
 /* Positions: offset, window and causality. */
@@ -200,17 +265,25 @@ static clattn_status init_mask(struct problem *p, const clattn_attention *a)
     CA_REQUIRE(a->window_right >= -1, CLATTN_E_ARGUMENT, "window_right %" PRId64 " is less than -1", a->window_right);
 
     p->has_qoff = a->align == CLATTN_OFFSET;
+    CA_REQUIRE(a->kv_lens >= 0 && a->kv_lens <= p->Nk, CLATTN_E_ARGUMENT, "kv_lens %" PRId64 " is not in 0 ... kv_len %" PRId64,
+               a->kv_lens, p->Nk);
+    p->lens = a->kv_lens;
+    p->bottom_right = p->lens && a->align == CLATTN_BOTTOM_RIGHT;
     p->offset = (int32_t)(a->align == CLATTN_BOTTOM_RIGHT ? p->Nk - p->Nq : a->q_offset);
     if (p->B == 0 || p->Nq == 0 || p->Nk == 0) { /* nothing is masked: one form for all of them */
         p->left = p->right = CA_UNLIMITED;
         p->offset = 0;
+        p->bottom_right = false;
         return CLATTN_OK;
     }
-    int64_t right = a->causal ? 0 : a->window_right;
-    int64_t most = p->has_qoff ? INT32_MAX : p->offset, least = p->has_qoff ? INT32_MIN : p->offset; /* positions of query 0 */
+    int64_t right = a->causal ? 0 : a->window_right; /* query 0 stands between least and most */
+    int64_t most = p->has_qoff ? INT32_MAX : p->offset, least = p->has_qoff ? INT32_MIN : p->bottom_right ? -p->Nq : p->offset;
     p->left = canonical_window(a->window_left, ca_max(most + p->Nq - 1, 0));
     p->right = canonical_window(right, ca_max(p->Nk - 1 - least, 0));
-    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED) p->offset = 0;
+    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED && !p->has_alibi) { /* positions do not matter */
+        p->offset = 0;
+        p->bottom_right = false;
+    }
     return CLATTN_OK;
 }
 
@@ -244,8 +317,12 @@ done:
 
 static void slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4])
 {
-    const struct ca_strides *const given[CA_SLOTS] = { &p->q, &p->k, &p->v, &p->o, NULL, NULL };
-    if (given[s]) {
+    const struct ca_strides *const given[CA_SLOTS] = { &p->q, &p->k, &p->v, &p->o };
+    const struct ca_broadcast *t = s == CA_BIAS ? &p->bias : s == CA_MASK ? &p->mask : NULL;
+    if (t) {
+        int64_t g[4] = { t->b, t->h, t->i, t->j };
+        memcpy(stride, g, sizeof g);
+    } else if (given[s]) {
         int64_t g[4] = { given[s]->b, given[s]->h, given[s]->s, given[s]->d };
         memcpy(stride, g, sizeof g);
     } else {
@@ -263,7 +340,7 @@ size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
 
 size_t ca_slot_size(const struct problem *p, enum ca_slot s)
 {
-    return s == CA_LSE || s == CA_QOFF ? 4 : ca_dtype_size(p->dtype);
+    return s <= CA_OUT ? ca_dtype_size(p->dtype) : s == CA_MASK ? 1 : 4;
 }
 
 bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)
@@ -309,6 +386,14 @@ double ca_problem_bytes(const struct problem *p)
     return rows * (double)(p->D + p->Dv) * (double)p->B * (double)ca_dtype_size(p->dtype);
 }
 
+struct problem ca_problem_expected(const struct problem *p)
+{
+    struct problem e = *p;
+    if (p->lens) e.Nk = p->lens;
+    if (p->bottom_right) e.offset -= (int32_t)(p->Nk - e.Nk);
+    return e;
+}
+
 void ca_problem_args(const struct problem *p, ca_args *a)
 {
     *a = (ca_args){
@@ -319,7 +404,10 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .B = (ca_int)p->B, .Hq = (ca_int)p->Hq, .Hkv = (ca_int)p->Hkv, .group = (ca_int)(p->Hq / p->Hkv),
         .Nq = (ca_int)p->Nq, .Nk = (ca_int)p->Nk, .D = (ca_int)p->D, .Dv = (ca_int)p->Dv,
         .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
-        .softcap = p->softcap,
+        .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
+        .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
+        .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
+        .scored = p->softcap != 0 || p->has_alibi || p->bias.on || p->mask.on,
         .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

@@ -9,6 +9,8 @@
 #include "clattn.h"
 
 struct ca_strides { int64_t b, h, s, d; };
+/* A tensor [b][h][i][j] that broadcasts along the axes whose stride is 0; keys from COLS on are masked. */
+struct ca_broadcast { int64_t b, h, i, j, cols; bool on; };
 
 struct problem {
     clattn_dtype dtype;
@@ -18,6 +20,11 @@ struct problem {
     uint32_t left, right;    /* CA_UNLIMITED when open; causal is right = 0 */
     int32_t offset;          /* position of query 0; 0 when nothing is masked */
     bool has_qoff;           /* align = offset: q_offset[b] may replace it at execution */
+    bool bottom_right;       /* kv_lens moves offset with the length */
+    bool has_alibi, has_sinks;
+    int64_t lens;            /* 0: all keys of each batch row exist; else kv_lens tells, and this is the length to expect */
+    int64_t slopes_b;        /* elements from one batch row's slopes to the next's */
+    struct ca_broadcast bias, mask;
 };
 
 #define CA_MAX_DIM 576
@@ -26,11 +33,13 @@ struct problem {
 #define CA_MAX_ROW_STRIDE (1 << 22) /* elements: a tile of up to 256 rows stays within 30 bits, */
 #define CA_MAX_ROW_SPAN (1 << 30)   /* as does one row, so that their sum fits 31 */
 
-/* The tensors of a problem; every table about tensors is indexed by this. */
-enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_SLOTS };
+/* The tensors of a problem; every table about tensors is indexed by this.  From CA_QOFF on: the order of cl/optional.h. */
+enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK, CA_SLOTS };
 extern const char *const ca_slot_name[CA_SLOTS];
 static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE; }
 static inline bool ca_slot_is_optional(enum ca_slot s) { return s == CA_LSE || s == CA_QOFF; }
+/* NULL, or why P takes no such tensor. */
+const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s);
 
 /* What clattn_attention_init does. */
 void ca_attention_defaults(clattn_attention *a);
@@ -61,6 +70,9 @@ bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s);
 
 bool ca_problem_empty(const struct problem *p);  /* no output element, or no key at all */
 double ca_problem_pairs(const struct problem *p); /* (query, key) pairs per head and batch that count */
+/* P with as many keys as kv_lens is expected to tell: for the figures of benchmarks. */
+struct problem ca_problem_expected(const struct problem *p);
+/* With kv_lens these three count kv_len keys a batch row, the most that there can be. */
 double ca_problem_flops(const struct problem *p); /* 2 pairs (D + Dv) B Hq */
 double ca_problem_bytes(const struct problem *p); /* q, k, v read once, out written once */
 

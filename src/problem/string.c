@@ -2,8 +2,11 @@
  * bug reports share.  Tokens come in any order; what is left out keeps its default (f32, b1, h1).  Every token is a
  * row of one of the tables below.
  *
- * Beyond the flags that name attributes, qstride=, kstride=, vstride= and ostride= give a tensor's strides,
- * BATCH,HEAD,ROW,DIM in elements, so that every problem has a string. */
+ * bias=BHQK and mask=BHQK name the axes that are not of size 1; bias=BHQK:40 ends after 40 keys.  alibi=BH is alibi with
+ * slopes of their own for each batch row.
+ *
+ * Beyond the flags that name attributes, biasstride= and maskstride= as well as qstride=, kstride=, vstride= and ostride= give a
+ * tensor's strides, BATCH,HEAD,ROW,DIM (or KEY) in elements, so that every problem has a string. */
 #define _GNU_SOURCE
 #include "problem/problem.h"
 #include <ctype.h>
@@ -106,23 +109,65 @@ static bool set_kstride(clattn_attention *a, const char *value) { return set_str
 static bool set_vstride(clattn_attention *a, const char *value) { return set_strides(&a->v, value); }
 static bool set_ostride(clattn_attention *a, const char *value) { return set_strides(&a->out, value); }
 
+static bool set_alibi(clattn_attention *a, const char *value)
+{
+    a->alibi = value[0] ? CLATTN_ALIBI_BATCH_HEAD : CLATTN_ALIBI_HEAD;
+    return value[0] == 0 || strcmp(value, "BH") == 0;
+}
+static bool set_sinks(clattn_attention *a, const char *value)
+{
+    (void)value;
+    a->sinks = 1;
+    return true;
+}
+static bool set_lens(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->kv_lens, 1) && a->kv_lens > 0; }
+
+/* Letters of BHQK, each at most once and in this order; an axis that is named has size FULL until all sizes are known. */
+#define FULL -1
+static bool set_axes(clattn_broadcast *t, const char *value)
+{
+    static const char letters[] = "BHQK";
+    for (int i = 0; i < 4; i++) {
+        t->shape[i] = *value == letters[i] ? FULL : 1;
+        value += *value == letters[i];
+    }
+    return *value == 0 || (*value == ':' && t->shape[3] == FULL && read_ints(value + 1, ',', &t->shape[3], 1) && t->shape[3] >= 0);
+}
+static bool set_bias(clattn_attention *a, const char *value) { return set_axes(&a->bias, value); }
+static bool set_mask(clattn_attention *a, const char *value) { return set_axes(&a->mask, value); }
+static bool set_biasstride(clattn_attention *a, const char *value) { return read_ints(value, ',', a->bias.stride, 4); }
+static bool set_maskstride(clattn_attention *a, const char *value) { return read_ints(value, ',', a->mask.stride, 4); }
+
+static void complete_axes(const clattn_attention *a, clattn_broadcast *t)
+{
+    const int64_t full[4] = { a->batch, a->q_heads, a->q_len, a->kv_len };
+    for (int i = 0; i < 4; i++)
+        if (t->shape[i] == FULL) t->shape[i] = full[i];
+}
+
 /* Flags; those without a function are words of the grammar that this version cannot compute. */
-static const struct flag { const char *name; bool (*set)(clattn_attention *a, const char *value); bool bare; } flags[] = {
-    { "causal", set_causal, true },
-    { "align", set_align, false },
-    { "win", set_window, false },
-    { "scale", set_scale, false },
-    { "softcap", set_softcap, false },
-    { "layout", set_layout, false },
-    { "qstride", set_qstride, false },
-    { "kstride", set_kstride, false },
-    { "vstride", set_vstride, false },
-    { "ostride", set_ostride, false },
-    { "alibi", NULL, true }, { "bias", NULL, false }, { "mask", NULL, false },
-    { "sinks", NULL, true }, { "var", NULL, false }, { "kv", NULL, false }, { "lens", NULL, false },
-    { "rope", NULL, true }, { "score", NULL, false }, { "mod", NULL, false }, { "pattern", NULL, false },
-    { "rule", NULL, false }, { "map", NULL, false }, { "chunk", NULL, false }, { "dropout", NULL, false },
-    { "seed", NULL, false },
+enum takes { VALUE, NOTHING, EITHER };
+static const struct flag { const char *name; bool (*set)(clattn_attention *a, const char *value); enum takes takes; } flags[] = {
+    { "causal", set_causal, NOTHING },
+    { "align", set_align, VALUE },
+    { "win", set_window, VALUE },
+    { "scale", set_scale, VALUE },
+    { "softcap", set_softcap, VALUE },
+    { "alibi", set_alibi, EITHER },
+    { "bias", set_bias, VALUE },
+    { "mask", set_mask, VALUE },
+    { "sinks", set_sinks, NOTHING },
+    { "lens", set_lens, VALUE },
+    { "layout", set_layout, VALUE },
+    { "qstride", set_qstride, VALUE },
+    { "kstride", set_kstride, VALUE },
+    { "vstride", set_vstride, VALUE },
+    { "ostride", set_ostride, VALUE },
+    { "biasstride", set_biasstride, VALUE },
+    { "maskstride", set_maskstride, VALUE },
+    { "var", NULL, VALUE }, { "kv", NULL, VALUE }, { "rope", NULL, NOTHING }, { "score", NULL, VALUE }, { "mod", NULL, VALUE },
+    { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
+    { "dropout", NULL, VALUE }, { "seed", NULL, VALUE },
 };
 #define NUM_FLAGS (sizeof flags / sizeof flags[0])
 
@@ -174,8 +219,8 @@ static clattn_status parse_flag(struct parse *ps, const char *token, const struc
     clattn_status st;
     CA_REQUIRE(f->set, CLATTN_E_UNSUPPORTED, "problem string: \"%s\" is not supported by this version", token);
     CA_TRY(once(&ps->flag[f - flags], token));
-    CA_REQUIRE(f->bare == !equals, CLATTN_E_ARGUMENT, "problem string: \"%s\" %s", token,
-               f->bare ? "takes no value" : "needs a value");
+    CA_REQUIRE(f->takes == EITHER || (f->takes == NOTHING) == !equals, CLATTN_E_ARGUMENT, "problem string: \"%s\" %s", token,
+               f->takes == NOTHING ? "takes no value" : "needs a value");
     CA_REQUIRE(f->set(ps->a, equals ? equals + 1 : ""), CLATTN_E_ARGUMENT,
                "problem string: the value of \"%s\" is wrong", token);
 done:
@@ -228,6 +273,8 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
             st = ca_fail(CLATTN_E_ARGUMENT, "problem string: %c is missing", *need);
             goto done;
         }
+    complete_axes(a, &a->bias);
+    complete_axes(a, &a->mask);
 done:
     uselocale(before);
     return st;
@@ -259,6 +306,23 @@ static void put_strides(struct ca_text *t, const struct problem *p)
                         mine[i]->s, mine[i]->d);
 }
 
+/* " bias=BHQK", with what departs from a packed tensor of full length. */
+static void put_broadcast(struct ca_text *t, const struct problem *p, const char *name, const struct ca_broadcast *x)
+{
+    const int64_t stride[4] = { x->b, x->h, x->i, x->j }, full[4] = { p->B, p->Hq, p->Nq, x->cols };
+    int64_t next = 1;
+    bool packed = true;
+    if (!x->on) return;
+    ca_text_put(t, " %s=%s%s%s%s", name, x->b ? "B" : "", x->h ? "H" : "", x->i ? "Q" : "", x->j ? "K" : "");
+    if (x->j && x->cols != p->Nk) ca_text_put(t, ":%" PRId64, x->cols);
+    for (int i = 3; i >= 0; i--) {
+        if (!stride[i]) continue;
+        packed = packed && stride[i] == next;
+        next *= full[i];
+    }
+    if (!packed) ca_text_put(t, " %sstride=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, name, x->b, x->h, x->i, x->j);
+}
+
 size_t ca_problem_print(const struct problem *p, char *text, size_t size)
 {
     struct ca_text t = { text, size, 0 };
@@ -270,13 +334,19 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->Dv != p->D) ca_text_put(&t, "/%" PRId64, p->Dv);
     if (p->right == 0) ca_text_put(&t, " causal");
     if (p->has_qoff) ca_text_put(&t, " align=offset:%" PRId32, p->offset);
-    else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED) && p->offset != p->Nk - p->Nq)
+    else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED || p->has_alibi) &&
+             (p->lens ? !p->bottom_right : p->offset != p->Nk - p->Nq))
         ca_text_put(&t, " align=top_left");
     if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && p->right != 0))
         ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->left,
                     p->right == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->right);
     if (p->scale != (float)(1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
     if (p->softcap != 0) ca_text_put(&t, " softcap=%.9g", (double)p->softcap);
+    if (p->has_alibi) ca_text_put(&t, p->slopes_b ? " alibi=BH" : " alibi");
+    put_broadcast(&t, p, "bias", &p->bias);
+    put_broadcast(&t, p, "mask", &p->mask);
+    if (p->has_sinks) ca_text_put(&t, " sinks");
+    if (p->lens) ca_text_put(&t, " lens=%" PRId64, p->lens);
     put_strides(&t, p);
     uselocale(before);
     return t.length;
