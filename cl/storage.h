@@ -12,6 +12,12 @@
 #define STORAGE 0
 #endif
 
+static inline ushort bf16_bits(float x)
+{
+    uint u = as_uint(x);
+    return (ushort)(((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
 #if STORAGE == 0
 typedef float stored;
 static inline float load_at(__global const stored *p, long i) { return p[i]; }
@@ -36,12 +42,7 @@ static inline float4 load4_aligned(__global const stored *p, long i)
 #else
 typedef ushort stored;
 static inline float load_at(__global const stored *p, long i) { return as_float((uint)p[i] << 16); }
-static inline void store_at(__global stored *p, long i, float x)
-{
-    uint u = as_uint(x);
-    u = (u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : u + 0x7fffu + (u >> 16 & 1u);
-    p[i] = (ushort)(u >> 16);
-}
+static inline void store_at(__global stored *p, long i, float x) { p[i] = bf16_bits(x); }
 static inline float4 load4_at(__global const stored *p, long i)
 {
     return as_float4(convert_uint4(vload4(0, p + i)) << 16);

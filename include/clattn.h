@@ -170,7 +170,8 @@ CLATTN_API void clattn_context_destroy(clattn_context *ctx);
 typedef enum clattn_dtype {
     CLATTN_F32 = 0,
     CLATTN_F16 = 1,  /* IEEE binary16 */
-    CLATTN_BF16 = 2  /* the upper half of a binary32 */
+    CLATTN_BF16 = 2, /* the upper half of a binary32 */
+    CLATTN_INT32 = 3 /* indices of the operations around attention (clattn_tensor) */
 } clattn_dtype;
 
 /* The order of the axes in memory; it only fills strides that are left 0. */
@@ -351,6 +352,183 @@ CLATTN_API clattn_status clattn_execute_host(const clattn_plan *plan, const clat
  * next call, as are the last plans.  Errors as of the calls above. */
 CLATTN_API clattn_status clattn_attention_host(const clattn_attention *a, const clattn_pointers *pointers)
     CLATTN_CHECK CLATTN_NONNULL(1, 2);
+
+/* -------------------------------------------------------- around attention
+ *
+ * What stands before, behind and between attentions: positions, normalisation, activations, caches, merging, first
+ * weights.  Every function computes one of them on the device of CTX, or, with CTX NULL, on the automatically chosen
+ * device that clattn_attention_host keeps open.
+ *
+ * Each tensor has a type of its own, and they may be mixed (f16 activations, f32 tables); arithmetic is f32.  An input
+ * is never written.  Where "out may be x itself" it is the very same memory, else outputs overlap nothing.  Tensors may
+ * lie in host or device memory, side by side: what is on the host is copied over and back.  A call returns when all is
+ * written if LAUNCH is NULL or an output is on the host; else at once, host inputs are by then no longer needed.
+ * Zero-sized axes are legal.  A negative axis counts from the end.
+ *
+ * Errors of all: CLATTN_E_ARGUMENT (the message names the tensor and the numbers), E_TOO_LARGE, E_UNSUPPORTED (device
+ * memory on a host context), E_MEMORY, E_BUILD, E_FORKED, E_DEVICE_LOST, E_TIMEOUT, OpenCL codes. */
+
+/* A tensor, packed, its last axis contiguous: in ordinary memory at HOST, or in MEM from byte OFFSET on (a multiple of
+ * the element size), never both. */
+typedef struct clattn_tensor {
+    size_t size;            /* sizeof(clattn_tensor) */
+    clattn_dtype dtype;
+    int rank;               /* 0 ... 8 */
+    int64_t shape[8];
+    void *host;
+    cl_mem mem;
+    size_t offset;
+} clattn_tensor;
+
+/* Where a call's commands go, as for clattn_execute.  A host context has no queue and takes only zeros. */
+typedef struct clattn_launch {
+    size_t size;            /* sizeof(clattn_launch) */
+    cl_command_queue queue; /* NULL: the context's own */
+    uint32_t num_events;
+    const cl_event *wait_list;
+    cl_event *event;        /* where to store an event, or NULL; release it */
+} clattn_launch;
+
+/* Softmax of x along AXIS, and its logarithm; the largest element is subtracted first.  out as x, may be x itself. */
+CLATTN_API clattn_status clattn_softmax(clattn_context *ctx, const clattn_tensor *x, int axis, const clattn_tensor *out,
+                                        const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 4);
+CLATTN_API clattn_status clattn_log_softmax(clattn_context *ctx, const clattn_tensor *x, int axis,
+                                            const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 4);
+
+/* Over the axes from AXIS to the last (Ba et al., "Layer Normalization", 2016; Zhang and Sennrich, "Root Mean Square
+ * Layer Normalization", 2019; ONNX LayerNormalization, RMSNormalization):
+ *     layer  out = (x - mean) inv_std weight + bias      inv_std = 1 / sqrt(mean((x - mean)^2) + eps)
+ *     rms    out = x inv_std weight + bias               inv_std = 1 / sqrt(mean(x^2) + eps)
+ * weight, bias: optional; their shape is the end of x's shape.  out as x, may be x itself.  mean, inv_std: optional; as
+ * x, with 1 for every axis that was normalised.  out is optional when one of them is given. */
+CLATTN_API clattn_status clattn_layer_norm(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *weight,
+                                           const clattn_tensor *bias, int axis, double eps, const clattn_tensor *out,
+                                           const clattn_tensor *mean, const clattn_tensor *inv_std,
+                                           const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2);
+CLATTN_API clattn_status clattn_rms_norm(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *weight,
+                                         const clattn_tensor *bias, int axis, double eps, const clattn_tensor *out,
+                                         const clattn_tensor *inv_std, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2);
+
+typedef enum clattn_activation {
+    CLATTN_ACTIVATION_NONE = 0,
+    CLATTN_ACTIVATION_SILU = 1,     /* x / (1 + e^-x), swish */
+    CLATTN_ACTIVATION_GELU = 2,     /* x Phi(x) by the error function (Hendrycks and Gimpel, 2016) */
+    CLATTN_ACTIVATION_GELU_TANH = 3 /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
+} clattn_activation;
+
+/* Element by element.  out as x, may be x itself. */
+CLATTN_API clattn_status clattn_activate(clattn_context *ctx, clattn_activation activation, const clattn_tensor *x,
+                                         const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(3, 4);
+
+/* Rotary position embedding (Su et al., "RoFormer", 2021; ONNX RotaryEmbedding): pair p of a row turns by the angle
+ * whose cosine and sine are in row n of the tables, n its position.  x [B,H,N,D], or [B,N,H,D] by LAYOUT; cos, sin
+ * [rows, P]: the first 2P elements are pairs, (p, p + P), or (2p, 2p + 1) when INTERLEAVED is nonzero, the rest is
+ * copied.  position_ids: optional int32 [B,N]; without it the position is the index n < N <= rows.  An id without a
+ * row is refused when position_ids is on the host; in device memory it makes the row's pairs NaN.  out as x, may be x
+ * itself. */
+CLATTN_API clattn_status clattn_rope(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *cos,
+                                     const clattn_tensor *sin, const clattn_tensor *position_ids, clattn_layout layout,
+                                     int interleaved, const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3, 4, 8);
+
+typedef enum clattn_rope_type {
+    CLATTN_ROPE_DEFAULT = 0,
+    CLATTN_ROPE_LINEAR = 1,   /* position interpolation (Chen et al., 2023) */
+    CLATTN_ROPE_DYNAMIC = 2,  /* NTK-aware, by the length reached */
+    CLATTN_ROPE_YARN = 3,     /* Peng et al., "YaRN", 2023 */
+    CLATTN_ROPE_LLAMA3 = 4,
+    CLATTN_ROPE_LONGROPE = 5  /* Ding et al., "LongRoPE", 2024 */
+} clattn_rope_type;
+
+/* The parameters of a model's "rope_parameters", under their names there.  Set it up with clattn_rope_params_init; a
+ * number that is NaN or 0 counts as not given, and is then the default in brackets or, without one, an error where it
+ * is used. */
+typedef struct clattn_rope_params {
+    size_t size;            /* sizeof(clattn_rope_params); set by clattn_rope_params_init */
+    clattn_rope_type type;
+    int64_t dim;            /* of a head, even after partial_rotary_factor */
+    int64_t start;          /* position of the tables' first row; 0 */
+    double theta;           /* 10000 */
+    double partial_rotary_factor; /* 1: the share of dim that is rotated, rounded down */
+    double factor;          /* all but default [yarn, longrope: max_position_... / original_max_position_...] */
+    int64_t max_position_embeddings;          /* dynamic */
+    int64_t original_max_position_embeddings; /* yarn, llama3, longrope [max_position_embeddings] */
+    double attention_factor;                  /* of cos and sin: yarn, longrope [theirs] */
+    double beta_fast, beta_slow;              /* yarn [32, 1] */
+    double mscale, mscale_all_dim;            /* yarn */
+    int no_truncate;                          /* yarn: nonzero = the ramp's ends are not rounded to whole dims */
+    double low_freq_factor, high_freq_factor; /* llama3 */
+    size_t num_factors;                       /* longrope: of each list, half the rotated dims */
+    const double *short_factor, *long_factor; /* longrope: long beyond the original length */
+} clattn_rope_params;
+CLATTN_API void clattn_rope_params_init(clattn_rope_params *rope) CLATTN_NONNULL(1);
+
+/* The tables for positions start ... start + length - 1: inv_freq [P], cos, sin [length, P], P half the rotated dims,
+ * each optional, with the attention factor multiplied in.  dynamic and longrope choose by start + length.  Computed as
+ * transformers does: frequencies and angles are rounded to f32. */
+CLATTN_API clattn_status clattn_rope_tables(clattn_context *ctx, const clattn_rope_params *rope,
+                                            const clattn_tensor *inv_freq, const clattn_tensor *cos,
+                                            const clattn_tensor *sin, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2);
+
+/* table [length, dim] = sin(n / 10000^(2p / dim)) in column 2p, the cosine in column 2p + 1 (Vaswani et al., 2017). */
+CLATTN_API clattn_status clattn_sinusoidal(clattn_context *ctx, const clattn_tensor *table, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2);
+
+/* bias [H,N,N] from a learned table [H, 2N - 1]: bias[h][i][j] = table[h][i - j + N - 1] (Shaw et al., 2018). */
+CLATTN_API clattn_status clattn_relative_bias(clattn_context *ctx, const clattn_tensor *table,
+                                              const clattn_tensor *bias, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3);
+
+/* bias [H,Nq,Nk] from T5's table [buckets, H] (Raffel et al., 2020): the bucket of j - i; half of them exact distances,
+ * the rest grow logarithmically up to MAX_DISTANCE.  BIDIRECTIONAL nonzero: keys ahead have half of the buckets. */
+CLATTN_API clattn_status clattn_t5_bias(clattn_context *ctx, const clattn_tensor *table, int bidirectional,
+                                        int64_t max_distance, const clattn_tensor *bias, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 5);
+
+/* out = past_cache with update written along AXIS from index write_indices[b] on (ONNX TensorScatter).  past_cache
+ * [B,...,M,...]; update the same but for AXIS (not the first), where it is L <= M; write_indices: optional int32 [B],
+ * else 0.  CIRCULAR nonzero: indices are taken modulo M; else what does not fit is refused when write_indices is on the
+ * host and not written when it is in device memory.  out as past_cache; may be past_cache itself, and then only what
+ * update covers is touched. */
+CLATTN_API clattn_status clattn_cache_scatter(clattn_context *ctx, const clattn_tensor *past_cache,
+                                              const clattn_tensor *update, const clattn_tensor *write_indices, int axis,
+                                              int circular, const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3, 7);
+
+/* Depthwise convolution that sees the past alone (Mamba; ONNX CausalConvWithState): out[b][c][t] =
+ * activation(bias[c] + sum over w of weight[c][0][w] x[t + w]), x = past_state and input in a row.  input [B,C,T],
+ * weight [C,1,W], W >= 1, bias [C] optional, past_state [B,C,W-1] optional, else 0; out as input, present_state
+ * [B,C,W-1], the end of x, each optional. */
+CLATTN_API clattn_status clattn_causal_conv(clattn_context *ctx, const clattn_tensor *input,
+                                            const clattn_tensor *weight, const clattn_tensor *bias,
+                                            const clattn_tensor *past_state, clattn_activation activation,
+                                            const clattn_tensor *out, const clattn_tensor *present_state,
+                                            const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 3);
+
+/* Joins attentions of the same queries over S sets of keys: outs [S,...,Dv], lses [S,...], natural logarithms as
+ * clattn_execute gives them -> out [...,Dv], lse [...], each optional.  A part with lse -inf is never read; rows where
+ * all are give 0 and -inf. */
+CLATTN_API clattn_status clattn_merge(clattn_context *ctx, const clattn_tensor *outs, const clattn_tensor *lses,
+                                      const clattn_tensor *out, const clattn_tensor *lse, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3);
+
+typedef enum clattn_initialiser {
+    CLATTN_XAVIER_UNIFORM = 0, /* deviation gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010); gain 1 */
+    CLATTN_XAVIER_NORMAL = 1,
+    CLATTN_HE_UNIFORM = 2,     /* deviation gain / sqrt(fan_in) (He et al., 2015); gain sqrt(2) */
+    CLATTN_HE_NORMAL = 3
+} clattn_initialiser;
+
+/* Draws first weights: out [fan_out, fan_in, ...], further axes count into both fans.  GAIN 0: its default.  Uniform
+ * ones lie within sqrt(3) deviations.  Element e is number e of Philox4x32-10 with SEED and OFFSET, the same on every
+ * device. */
+CLATTN_API clattn_status clattn_initialise(clattn_context *ctx, clattn_initialiser how, double gain, uint64_t seed,
+                                           uint64_t offset, const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(6);
 
 #ifdef __cplusplus
 }

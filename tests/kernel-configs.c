@@ -5,7 +5,7 @@
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include <stdlib.h>
 #include <string.h>
-#include "algo/algo.h"
+#include "ops/ops.h"
 
 /* Made-up GPUs: what these vendors' allow, and for AMD what an older driver allows.  A demanded sub-group is an
  * Intel matter. */
@@ -125,8 +125,20 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
     return st;
 }
 
+/* The operations around attention: rows with an item each, and shared by a group. */
+static void put_ops(void)
+{
+    char line[128];
+    for (const struct ca_kernel *const *k = ca_op_kernels; *k; k++)
+        for (int lanes = 1; lanes <= ((*k)->shared ? 64 : 1); lanes += 63) {
+            snprintf(line, sizeof line, "%s.cl %s -DLANES=%d", (*k)->source, (*k)->name, lanes);
+            put(line);
+        }
+}
+
 int main(void)
 {
+    put_ops();
     for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
             for (int form = 1; form <= FEATURES; form *= 2)

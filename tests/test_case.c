@@ -46,6 +46,8 @@ static void make_folder(void)
     PUT("two", CA_NPY_I4, 2);
     PUT("three", CA_NPY_I4, 3);
     PUT("twof", CA_NPY_F4, 2);
+    PUT("cos", CA_NPY_F4, 0, 4);
+    PUT("ids", CA_NPY_I8, 2, 4);
     PUT("ints", CA_NPY_I4, 2, 4, 5, 8);
     PUT("bits", CA_NPY_U2, 2, 4, 5, 8);
     PUT("mask", CA_NPY_B1, 5, 7);
@@ -103,8 +105,10 @@ static const struct good { const char *json, *reason; } good[] = {
     {CASE("attention", "", QKV ", \"mask\": \"mask4.npy\"", OUT, ""), NULL},
     {CASE("attention", "", QKV ", \"dout\": \"dout.npy\"", "\"dq\": \"q.npy\"", ""), "input dout, output dq"},
     {CASE("attention", "\"score_mod\": \"x\", \"mod_buffers\": [\"t\"]", QKV ", \"t\": \"twof.npy\"", OUT, ""), "input t"},
-    {CASE("silu", "", "\"x\": \"q.npy\"", "\"out\": \"q.npy\"", ""), "operation silu is not supported yet"},
-    {CASE("layer_norm", "\"axis\": -1, \"eps\": 1e-5", "\"x\": \"q.npy\"", "\"out\": \"q.npy\"", ""), "layer_norm"},
+    {CASE("nystrom", "\"landmarks\": 4", QKV, OUT, ""), "operation nystrom is not supported yet"},
+    {CASE("silu", "", "\"x\": \"q.npy\"", "\"out\": \"q.npy\"", ""), NULL},
+    {CASE("silu", "", "\"x\": \"q.npy\", \"dout\": \"q.npy\"", "\"out\": \"q.npy\"", ""), "input dout"},
+    {CASE("layer_norm", "\"axis\": -1, \"eps\": 1e-5", "\"x\": \"q.npy\"", "\"out\": \"q.npy\"", ""), NULL},
     {CASE("rope_tables", "\"dim\": 8, \"length\": 2", "", "\"cos\": \"k9.npy\"", ""), NULL}, /* wrong rank, only seen by --check */
 };
 
@@ -193,6 +197,18 @@ static const struct bad { const char *json, *field, *words; } bad[] = {
     {CASE("silu", "\"axis\": 1", "\"x\": \"q.npy\"", OUT, ""), "attrs.axis", "unknown attribute of silu"},
     {CASE("silu", "", "\"x\": \"q.npy\"", "\"out\": \"k.npy\"", ""), "outputs.out", "shape of x"},
     {CASE("nystrom", "", QKV, OUT, ""), "attrs", "landmarks is missing"},
+    {CASE("softmax", "\"axis\": 4", "\"x\": \"q.npy\"", "\"out\": \"q.npy\"", ""), "softmax", "axis is 4, x of rank 4 has -4 ... 3"},
+    {CASE("softmax", "\"axis\": 9000000000", "\"x\": \"q.npy\", \"dout\": \"q.npy\"", "\"out\": \"q.npy\"", ""), "softmax", "axis is 2147483647"},
+    {CASE("rms_norm", "", "\"x\": \"q.npy\", \"weight\": \"twof.npy\"", "\"out\": \"q.npy\"", ""), "rms_norm", "weight: shape[0] is 2"},
+    {CASE("rope", "\"rotary_dim\": 4", "\"x\": \"q.npy\", \"cos\": \"cos.npy\", \"sin\": \"cos.npy\"", "\"out\": \"q.npy\"", ""), "rope",
+     "rotary_dim is 4, cos has 4 columns"},
+    {CASE("rope", "\"layout\": \"BSHD\"", "\"x\": \"q.npy\", \"cos\": \"cos.npy\", \"sin\": \"cos.npy\", \"position_ids\": \"ids.npy\"",
+          "\"out\": \"q.npy\"", ""), "rope", "position_ids[0][0] is 0, cos and sin have 0 rows"},
+    {CASE("rope_tables", "\"dim\": 8, \"length\": 2, \"type\": \"longrope\", \"factor\": 2, \"max_position_embeddings\": 8, "
+          "\"short_factor\": [1, 2], \"long_factor\": [1]", "", "\"cos\": \"q.npy\"", ""), "rope_tables", "long_factor has 1 numbers, short_factor 2"},
+    {CASE("relative_bias", "\"type\": \"t5\"", "\"table\": \"cos.npy\"", "\"bias\": \"q.npy\"", ""), "relative_bias", "q_len is missing"},
+    {CASE("relative_bias", "\"max_distance\": 9", "\"table\": \"cos.npy\"", "\"bias\": \"q.npy\"", ""), "relative_bias", "need type t5"},
+    {CASE("cache_scatter", "", "\"past_cache\": \"k.npy\", \"update\": \"v.npy\"", "\"out\": \"k.npy\"", ""), "cache_scatter", "update: shape[3] is 3"},
 };
 
 START_TEST(refuses)

@@ -148,10 +148,32 @@ char *__wrap_strdup(const char *s) { return fails_now(&alloc_countdown) ? NULL :
 static struct device dev;
 static struct small s;
 
+/* An operation around attention, with a table of the library's own, in place of an attention. */
+static bool around;
+static clattn_status use_around(clattn_context *ctx, float *to)
+{
+    const clattn_tensor table = { .size = sizeof table, .rank = 2, .shape = { 8, 4 }, .host = s.q };
+    const clattn_tensor bias = { .size = sizeof bias, .rank = 3, .shape = { 4, 8, SMALL_Q / 32 }, .host = to };
+    return clattn_t5_bias(ctx, &table, 1, 16, &bias, NULL);
+}
+
+/* The answer is that of the host, and the guards are as they were. */
+static bool done(void)
+{
+    if (!around) return small_done(&s);
+    static float wanted[SMALL_Q];
+    clattn_context *host = NULL;
+    if (wanted[0] == 0 && (clattn_context_create("host", &host) || use_around(host, wanted))) return false;
+    clattn_context_destroy(host);
+    return !memcmp(wanted, s.out + SMALL_GUARD, sizeof wanted) && s.out[SMALL_GUARD - 1] == SMALL_CANARY &&
+           s.out[SMALL_GUARD + SMALL_Q] == SMALL_CANARY;
+}
+
 /* Plan and execute on CTX. */
 static clattn_status use(clattn_context *ctx)
 {
     clattn_plan *plan = NULL;
+    if (around) return use_around(ctx, s.out + SMALL_GUARD);
     clattn_status st = clattn_plan_create(ctx, &s.a, NULL, &plan);
     for (int n = 0; n < 2 && st == CLATTN_OK; n++) st = clattn_execute_host(plan, &s.p);
     clattn_plan_destroy(plan);
@@ -170,17 +192,17 @@ static void scenario(atomic_int *count, int n, const char *what, bool *again)
     *again = atomic_exchange(count, 0) <= 0;
 
     if (st == CLATTN_OK) {
-        ck_assert_msg(small_done(&s), "%s %d: wrong result", what, n);
+        ck_assert_msg(done(), "%s %d: wrong result", what, n);
     } else {
         /* After the first execution the second fails: then the first one's answer is there. */
-        ck_assert_msg(small_untouched(&s) || small_done(&s), "%s %d: outputs are half written", what, n);
+        ck_assert_msg(small_untouched(&s) || done(), "%s %d: outputs are half written", what, n);
         ck_assert_msg(clattn_last_message()[0] != 0, "%s %d: no message for %s", what, n, clattn_status_name(st));
     }
     if (ctx && !atomic_load(&ctx->lost)) {
         small_canaries(&s);
         st = use(ctx);
         ck_assert_msg(st == CLATTN_OK, "%s %d: afterwards %s", what, n, clattn_last_message());
-        ck_assert_msg(small_done(&s), "%s %d: wrong result afterwards", what, n);
+        ck_assert_msg(done(), "%s %d: wrong result afterwards", what, n);
     } else if (ctx) {
         ck_assert_int_eq(use(ctx), CLATTN_E_DEVICE_LOST);
     }
@@ -202,6 +224,8 @@ START_TEST(opencl_call_fails)
     snprintf(what, sizeof what, "%s from call", clattn_status_name(fault_code));
     intercept();
     for (int n = 1; again; n++) scenario(&countdown, n, what, &again);
+    around = again = true;
+    for (int n = 1; again; n++) scenario(&countdown, n, what, &again);
 }
 END_TEST
 
@@ -212,6 +236,8 @@ START_TEST(allocation_fails)
     if (_i == 0) ca_device_host(&dev);
     else if (!small_device(&dev)) return;
     else intercept();
+    for (int n = 1; again; n++) scenario(&alloc_countdown, n, "no memory at allocation", &again);
+    around = again = true;
     for (int n = 1; again; n++) scenario(&alloc_countdown, n, "no memory at allocation", &again);
 }
 END_TEST

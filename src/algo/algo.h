@@ -27,7 +27,7 @@ struct clattn_plan {
     const struct algo *algo;
     struct params params;
     struct program *program;
-    struct program *around;    /* cl/around.cl, where new keys or weights are wanted */
+    struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
     size_t workspace;          /* bytes */
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
@@ -57,8 +57,8 @@ struct algo {
     clattn_status (*enqueue)(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 };
 
-/* around.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
-clattn_status ca_around_build(struct clattn_plan *plan);
+/* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
+clattn_status ca_steps_build(struct clattn_plan *plan);
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 

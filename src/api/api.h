@@ -21,6 +21,12 @@ clattn_status ca_open_selected(const char *selector, clattn_context **ctx);
 /* Runs PLAN on the caller's POINTERS, which are checked. */
 clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *pointers);
 
+/* The device that calls without a context use, opened by the first one.  Leave with the call's status: after a lost
+ * device the next one opens another. */
+struct session;
+clattn_status ca_session_enter(struct session **session, clattn_context **ctx);
+void ca_session_leave(struct session *session, clattn_status st);
+
 /* Fills INFO, whose size field is checked, from an inventory entry, and from a device that has none. */
 void ca_info_from_entry(const struct inventory_entry *e, clattn_device_info *info);
 void ca_info_from_device(const struct device *d, clattn_device_info *info);

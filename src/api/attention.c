@@ -45,7 +45,7 @@ static void destroy(struct session *s)
     free(s);
 }
 
-static clattn_status enter(struct session **session)
+clattn_status ca_session_enter(struct session **session, clattn_context **ctx)
 {
     clattn_status st = require_owner();
     if (st != CLATTN_OK) return st;
@@ -56,13 +56,16 @@ static clattn_status enter(struct session **session)
         if (st == CLATTN_OK) current = s;
         else free(s);
     }
-    if (current) current->users++;
+    if (current) {
+        current->users++;
+        *ctx = current->ctx;
+    }
     *session = current;
     pthread_mutex_unlock(&lock);
     return st;
 }
 
-static void leave(struct session *s, clattn_status st)
+void ca_session_leave(struct session *s, clattn_status st)
 {
     if (!s) return;
     pthread_mutex_lock(&lock);
@@ -121,6 +124,7 @@ clattn_status clattn_attention_host(const clattn_attention *a, const clattn_poin
 {
     struct problem p;
     struct session *s = NULL;
+    clattn_context *ctx;
     struct kept *kept = NULL;
     clattn_plan *own = NULL;   /* a plan that found no place */
     clattn_status st;
@@ -129,16 +133,16 @@ clattn_status clattn_attention_host(const clattn_attention *a, const clattn_poin
     CA_GIVEN(a);
     CA_GIVEN(pointers);
     CA_TRY(ca_problem_init(&p, a));
-    CA_TRY(enter(&s));
+    CA_TRY(ca_session_enter(&s, &ctx));
     kept = find(s, &p);
     if (!kept) {
-        CA_TRY(ca_plan_create(s->ctx, &p, NULL, NULL, &own));
+        CA_TRY(ca_plan_create(ctx, &p, NULL, NULL, &own));
         kept = keep(s, &p, own);
     }
     CA_TRY(ca_run_pointers(kept ? kept->plan : own, pointers));
 done:
     if (!kept) ca_plan_destroy(own);
     give_back(kept);
-    leave(s, st);
+    ca_session_leave(s, st);
     return st;
 }

@@ -214,15 +214,15 @@ static const struct slot_row mamba_outputs[] = {
 
 static const struct attr_row no_attrs[] = {END};
 static const struct slot_row no_inputs[] = {END};
-static const struct slot_row x_inputs[] = {{"x", 'f', 0, "...", REQ}, {"dout", 'f', 0, "=x"}, END};
-static const struct slot_row x_outputs[] = {{"out", 'f', 0, "=x"}, END};
+static const struct slot_row x_inputs[] = {{"x", 'f', 0, "...", REQ, OK}, {"dout", 'f', 0, "=x"}, END};
+static const struct slot_row x_outputs[] = {{"out", 'f', 0, "=x", OK}, END};
 
 static const struct attr_row rope_attrs[] = {
     {"layout", V_WORD, "BHSD BSHD"}, {"interleaved", V_BOOL}, {"rotary_dim", V_INT, "0"}, END};
 static const struct slot_row rope_inputs[] = {
-    {"x", 'f', W_BSHD, "B N H D", REQ}, {"x", 'f', 0, "B H N D", REQ},
-    {"cos", 'f', 0, "Rows Half", REQ},  {"sin", 'f', 0, "Rows Half", REQ},
-    {"position_ids", 'i', 0, "B N"},    {"dout", 'f', 0, "=x"},
+    {"x", 'f', W_BSHD, "B N H D", REQ, OK}, {"x", 'f', 0, "B H N D", REQ, OK},
+    {"cos", 'f', 0, "Rows Half", REQ, OK},  {"sin", 'f', 0, "Rows Half", REQ, OK},
+    {"position_ids", 'i', 0, "B N", OK},    {"dout", 'f', 0, "=x"},
     END};
 static const struct attr_row rope_tables_attrs[] = {
     {"type", V_WORD, "default linear dynamic yarn llama3 longrope"},
@@ -246,41 +246,41 @@ static const struct attr_row rope_tables_attrs[] = {
     {"partial_rotary_factor", V_NUMBER},
     END};
 static const struct slot_row rope_tables_outputs[] = {
-    {"inv_freq", 's', 0, "_"}, {"cos", 's', 0, "_ _"}, {"sin", 's', 0, "_ _"}, END};
+    {"inv_freq", 's', 0, "_", OK}, {"cos", 's', 0, "_ _", OK}, {"sin", 's', 0, "_ _", OK}, END};
 
 static const struct attr_row norm_attrs[] = {{"axis", V_INT}, {"eps", V_NUMBER}, END};
 static const struct slot_row norm_inputs[] = {
-    {"x", 'f', 0, "...", REQ}, {"weight", 'f', 0, "..."}, {"bias", 'f', 0, "..."}, {"dout", 'f', 0, "=x"}, END};
+    {"x", 'f', 0, "...", REQ, OK}, {"weight", 'f', 0, "...", OK}, {"bias", 'f', 0, "...", OK}, {"dout", 'f', 0, "=x"}, END};
 static const struct slot_row norm_outputs[] = {
-    {"out", 'f', 0, "=x"}, {"mean", 's', 0, "..."}, {"inv_std", 's', 0, "..."}, END};
+    {"out", 'f', 0, "=x", OK}, {"mean", 's', 0, "...", OK}, {"inv_std", 's', 0, "...", OK}, END};
 static const struct attr_row axis_attrs[] = {{"axis", V_INT}, END};
 static const struct attr_row gelu_attrs[] = {{"approximate", V_WORD, "none tanh"}, END};
 
 static const struct attr_row sinusoidal_attrs[] = {{"length", V_INT, "0", REQ}, {"dim", V_INT, "0", REQ}, END};
-static const struct slot_row sinusoidal_outputs[] = {{"table", 's', 0, "_ _"}, END};
+static const struct slot_row sinusoidal_outputs[] = {{"table", 's', 0, "_ _", OK}, END};
 static const struct attr_row relative_attrs[] = {
     {"type", V_WORD, "t5"}, {"bidirectional", V_BOOL}, {"max_distance", V_INT, "1"},
     {"q_len", V_INT, "0"},  {"k_len", V_INT, "0"},     END};
 static const struct slot_row relative_inputs[] = {
-    {"table", 'f', 0, "_ _", REQ}, {"dout", 'f', 0, "_ _ _"}, END};
-static const struct slot_row relative_outputs[] = {{"bias", 'f', 0, "_ _ _"}, END};
+    {"table", 'f', 0, "_ _", REQ, OK}, {"dout", 'f', 0, "_ _ _"}, END};
+static const struct slot_row relative_outputs[] = {{"bias", 'f', 0, "_ _ _", OK}, END};
 
 static const struct attr_row scatter_attrs[] = {{"mode", V_WORD, "linear circular"}, {"axis", V_INT}, END};
 static const struct slot_row scatter_inputs[] = {
-    {"past_cache", 'f', 0, "...", REQ}, {"update", 'f', 0, "...", REQ}, {"write_indices", 'i', 0, "_"},
+    {"past_cache", 'f', 0, "...", REQ, OK}, {"update", 'f', 0, "...", REQ, OK}, {"write_indices", 'i', 0, "_", OK},
     {"dout", 'f', 0, "=past_cache"}, END};
-static const struct slot_row scatter_outputs[] = {{"out", 'f', 0, "=past_cache"}, END};
+static const struct slot_row scatter_outputs[] = {{"out", 'f', 0, "=past_cache", OK}, END};
 
 static const struct attr_row conv_attrs[] = {{"activation", V_WORD, "none silu"}, END};
 static const struct slot_row conv_inputs[] = {
-    {"input", 'f', 0, "B C T", REQ}, {"weight", 'f', 0, "C 1 W", REQ}, {"bias", 'f', 0, "C"},
-    {"past_state", 'f', 0, "B C _"}, {"dout", 'f', 0, "B C T"}, END};
-static const struct slot_row conv_outputs[] = {{"out", 'f', 0, "B C T"}, {"present_state", 'f', 0, "B C _"}, END};
+    {"input", 'f', 0, "B C T", REQ, OK}, {"weight", 'f', 0, "C 1 W", REQ, OK}, {"bias", 'f', 0, "C", OK},
+    {"past_state", 'f', 0, "B C _", OK}, {"dout", 'f', 0, "B C T"}, END};
+static const struct slot_row conv_outputs[] = {{"out", 'f', 0, "B C T", OK}, {"present_state", 'f', 0, "B C _", OK}, END};
 
 static const struct slot_row merge_inputs[] = {
-    {"outs", 'f', 0, "S ... Dv", REQ}, {"lses", 'f', 0, "S ...", REQ},
+    {"outs", 'f', 0, "S ... Dv", REQ, OK}, {"lses", 'f', 0, "S ...", REQ, OK},
     {"dout", 'f', 0, "... Dv"}, {"dlse", 'f', 0, "...", "+dout"}, END};
-static const struct slot_row merge_outputs[] = {{"out", 'f', 0, "... Dv"}, {"lse", 's', 0, "..."}, END};
+static const struct slot_row merge_outputs[] = {{"out", 'f', 0, "... Dv", OK}, {"lse", 's', 0, "...", OK}, END};
 
 static const struct attr_row mha_attrs[] = {
     {"q_heads", V_INT, "1", REQ}, {"kv_heads", V_INT, "1"}, {"add_zero_attn", V_BOOL}, END};
@@ -333,6 +333,7 @@ static const struct slot_row layer_outputs[] = {{"out", 'f', 0, "B Nq E"}, END};
 
 /* ----------------------------------------------------------------- the menu */
 
+#define AROUND ca_around_check, ca_around_run
 static const struct op_row ops[] = {
     {"attention", {attention_attrs}, {attention_inputs}, {attention_outputs},
      "q k v bias sinks alibi_slopes score_w span", ca_attention_check, ca_attention_run},
@@ -340,19 +341,19 @@ static const struct op_row ops[] = {
     {"linformer", {attention_attrs}, {linformer_inputs, score_inputs}, {attention_outputs}, "*", NULL, NULL},
     {"nystrom", {nystrom_attrs}, {nystrom_inputs}, {attention_outputs}, "*", NULL, NULL},
     {"mamba2_ssd", {no_attrs}, {mamba_inputs}, {mamba_outputs}, "x dt A_log B C D", NULL, NULL},
-    {"rope", {rope_attrs}, {rope_inputs}, {x_outputs}, "*", NULL, NULL},
-    {"rope_tables", {rope_tables_attrs}, {no_inputs}, {rope_tables_outputs}, "", NULL, NULL},
-    {"layer_norm", {norm_attrs}, {norm_inputs}, {norm_outputs}, "*", NULL, NULL},
-    {"rms_norm", {norm_attrs}, {norm_inputs}, {norm_outputs}, "*", NULL, NULL},
-    {"softmax", {axis_attrs}, {x_inputs}, {x_outputs}, "*", NULL, NULL},
-    {"log_softmax", {axis_attrs}, {x_inputs}, {x_outputs}, "*", NULL, NULL},
-    {"gelu", {gelu_attrs}, {x_inputs}, {x_outputs}, "*", NULL, NULL},
-    {"silu", {no_attrs}, {x_inputs}, {x_outputs}, "*", NULL, NULL},
-    {"sinusoidal", {sinusoidal_attrs}, {no_inputs}, {sinusoidal_outputs}, "", NULL, NULL},
-    {"relative_bias", {relative_attrs}, {relative_inputs}, {relative_outputs}, "*", NULL, NULL},
-    {"cache_scatter", {scatter_attrs}, {scatter_inputs}, {scatter_outputs}, "*", NULL, NULL},
-    {"causal_conv", {conv_attrs}, {conv_inputs}, {conv_outputs}, "*", NULL, NULL},
-    {"merge", {no_attrs}, {merge_inputs}, {merge_outputs}, "*", NULL, NULL},
+    {"rope", {rope_attrs}, {rope_inputs}, {x_outputs}, "*", AROUND},
+    {"rope_tables", {rope_tables_attrs}, {no_inputs}, {rope_tables_outputs}, "", AROUND},
+    {"layer_norm", {norm_attrs}, {norm_inputs}, {norm_outputs}, "*", AROUND},
+    {"rms_norm", {norm_attrs}, {norm_inputs}, {norm_outputs}, "*", AROUND},
+    {"softmax", {axis_attrs}, {x_inputs}, {x_outputs}, "*", AROUND},
+    {"log_softmax", {axis_attrs}, {x_inputs}, {x_outputs}, "*", AROUND},
+    {"gelu", {gelu_attrs}, {x_inputs}, {x_outputs}, "*", AROUND},
+    {"silu", {no_attrs}, {x_inputs}, {x_outputs}, "*", AROUND},
+    {"sinusoidal", {sinusoidal_attrs}, {no_inputs}, {sinusoidal_outputs}, "", AROUND},
+    {"relative_bias", {relative_attrs}, {relative_inputs}, {relative_outputs}, "*", AROUND},
+    {"cache_scatter", {scatter_attrs}, {scatter_inputs}, {scatter_outputs}, "*", AROUND},
+    {"causal_conv", {conv_attrs}, {conv_inputs}, {conv_outputs}, "*", AROUND},
+    {"merge", {no_attrs}, {merge_inputs}, {merge_outputs}, "*", AROUND},
     {"multi_head_attention", {mha_attrs, attention_attrs}, {mha_inputs, score_inputs}, {mha_outputs}, "*", NULL, NULL},
     {"transformer_layer", {layer_attrs}, {layer_inputs}, {layer_outputs}, "*", NULL, NULL},
 };

@@ -32,6 +32,10 @@ int ca_runner_outcome(struct runner *r, clattn_status st);
 bool ca_attention_check(struct case_file *c);
 int ca_attention_run(struct runner *r, struct case_file *c);
 
+/* around.c: the operations around attention */
+bool ca_around_check(struct case_file *c);
+int ca_around_run(struct runner *r, struct case_file *c);
+
 /* compare.c */
 struct difference { double absolute, relative; size_t wrong, total; };
 /* Compares with the expected data; true when every element is within the tolerance. */

@@ -19,7 +19,7 @@ struct host_kernels {
     size_t (*scratch)(const ca_args *a);    /* bytes per thread, 64-byte aligned */
     void (*wide)(HOST_TILE_ARGS);           /* query tile number TILE of head H of batch B */
     void (*narrow)(HOST_TILE_ARGS);         /* the same with fewer rows per tile */
-    /* cl/around.h: row R of the new keys and values; row i of the weights */
+    /* cl/steps.h: row R of the new keys and values; row i of the weights */
     void (*append)(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r);
     void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i,
                     void *scratch);

@@ -44,7 +44,7 @@
 #define RB 16
 #define DK 64
 #include "decode.h"
-#include "around.h"
+#include "steps.h"
 
 static size_t vectors(int64_t dims) { return (size_t)(dims + VL - 1) / VL; }
 

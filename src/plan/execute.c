@@ -92,26 +92,16 @@ done:
     return st;
 }
 
-static clattn_status check_buffer_size(clattn_context *ctx, const struct tensor *t, size_t bytes, const char *name)
-{
-    size_t size = 0;
-    if (!t->mem) return CLATTN_OK;
-    cl_int code = ca_cl.GetMemObjectInfo(t->mem, CL_MEM_SIZE, sizeof size, &size, NULL);
-    if (code != CL_SUCCESS) return ca_context_fail(ctx, code, "clGetMemObjectInfo", name);
-    CA_REQUIRE(t->offset <= size && bytes <= size - t->offset, CLATTN_E_ARGUMENT,
-               "%s needs %zu bytes at offset %zu, its buffer has %zu", name, bytes, t->offset, size);
-    return CLATTN_OK;
-}
-
 static clattn_status check_buffers(const struct clattn_plan *plan, const struct io *io)
 {
     clattn_status st;
     CA_TRY(check_tensors(&plan->p, io));
     for (int s = 0; s < CA_SLOTS; s++)
-        CA_TRY(check_buffer_size(plan->ctx, &io->t[s], ca_slot_bytes(&plan->p, (enum ca_slot)s), ca_slot_name[s]));
+        CA_TRY(ca_buffer_holds(plan->ctx, io->t[s].mem, io->t[s].offset, ca_slot_bytes(&plan->p, (enum ca_slot)s),
+                               ca_slot_name[s]));
     CA_REQUIRE(!io->workspace.mem || io->workspace.offset % 256 == 0, CLATTN_E_ARGUMENT,
                "workspace at offset %zu is not aligned to 256", io->workspace.offset);
-    CA_TRY(check_buffer_size(plan->ctx, &io->workspace, plan->workspace, "workspace"));
+    CA_TRY(ca_buffer_holds(plan->ctx, io->workspace.mem, io->workspace.offset, plan->workspace, "workspace"));
 done:
     return st;
 }

@@ -25,6 +25,17 @@ clattn_status ca_buffer_create(clattn_context *ctx, cl_mem_flags flags, size_t b
     return *mem ? CLATTN_OK : ca_context_fail(ctx, code, "clCreateBuffer", what);
 }
 
+clattn_status ca_buffer_holds(clattn_context *ctx, cl_mem mem, size_t offset, size_t bytes, const char *name)
+{
+    size_t size = 0;
+    if (!mem) return CLATTN_OK;
+    cl_int code = ca_cl.GetMemObjectInfo(mem, CL_MEM_SIZE, sizeof size, &size, NULL);
+    if (code != CL_SUCCESS) return ca_context_fail(ctx, code, "clGetMemObjectInfo", name);
+    CA_REQUIRE(offset <= size && bytes <= size - offset, CLATTN_E_ARGUMENT,
+               "%s needs %zu bytes at offset %zu, its buffer has %zu", name, bytes, offset, size);
+    return CLATTN_OK;
+}
+
 void ca_buffer_release(clattn_context *ctx, cl_mem mem)
 {
     if (mem && ca_may_touch(ctx)) ca_cl.ReleaseMemObject(mem);

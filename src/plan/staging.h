@@ -26,6 +26,8 @@ clattn_status ca_stage_buffer(const struct clattn_plan *plan, struct stage *s, c
 /* A buffer, or E_TOO_LARGE when the device says that it cannot be. */
 clattn_status ca_buffer_create(clattn_context *ctx, cl_mem_flags flags, size_t bytes, const void *host,
                                const char *what, cl_mem *mem);
+/* E_ARGUMENT unless MEM, if not NULL, has BYTES at OFFSET. */
+clattn_status ca_buffer_holds(clattn_context *ctx, cl_mem mem, size_t offset, size_t bytes, const char *name);
 /* False where a call into OpenCL may never return: a hung device, a forked child. */
 bool ca_may_touch(const clattn_context *ctx);
 /* NULL-safe; where OpenCL may not be touched, without effect. */

@@ -184,7 +184,7 @@ fill:
 /* The sizes: from dtype to v_dim. */
 static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
 {
-    CA_REQUIRE(dtype_known(a->dtype), CLATTN_E_ARGUMENT, "dtype %d is not a clattn_dtype", (int)a->dtype);
+    CA_REQUIRE(dtype_known(a->dtype), CLATTN_E_ARGUMENT, "dtype %d is not f32, f16 or bf16", (int)a->dtype);
     CA_REQUIRE(a->layout == CLATTN_BHSD || a->layout == CLATTN_BSHD || a->layout == CLATTN_THD, CLATTN_E_ARGUMENT,
                "layout %d is not a clattn_layout", (int)a->layout);
     CA_REQUIRE(a->batch >= 0, CLATTN_E_ARGUMENT, "batch %" PRId64 " is negative", a->batch);

@@ -1,4 +1,4 @@
-/* around.cl -- the OpenCL entries of around.h, one work-item a row: NDRange {new_len, B Hkv} and {Nq, B Hq}. */
+/* steps.cl -- the OpenCL entries of steps.h, one work-item a row: NDRange {new_len, B Hkv} and {Nq, B Hq}. */
 #ifndef DQK
 #define DQK 64
 #endif
@@ -19,7 +19,7 @@
 #include "args.h"
 #include "dialect.h"
 #include "decode.h"
-#include "around.h"
+#include "steps.h"
 
 LANE_KERNEL void attn_append(GLOBAL const stored *k_new, GLOBAL const stored *v_new, GLOBAL stored *k, GLOBAL stored *v,
                              OPTIONAL_PARAMS, ca_args a)

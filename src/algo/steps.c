@@ -1,23 +1,23 @@
-/* around.c -- what a plan does around its algorithm: new keys and values go into the cache before, weights are written
- * after (cl/around.h). */
+/* steps.c -- what a plan does before and after its algorithm: new keys and values go into the cache before, weights are written
+ * after (cl/steps.h). */
 #include "algo/algo.h"
 #include <stdlib.h>
 #include "host/host.h"
 
-#define CA_AROUND_ROUNDS(p) ((double)(p)->Nk * ((double)(p)->D + 24))
+#define CA_WEIGHTS_ROUNDS(p) ((double)(p)->Nk * ((double)(p)->D + 24))
 
-clattn_status ca_around_build(struct clattn_plan *plan)
+clattn_status ca_steps_build(struct clattn_plan *plan)
 {
     const struct problem *p = &plan->p;
     const struct device *dev = &plan->ctx->dev;
     char options[1024];
     if (ca_is_host(dev) || (!p->new_len && !p->weights)) return CLATTN_OK;
-    CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || !p->weights || CA_AROUND_ROUNDS(p) <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
+    CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || !p->weights || CA_WEIGHTS_ROUNDS(p) <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
                "for a row of the weights a work-item may take %.0f rounds of its loops, the device ends it after %d",
-               CA_AROUND_ROUNDS(p), CA_MAX_ROUNDS);
+               CA_WEIGHTS_ROUNDS(p), CA_MAX_ROUNDS);
     int n = ca_common_options(p, dev, options, sizeof options);
     snprintf(options + n, sizeof options - (size_t)n, " -DVL=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4);
-    return ca_program_get(plan->ctx, "around", options, &plan->around);
+    return ca_program_get(plan->ctx, "steps", options, &plan->steps);
 }
 
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c)
@@ -38,7 +38,7 @@ clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, str
     const struct tensor *const tensors[] = { &t[CA_KNEW], &t[CA_VNEW], &t[CA_K], &t[CA_V] };
     struct launch_arg args[CA_MAX_ARGS];
     struct launch l = {
-        .program = plan->around, .kernel = "attn_append", .dims = 2, .local = { 1, 1 },
+        .program = plan->steps, .kernel = "attn_append", .dims = 2, .local = { 1, 1 },
         .global = { (size_t)p->new_len, (size_t)(p->B * p->Hkv) }, .args = args, .num_args = ca_kernel_args(io, &a, tensors, 4, args),
     };
     return ca_launch(plan->ctx, &l, c);
@@ -75,7 +75,7 @@ clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, st
     const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_WEIGHTS] };
     struct launch_arg args[CA_MAX_ARGS];
     struct launch l = {
-        .program = plan->around, .kernel = "attn_weights", .dims = 2, .local = { 1, 1 },
+        .program = plan->steps, .kernel = "attn_weights", .dims = 2, .local = { 1, 1 },
         .global = { (size_t)p->Nq, (size_t)(p->B * p->Hq) }, .flops = 4 * ca_problem_flops(p),
         .args = args, .num_args = ca_kernel_args(io, &a, tensors, 3, args),
     };

@@ -1,4 +1,4 @@
-/* around.h -- what is done around the attention proper, in the lane dialect: new keys are written into the cache before,
+/* steps.h -- what is done around the attention proper, in the lane dialect: new keys are written into the cache before,
  * weights are written after.  Nothing here is on the path of an attention without them. */
 
 /* Row R of new keys or values FROM [B][Hkv][new_len][dims] becomes key kv_lens[b] + r of the cache TO. */

@@ -1,0 +1,47 @@
+/* item_host.h -- the host's half of cl/item.h: a kernel becomes a loop over its units, divided among threads. */
+#ifndef CA_ITEM_HOST_H
+#define CA_ITEM_HOST_H
+
+#include <tgmath.h>
+#include "base/half.h"
+#include "ops/ops.h"
+
+typedef unsigned uint;
+typedef double wide;
+#define INLINE static inline __attribute__((always_inline))
+#define LANES 1
+#define LANE 0
+#define INDEX unit
+#define BEYOND 0
+#define ROW_MEMORY
+#define row_sum(x) (x)
+#define row_max(x) (x)
+#define as_uint ca_f32_bits
+#define as_float ca_bits_f32
+
+#define TENSORS void *t0, void *t1, void *t2, void *t3, void *t4, void *t5, const ca_op a
+#define KERNEL(name) \
+    INLINE void name##_unit(TENSORS, ca_long unit); \
+    void ca_item_##name(void *const t[CA_OPERANDS], const ca_op *a, int threads) \
+    { \
+        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
+        for (ca_long unit = 0; unit < a->units; unit++) \
+            name##_unit(t[0], t[1], t[2], t[3], t[4], t[5], *a, unit); \
+    } \
+    INLINE void name##_unit(TENSORS, ca_long unit)
+
+INLINE float load_as(const void *t, ca_int type, ca_long i)
+{
+    if (type == TYPE_F32) return ((const float *)t)[i];
+    if (type == TYPE_F16) return ca_f16_to_f32(((const uint16_t *)t)[i]);
+    return type == TYPE_BF16 ? ca_bf16_to_f32(((const uint16_t *)t)[i]) : 0;
+}
+INLINE void store_as(void *t, ca_int type, ca_long i, float x)
+{
+    if (type == TYPE_F32) ((float *)t)[i] = x;
+    else if (type == TYPE_F16) ((uint16_t *)t)[i] = ca_f32_to_f16(x);
+    else if (type == TYPE_BF16) ((uint16_t *)t)[i] = ca_f32_to_bf16(x);
+}
+INLINE int load_int(const void *t, ca_long i) { return ((const int32_t *)t)[i]; }
+
+#endif
