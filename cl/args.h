@@ -8,12 +8,14 @@ typedef long ca_long;
 typedef int ca_int;
 typedef uint ca_uint;
 typedef uchar ca_byte;
+typedef char ca_signed_byte;
 #else
 #include <stdint.h>
 typedef int64_t ca_long;
 typedef int32_t ca_int;
 typedef uint32_t ca_uint;
 typedef uint8_t ca_byte;
+typedef int8_t ca_signed_byte;
 #endif
 
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
@@ -31,12 +33,17 @@ typedef struct ca_args {
     ca_long slopes_0, slopes_b;                    /* f32 [B or 1][Hq] */
     ca_long bias_0, bias_b, bias_h, bias_i;        /* f32, element (b, h, i, j); a stride of 0 broadcasts */
     ca_long mask_0, mask_b, mask_h, mask_i;        /* bytes, likewise */
+    ca_long k_scale_0, v_scale_0, k_zero_0, v_zero_0, q_cos_0, q_sin_0, k_cos_0, k_sin_0;
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
     ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
     ca_int stage;           /* of the weights */
+    ca_int kv_format;       /* CA_INT8 ...: strides of k and v count bytes */
+    ca_int k_scale, v_scale, k_zero, v_zero; /* CA_BY_...; 0: none */
+    ca_int q_rot, k_rot, new_rot; /* dims that are turned, 0: none; of k_new alone where there is one */
+    ca_int rope_pairs;      /* pairs (2i, 2i + 1), else (i, i + rot / 2) */
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;   /* of ragged ones the longest lengths */
     ca_int Tq, Tk;          /* rows of the packed tensors: ragged only */
@@ -46,6 +53,7 @@ typedef struct ca_args {
     ca_int bottom_right;    /* the last query stands at the last key: offset moves with the batch row's length */
     ca_int bias_j, bias_cols, mask_j, mask_cols; /* keys from cols on are masked */
     ca_int has_qoff, has_lse;
+    ca_int special;         /* elements of q, k or v are not simply loaded: cl/elements.h */
     ca_int scored;          /* between q.k and softmax there is more than scale, causality and window */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
     ca_int split_len;       /* keys per part (split only) */
@@ -53,6 +61,8 @@ typedef struct ca_args {
     ca_int unused;
 } ca_args; /* without padding at the end, which rusticl does not count */
 
+enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */
+enum { CA_BY_KEY = 1, CA_BY_DIM, CA_BY_HEAD };    /* clattn_scale */
 enum { CA_NO_WEIGHTS, CA_RAW, CA_CAPPED, CA_BIASED, CA_PROBS }; /* clattn_weights */
 
 #define CA_UNLIMITED 0xffffffffu /* further than any position is from any key */

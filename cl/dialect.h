@@ -116,4 +116,6 @@ INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
 #endif
 
 #include "lanemath.h"
+#define AS_FLOAT(bits) as_float(bits)
+#include "elements.h"
 #endif

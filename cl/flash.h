@@ -18,7 +18,7 @@
 
 /* K and V are read where they are, or unpacked to f32 in private memory first; in OpenCL these are two address spaces. */
 #ifdef __OPENCL_C_VERSION__
-#define UNPACKED (STORAGE != 0 || !UNIT || PAGED)
+#define UNPACKED (STORAGE != 0 || !UNIT || PAGED || QUANT || ROPE)
 #define IN_PLACE(A, dim_stride, at) 0
 #if UNPACKED
 #define KV
@@ -27,7 +27,7 @@
 #endif
 #else
 #define UNPACKED 1
-#define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size ? (const float *)(at) : 0)
+#define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size && !(A)->special ? (const float *)(at) : 0)
 #define KV
 #endif
 
@@ -222,6 +222,20 @@ INLINE void FN(load_queries)(vf *qT, GLOBAL const stored *q, int qs, int qd, int
     }
 }
 
+/* The same, turned by the rotary embedding; the first row is query i0. */
+APART void FN(turn_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0)
+{
+    for (int a = 0; a < QV; a++)
+        for (int d = 0; d < D; d++) {
+            float x[VL];
+            for (int i = 0; i < VL; i++) {
+                int row = a * VL + i < rows ? a * VL + i : rows - 1;
+                x[i] = query_dim(A, X, q + (ca_long)row * A->q_s, i0 + row, d);
+            }
+            qT[d * QV + a] = VLOAD(x);
+        }
+}
+
 /* Writes oT / l, back in rows. */
 INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int os, int od, int Dv, int rows)
 {
@@ -258,6 +272,15 @@ INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, float *to,
     }
 }
 
+/* The same where elements are not simply loaded (elements.h). */
+APART void FN(unpack_special)(const ca_args *A, const ca_optional *X, int b, int hk, float *to, GLOBAL const stored *from, int is_k,
+                              int k0, int n, int D)
+{
+    for (int j = 0; j < n; j++)
+        for (int d = 0; d < D; d++)
+            to[j * D + d] = is_k ? key_dim(A, X, from, b, hk, k0 + j, d) : value_dim(A, X, from, b, hk, k0 + j, d);
+}
+
 /* All keys for one query tile; true when every output is finite. */
 INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, GLOBAL const stored *k,
                       GLOBAL const stored *v, const vf *qT, vf *oT, vf *p, float *unpacked, struct FN(rows) *r, int D, int Dv,
@@ -277,14 +300,15 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
 #else
         KV const float *kf = IN_PLACE(A, k_d, k + (ca_long)k0 * A->k_s), *vf_ = IN_PLACE(A, v_d, v + (ca_long)k0 * A->v_s);
         int ks = kf ? A->k_s : D, vs = vf_ ? A->v_s : Dv;
-        if (!kf) {
-            FN(unpack)(A, X, w->b, unpacked, k, A->k_b, A->k_s, A->k_d, k0, n, D);
-            kf = unpacked;
+        if (IS_ON(SPECIAL, A->special)) {
+            FN(unpack_special)(A, X, w->b, w->h / A->group, unpacked, k, 1, k0, n, D);
+            FN(unpack_special)(A, X, w->b, w->h / A->group, unpacked + BK * D, v, 0, k0, n, Dv);
+        } else {
+            if (!kf) FN(unpack)(A, X, w->b, unpacked, k, A->k_b, A->k_s, A->k_d, k0, n, D);
+            if (!vf_) FN(unpack)(A, X, w->b, unpacked + BK * D, v, A->v_b, A->v_s, A->v_d, k0, n, Dv);
         }
-        if (!vf_) {
-            FN(unpack)(A, X, w->b, unpacked + BK * D, v, A->v_b, A->v_s, A->v_d, k0, n, Dv);
-            vf_ = unpacked + BK * D;
-        }
+        if (!kf) kf = unpacked;
+        if (!vf_) vf_ = unpacked + BK * D;
         FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, partial, guarded);
 #endif
     }
@@ -308,8 +332,8 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     ca_long p0 = i0 + seq.p0;
     const struct FN(where) w = { b, h, i0, rows, p0 };
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i0) * A->q_s;
-    k += ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s);
-    v += ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s);
+    k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
+    v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
     o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)(seq.q_row + i0) * A->o_s;
 
     int lo[VL], hi[VL];
@@ -325,7 +349,8 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     int first = ca_key_lo(p0, A->left, seq.Nk), last = ca_key_hi(p0 + rows - 1, A->right, seq.Nk);
     int full_lo = ca_key_lo(p0 + rows - 1, A->left, seq.Nk), full_hi = ca_key_hi(p0, A->right, seq.Nk);
 
-    FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
+    if (IS_ON(ROPE, A->q_rot)) FN(turn_queries)(A, X, qT, q, D, rows, i0);
+    else FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (FN(attend)(A, X, &w, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;
 

@@ -39,7 +39,7 @@ LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOB
 {
     const ca_optional x = OPTIONAL;
     vf qT[DQK * QV], oT[DV * QV], p[BK * QV];
-#if STORAGE == 0 && UNIT && !PAGED
+#if STORAGE == 0 && UNIT && !PAGED && !SPECIAL
     float *unpacked = 0;
 #else
     float unpacked[BK * (DQK + DV)];

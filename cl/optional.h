@@ -7,6 +7,9 @@
 #include "args.h"
 
 #ifdef __OPENCL_C_VERSION__
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wunused-parameter" /* every function takes what some feature needs */
+#endif
 #define CA_GLOBAL __global
 #define IS_ON(feature, x) feature
 #ifndef HAS_QOFF
@@ -36,6 +39,13 @@
 #ifndef PAGED
 #define PAGED 0
 #endif
+#ifndef QUANT
+#define QUANT 0
+#endif
+#ifndef ROPE
+#define ROPE 0
+#endif
+#define SPECIAL (QUANT || ROPE) /* elements are not simply loaded (elements.h) */
 #define SCORED (SOFTCAP || BIAS || ALIBI || MASK)
 #else
 #define CA_GLOBAL
@@ -48,12 +58,17 @@ typedef struct ca_optional {
     CA_GLOBAL const float *slopes, *sinks, *bias;
     CA_GLOBAL const ca_byte *mask;
     CA_GLOBAL const ca_int *cu_q, *cu_k, *table;
+    CA_GLOBAL const float *k_scale, *v_scale, *k_zero, *v_zero, *q_cos, *q_sin, *k_cos, *k_sin;
 } ca_optional;
 #define OPTIONAL_PARAMS \
     CA_GLOBAL const ca_int *qoff, CA_GLOBAL const ca_int *lens, CA_GLOBAL const float *slopes, \
     CA_GLOBAL const float *sinks, CA_GLOBAL const float *bias, CA_GLOBAL const ca_byte *mask, \
-    CA_GLOBAL const ca_int *cu_q, CA_GLOBAL const ca_int *cu_k, CA_GLOBAL const ca_int *table
-#define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table }
+    CA_GLOBAL const ca_int *cu_q, CA_GLOBAL const ca_int *cu_k, CA_GLOBAL const ca_int *table, \
+    CA_GLOBAL const float *k_scale, CA_GLOBAL const float *v_scale, CA_GLOBAL const float *k_zero, \
+    CA_GLOBAL const float *v_zero, CA_GLOBAL const float *q_cos, CA_GLOBAL const float *q_sin, \
+    CA_GLOBAL const float *k_cos, CA_GLOBAL const float *k_sin
+#define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table, k_scale, v_scale, k_zero, v_zero, \
+                   q_cos, q_sin, k_cos, k_sin }
 
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f
@@ -109,6 +124,14 @@ static inline ca_long ca_key_at(const ca_args *a, const ca_optional *x, ca_int b
     if (!IS_ON(PAGED, a->page_size)) return (ca_long)j * row;
     ca_int n = x->table[a->table_0 + b * a->table_b + j / a->page_size];
     return ca_within(n, 0, a->pages - 1) * page + (ca_long)(j % a->page_size) * row;
+}
+
+/* Which page and slot, or batch row and key, key j of batch row b is: what scales are numbered by. */
+static inline ca_long ca_key_number(const ca_args *a, const ca_optional *x, ca_int b, ca_int hk, ca_int j)
+{
+    if (!IS_ON(PAGED, a->page_size)) return ((ca_long)b * a->Hkv + hk) * a->Nk + j;
+    ca_int n = ca_within(x->table[a->table_0 + b * a->table_b + j / a->page_size], 0, a->pages - 1);
+    return ((ca_long)n * a->page_size + j % a->page_size) * a->Hkv + hk;
 }
 
 /* How many of N keys from j on lie behind one another. */

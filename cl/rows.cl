@@ -11,6 +11,11 @@
 #include "score.h"
 #include "softmax.h"
 
+#define GLOBAL __global
+#define INLINE static inline
+#define AS_FLOAT(bits) as_float(bits)
+#include "elements.h"
+
 #ifndef DQK
 #define DQK 64 /* dims of q and k */
 #endif
@@ -35,15 +40,16 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
     if (RAGGED) b = ca_seq_of_tile(&a, &optional, i, 1, &i);
     const ca_seq seq = ca_seq_of(&a, &optional, b);
     int there = !RAGGED || (i >= 0 && i < seq.Nq); /* no return: PoCL 3.1 does not bear one before a barrier */
-    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
+    int o_d = UNIT ? 1 : a.o_d;
+    if (UNIT) a.q_d = a.k_d = a.v_d = 1; /* constants then */
     q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + i) * a.q_s;
-    k += ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s);
-    v += ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s);
+    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s));
+    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s));
     out += a.o_0 + b * a.o_b + h * a.o_h + (long)(seq.q_row + i) * a.o_s;
     long at = i + seq.p0;
     int begin = ca_key_lo(at, a.left, seq.Nk), end = there ? ca_key_hi(at, a.right, seq.Nk) : 0;
 
-    for (int d = x; d < DQK; d += W) qs[d] = there ? load_at(q, d * q_d) : 0.f;
+    for (int d = x; d < DQK; d += W) qs[d] = there ? query_dim(&a, &optional, q, i, d) : 0.f;
     for (int d = x; d < DV; d += W) o[d] = 0.f; /* an item touches only its own dims of o */
     float m = LOWEST, l = 0.f;
     for (int k0 = begin; k0 < end; k0 += W) {
@@ -51,9 +57,8 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         float score = -INFINITY;
         barrier(CLK_LOCAL_MEM_FENCE); /* the last s and p are used up */
         if (x < n) {
-            __global const stored *row = k + ca_key_at(&a, &optional, b, k0 + x, a.k_b, a.k_s);
             score = 0.f;
-            for (int d = 0; d < DQK; d++) score = fma(qs[d], load_at(row, d * k_d), score);
+            for (int d = 0; d < DQK; d++) score = fma(qs[d], key_dim(&a, &optional, k, b, hk, k0 + x, d), score);
             score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x);
         }
         s[x] = score;
@@ -69,8 +74,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         for (int d = x; d < DV; d += W) {
             float t = o[d] * alpha;
             for (int j = 0; j < n; j++)
-                if (!is_absent(p[j]))
-                    t = fma(p[j], load_at(v, ca_key_at(&a, &optional, b, k0 + j, a.v_b, a.v_s) + d * v_d), t);
+                if (!is_absent(p[j])) t = fma(p[j], value_dim(&a, &optional, v, b, hk, k0 + j, d), t);
             o[d] = t;
         }
     }

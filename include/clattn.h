@@ -211,6 +211,23 @@ typedef struct clattn_broadcast {
     int64_t shape[4], stride[4];
 } clattn_broadcast;
 
+/* How k and v are quantised; their strides then count bytes.  Dequantised inside the kernels. */
+typedef enum clattn_kv_format {
+    CLATTN_KV_PLAIN = 0,  /* as dtype says */
+    CLATTN_KV_INT8 = 1,   /* value = (byte - zero) scale */
+    CLATTN_KV_FP8 = 2,    /* e4m3fn (OCP OFP8), value = byte scale */
+    CLATTN_KV_Q8_0 = 3,   /* GGML's blocks of 32 dims, 34 bytes each */
+    CLATTN_KV_Q4_0 = 4    /* GGML's blocks of 32 dims, 18 bytes each */
+} clattn_kv_format;
+
+/* What a scale, or a zero point, is for; f32. */
+typedef enum clattn_scale {
+    CLATTN_NO_SCALE = 0,      /* the scale is 1, the zero point 0 */
+    CLATTN_SCALE_BY_KEY = 1,  /* [batch][kv_heads][kv_len], paged [pages][page_size][kv_heads] */
+    CLATTN_SCALE_BY_DIM = 2,  /* [kv_heads][head_dim or v_dim] */
+    CLATTN_SCALE_BY_HEAD = 3  /* [kv_heads] */
+} clattn_scale;
+
 /* What the output `weights` holds, f32 [batch][q_heads][q_len][kv_len]. */
 typedef enum clattn_weights {
     CLATTN_NO_WEIGHTS = 0,
@@ -255,6 +272,13 @@ typedef struct clattn_attention {
     int64_t new_len;        /* above 0, with kv_lens: before attending, new_len keys and values are written into the caches k and
                                v behind the kv_lens[b] that are there, and batch row b then has kv_lens[b] + new_len */
     clattn_strides k_new, v_new; /* of [batch][kv_heads][new_len][head_dim or v_dim] */
+    clattn_kv_format kv_format;
+    clattn_scale k_scale, v_scale; /* CLATTN_KV_INT8: none, by key or by dim; CLATTN_KV_FP8: none or by head */
+    clattn_scale k_zero, v_zero;   /* CLATTN_KV_INT8: none, by key or by dim */
+    int64_t q_rope, k_rope; /* rotary embedding (Su et al., "RoFormer", 2021) of the first so many dims of q and of k before the product,
+                               even, 0 = none: row i of the tables turns query i, row j key j; with new_len row r turns row r of
+                               k_new, and the cache holds turned keys */
+    int rope_interleaved;   /* nonzero: pairs of dims (2i, 2i + 1), else (i, i + rope / 2) */
     clattn_weights weights; /* computed beside the output, by a pass of its own over q and k */
 } clattn_attention;
 
@@ -317,6 +341,9 @@ typedef struct clattn_buffers {
     clattn_buffer k_new, v_new; /* in, if .new_len; k and v are written then.  What would lie behind kv_len, or in a page that is
                                 none, is not written */
     clattn_buffer weights;   /* out, if .weights */
+    clattn_buffer k_scale, v_scale, k_zero, v_zero; /* in, f32, where the field of that name says so */
+    clattn_buffer q_rope_cos, q_rope_sin; /* in, if .q_rope: f32 [q_len][q_rope / 2] */
+    clattn_buffer k_rope_cos, k_rope_sin; /* in, if .k_rope: f32 [kv_len, or new_len if above 0][k_rope / 2] */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;
 
@@ -341,6 +368,7 @@ typedef struct clattn_pointers {
     const int32_t *cu_seqlens_q, *cu_seqlens_k, *block_table;
     const void *k_new, *v_new; /* k and v are then written, through their const pointers, even if what follows fails */
     float *weights;
+    const float *k_scale, *v_scale, *k_zero, *v_zero, *q_rope_cos, *q_rope_sin, *k_rope_cos, *k_rope_sin;
 } clattn_pointers;
 
 /* Executes the plan on ordinary memory, on whatever device it is planned for, and

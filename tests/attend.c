@@ -54,6 +54,8 @@ void shape_print(const struct shape *s, char text[200])
     if (s->q_lens) n += snprintf(text + n, 200 - (size_t)n, " ragged");
     if (s->new_len) n += snprintf(text + n, 200 - (size_t)n, " new%d", s->new_len);
     if (s->weights) n += snprintf(text + n, 200 - (size_t)n, " weights%d", (int)s->weights);
+    if (s->kv_format) n += snprintf(text + n, 200 - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
+    if (s->rope) n += snprintf(text + n, 200 - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
     if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
@@ -114,6 +116,89 @@ static float *draw_heads(const struct shape *s, int rows, float scale, uint64_t 
     return x;
 }
 
+/* ---------------------------------------------------- quantised, and turned */
+
+int shape_row_bytes(const struct shape *s, int dims)
+{
+    return s->kv_format == CLATTN_KV_Q8_0 ? dims / 32 * 34 : s->kv_format == CLATTN_KV_Q4_0 ? dims / 32 * 18 : dims;
+}
+
+void shape_scales(const struct shape *s, int dims, long n[4])
+{
+    const long by_key[4] = { s->B, s->Hkv, s->Nk, 1 }, by_dim[4] = { 1, s->Hkv, dims, 1 }, by_head[4] = { 1, s->Hkv, 1, 1 };
+    memcpy(n, s->scale_kind == CLATTN_SCALE_BY_KEY ? by_key : s->scale_kind == CLATTN_SCALE_BY_DIM ? by_dim : by_head, sizeof by_key);
+}
+
+/* Bytes drawn at random, and what they stand for, exactly: scales are powers of two.  X is [B][Hkv][Nk][DIMS]. */
+static bool quantise(const struct shape *s, float *x, int dims, float **bytes, float **scale, float **zero, uint64_t *state)
+{
+    size_t keys = (size_t)(s->B * s->Hkv * s->Nk), width = (size_t)shape_row_bytes(s, dims);
+    long n[4];
+    shape_scales(s, dims, n);
+    *bytes = calloc(keys * width + 1, sizeof **bytes);
+    *scale = calloc((size_t)(n[0] * n[1] * n[2]) + 1, sizeof **scale);
+    *zero = calloc((size_t)(n[0] * n[1] * n[2]) + 1, sizeof **zero);
+    if (!*bytes || !*scale || !*zero) return false;
+    for (long e = 0; e < n[0] * n[1] * n[2]; e++) {
+        (*scale)[e] = s->kv_format == CLATTN_KV_FP8 ? (float)(1 << draw_below(state, 2)) : 0x1p-6f * (float)(1 << draw_below(state, 2));
+        (*zero)[e] = (float)(draw_below(state, 9) - 4);
+    }
+    for (size_t key = 0; key < keys; key++)
+        for (int d = 0; d < dims; d++) {
+            size_t head = key / (size_t)s->Nk % (size_t)s->Hkv;
+            size_t at = s->scale_kind == CLATTN_SCALE_BY_KEY ? key : s->scale_kind == CLATTN_SCALE_BY_DIM ? head * (size_t)dims + (size_t)d : head;
+            float *row = *bytes + key * width, *to = x + key * (size_t)dims + d;
+            int byte = draw_below(state, 256), code = byte < 128 ? byte : byte - 256;
+            if (s->kv_format == CLATTN_KV_INT8) {
+                row[d] = (float)byte;
+                *to = ((float)code - (s->scale_kind ? (*zero)[at] : 0)) * (s->scale_kind ? (*scale)[at] : 0x1p0f);
+            } else if (s->kv_format == CLATTN_KV_FP8) {
+                int exponent = draw_below(state, 9), mantissa = byte & 7;
+                row[d] = (float)((byte & 128) | exponent << 3 | mantissa);
+                *to = (byte & 128 ? -1.f : 1.f) * (float)ldexp(exponent ? 8 + mantissa : mantissa, (exponent ? exponent : 1) - 10) *
+                      (s->scale_kind ? (*scale)[at] : 1);
+            } else if (s->kv_format == CLATTN_KV_Q8_0) {
+                float *block = row + d / 32 * 34;
+                block[1] = 0x24; /* f16 2^-6 */
+                block[2 + d % 32] = (float)byte;
+                *to = 0x1p-6f * (float)code;
+            } else {
+                float *block = row + d / 32 * 18;
+                block[1] = 0x34; /* f16 2^-2 */
+                block[2 + d % 16] += (float)(d % 32 < 16 ? byte & 15 : (byte & 15) << 4);
+                *to = 0x1p-2f * (float)((byte & 15) - 8);
+            }
+        }
+    return true;
+}
+
+/* Turns the first s->rope dims of each row of X [matrices][rows][dims] by a number of quarters; BEFORE gets what was. */
+static bool turn(const struct shape *s, float *x, int matrices, int rows, int dims, float **before, float **cosine, float **sine, uint64_t *state)
+{
+    static const float cosines[4] = { 1, 0, -1, 0 }, sines[4] = { 0, 1, 0, -1 };
+    int pairs = s->rope / 2;
+    size_t n = (size_t)matrices * (size_t)rows * (size_t)dims;
+    *before = malloc((n + 1) * sizeof **before);
+    *cosine = malloc(((size_t)(rows * pairs) + 1) * sizeof **cosine);
+    *sine = malloc(((size_t)(rows * pairs) + 1) * sizeof **sine);
+    if (!*before || !*cosine || !*sine) return false;
+    memcpy(*before, x, n * sizeof *x);
+    for (int e = 0; e < rows * pairs; e++) {
+        int quarter = draw_below(state, 4);
+        (*cosine)[e] = cosines[quarter];
+        (*sine)[e] = sines[quarter];
+    }
+    for (int m = 0; m < matrices; m++)
+        for (int r = 0; r < rows; r++)
+            for (int i = 0; i < pairs; i++) {
+                float *row = x + ((size_t)m * (size_t)rows + (size_t)r) * (size_t)dims, c = (*cosine)[r * pairs + i], z = (*sine)[r * pairs + i];
+                float *a = row + (s->rope_pairs ? 2 * i : i), *b = row + (s->rope_pairs ? 2 * i + 1 : i + pairs), first = *a;
+                *a = first * c - *b * z;
+                *b = *b * c + first * z;
+            }
+    return true;
+}
+
 bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 {
     bool shared = s->memory == SHARED;
@@ -124,7 +209,14 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
     if (s->sinks) d->sinks = draw_heads(s, 1, 2, &seed);
     if (s->bias) d->bias = draw_broadcast(s, s->bias, BIAS, &seed);
     if (s->mask) d->mask = draw_broadcast(s, s->mask, MASK, &seed);
-    if (d->q && d->k && d->v && (d->slopes || !s->alibi) && (d->sinks || !s->sinks) && (d->bias || !s->bias) &&
+    bool good = d->q && d->k && d->v;
+    if (s->kv_format)
+        good = good && quantise(s, d->k, s->D, &d->k_bytes, &d->k_scale, &d->k_zero, &seed) &&
+               quantise(s, d->v, s->Dv, &d->v_bytes, &d->v_scale, &d->v_zero, &seed);
+    if (s->rope)
+        good = good && turn(s, d->q, s->B * s->Hq, s->Nq, s->D, &d->q_before, &d->q_cos, &d->q_sin, &seed) &&
+               turn(s, d->k, s->B * s->Hkv, s->Nk, s->D, &d->k_before, &d->k_cos, &d->k_sin, &seed);
+    if (good && (d->slopes || !s->alibi) && (d->sinks || !s->sinks) && (d->bias || !s->bias) &&
         (d->mask || !s->mask)) return true;
     wrong("no memory");
     data_free(d);
@@ -133,7 +225,8 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 
 void data_free(struct data *d)
 {
-    float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask };
+    float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask, d->k_bytes, d->v_bytes, d->k_scale, d->v_scale,
+                     d->k_zero, d->v_zero, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     *d = (struct data){ .q = NULL };
 }

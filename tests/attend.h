@@ -39,6 +39,9 @@ struct shape {
     const int32_t *q_lens;         /* [B] ragged: Nq and Nk are the longest, LENS the lengths of the keys */
     int new_len;                   /* the last so many of each batch row's LENS keys are appended by the execution */
     clattn_weights weights;
+    clattn_kv_format kv_format;    /* with scales, and zero points where there are, of this kind */
+    clattn_scale scale_kind;
+    int rope, rope_pairs;          /* dims that are turned, by quarters of a circle */
     int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
     enum reach {
         DEVICES,                   /* not on slow devices */
@@ -49,13 +52,20 @@ struct shape {
 };
 
 /* Values, packed [B][H][N][D], that the storage type has; what the shape has not is NULL. */
-struct data { float *q, *k, *v, *slopes, *sinks, *bias, *mask; };
+struct data {
+    float *q, *k, *v, *slopes, *sinks, *bias, *mask;
+    float *k_bytes, *v_bytes, *k_scale, *v_scale, *k_zero, *v_zero; /* what k and v are quantised as */
+    float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
+};
 /* What came out, packed likewise. */
 struct result { float *out, *lse, *weights; }; /* weights NULL where the shape has none */
 
 struct shape shape_full(struct shape s);           /* no field left to default */
 size_t shape_rows(const struct shape *s);          /* B Hq Nq */
 void shape_print(const struct shape *s, char text[200]);
+/* Bytes of a quantised row of DIMS dims; and the sizes of its scales, product of N. */
+int shape_row_bytes(const struct shape *s, int dims);
+void shape_scales(const struct shape *s, int dims, long n[4]);
 /* Position of query 0 of batch row B. */
 int shape_offset(const struct shape *s, int b);
 /* The sizes of bias or mask, which has the axes AXES. */

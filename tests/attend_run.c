@@ -46,6 +46,9 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->causal = s->causal, a->align = s->align;
     if (s->align == CLATTN_OFFSET) a->q_offset = s->q_offset;
     a->window_left = s->left, a->window_right = s->right;
+    a->kv_format = s->kv_format, a->k_scale = a->v_scale = s->scale_kind;
+    if (s->kv_format == CLATTN_KV_INT8) a->k_zero = a->v_zero = s->scale_kind;
+    a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
     a->new_len = s->new_len, a->weights = s->weights;
     a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
 }
@@ -81,7 +84,7 @@ static float *repack(const struct shape *s, int slot, const float *from, long n[
     else n[0] = 1, n[2] = sum(kv ? s->lens : s->q_lens, s->B);
     size_t count = (size_t)(n[0] * n[1] * n[2] * n[3]);
     float *to = malloc((count + 1) * sizeof *to);
-    for (size_t e = 0; to && e < count; e++) to[e] = NAN;
+    for (size_t e = 0; to && e < count; e++) to[e] = kv && s->kv_format ? 127 : NAN;
     for (int b = 0; to && from && b < s->B; b++)
         for (int h = 0; h < heads; h++)
             for (int i = 0; i < rows; i++) {
@@ -152,9 +155,10 @@ static bool make_main(struct tensors *t, int slot, const struct shape *s, int he
     long n[4] = { s->B, heads, rows, dim };
     bool moved = s->q_lens || (s->page && (slot == CA_K || slot == CA_V));
     enum memory memory = slot == CA_LSE ? PACKED : moved && s->memory == PACKED ? SWAPPED : s->memory;
-    if (!moved) return make_image(t, slot, slot == CA_LSE ? CLATTN_F32 : (int)s->dtype, memory, n, values, given);
+    int dtype = slot == CA_LSE ? CLATTN_F32 : s->kv_format && (slot == CA_K || slot == CA_V) ? IMAGE_U8 : (int)s->dtype;
+    if (!moved) return make_image(t, slot, dtype, memory, n, values, given);
     float *x = repack(s, slot, values, n);
-    bool ok = x && make_image(t, slot, slot == CA_LSE ? CLATTN_F32 : (int)s->dtype, memory, n, values ? x : NULL, given);
+    bool ok = x && make_image(t, slot, dtype, memory, n, values ? x : NULL, given);
     free(x);
     return ok;
 }
@@ -170,6 +174,37 @@ static bool make_cache(struct tensors *t, int slot, const struct shape *s, int d
               make_image(t, is_k ? CA_KNEW : CA_VNEW, (int)s->dtype, s->memory, n, new, is_k ? &t->a.k_new : &t->a.v_new);
     free(first);
     free(new);
+    return ok;
+}
+
+/* Scales or zero points of K or V: those by key lie as their keys do. */
+static bool make_scales(struct tensors *t, int slot, const struct shape *s, int dims, const float *values)
+{
+    long n[4];
+    shape_scales(s, dims, n);
+    if (!s->page || s->scale_kind != CLATTN_SCALE_BY_KEY || !values) return make_image(t, slot, CLATTN_F32, PACKED, n, values, NULL);
+    const long pages[4] = { pages_of(s), s->page, s->Hkv, 1 };
+    float *x = calloc((size_t)(pages[0] * pages[1] * pages[2]) + 1, sizeof *x);
+    for (int e = 0; x && e < s->B * s->Hkv * s->Nk; e++) {
+        int b = e / s->Nk / s->Hkv, h = e / s->Nk % s->Hkv, j = e % s->Nk;
+        x[(page_of(s, b, j / s->page) * s->page + j % s->page) * s->Hkv + h] = values[e];
+    }
+    bool ok = x && make_image(t, slot, CLATTN_F32, PACKED, pages, x, NULL);
+    free(x);
+    return ok;
+}
+
+static bool make_elements(struct tensors *t, const struct shape *s, const struct data *d)
+{
+    const long q[4] = { 1, 1, s->Nq, s->rope / 2 }, k[4] = { 1, 1, s->Nk, s->rope / 2 };
+    bool ok = true;
+    if (s->kv_format && s->scale_kind)
+        ok = make_scales(t, CA_KSCALE, s, s->D, d->k_scale) && make_scales(t, CA_VSCALE, s, s->Dv, d->v_scale);
+    if (s->kv_format == CLATTN_KV_INT8 && s->scale_kind)
+        ok = ok && make_scales(t, CA_KZERO, s, s->D, d->k_zero) && make_scales(t, CA_VZERO, s, s->Dv, d->v_zero);
+    if (s->rope)
+        ok = ok && make_image(t, CA_QCOS, CLATTN_F32, PACKED, q, d->q_cos, NULL) && make_image(t, CA_QSIN, CLATTN_F32, PACKED, q, d->q_sin, NULL) &&
+             make_image(t, CA_KCOS, CLATTN_F32, PACKED, k, d->k_cos, NULL) && make_image(t, CA_KSIN, CLATTN_F32, PACKED, k, d->k_sin, NULL);
     return ok;
 }
 
@@ -208,8 +243,11 @@ static bool make_tensors(struct tensors *t, const struct shape *s, const struct 
     describe(s, &t->a);
     if (s->q_lens) t->a.q_total = sum(s->q_lens, s->B), t->a.kv_total = s->page ? 0 : sum(s->lens, s->B);
     if (s->page) t->a.page_size = s->page, t->a.pages = pages_of(s);
-    bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->D, d->q, &t->a.q) && make_cache(t, CA_K, s, s->D, d->k, &t->a.k, after) &&
-              make_cache(t, CA_V, s, s->Dv, d->v, &t->a.v, after) &&
+    bool bytes = s->kv_format != CLATTN_KV_PLAIN;
+    bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->D, s->rope ? d->q_before : d->q, &t->a.q) &&
+              make_cache(t, CA_K, s, bytes ? shape_row_bytes(s, s->D) : s->D, bytes ? d->k_bytes : s->rope ? d->k_before : d->k, &t->a.k, after) &&
+              make_cache(t, CA_V, s, bytes ? shape_row_bytes(s, s->Dv) : s->Dv, bytes ? d->v_bytes : d->v, &t->a.v, after) &&
+              make_elements(t, s, d) &&
               make_main(t, CA_OUT, s, s->Hq, s->Nq, s->Dv, NULL, &t->a.out) && make_main(t, CA_LSE, s, s->Hq, s->Nq, 1, NULL, NULL);
     if (s->q_lens) ok = ok && make_cu(t, CA_CUQ, s->B, s->q_lens);
     if (s->q_lens && !s->page) ok = ok && make_cu(t, CA_CUK, s->B, s->lens);
@@ -341,7 +379,8 @@ static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
                           start_of(t, CA_LSE), start_of(t, CA_QOFF), start_of(t, CA_LENS), start_of(t, CA_SLOPES),
                           start_of(t, CA_SINKS), start_of(t, CA_BIAS), start_of(t, CA_MASK), start_of(t, CA_CUQ),
                           start_of(t, CA_CUK), start_of(t, CA_TABLE), start_of(t, CA_KNEW), start_of(t, CA_VNEW),
-                          start_of(t, CA_WEIGHTS) };
+                          start_of(t, CA_WEIGHTS), start_of(t, CA_KSCALE), start_of(t, CA_VSCALE), start_of(t, CA_KZERO),
+                          start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN) };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
@@ -515,8 +554,14 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
 {
     struct cl_run r = { 0 };
     clattn_buffers b = { .size = sizeof b };
-    clattn_buffer *slot[CA_SLOTS] = { &b.q, &b.k, &b.v, &b.out, &b.lse, &b.q_offset, &b.kv_lens, &b.alibi_slopes, &b.sinks,
-                                      &b.bias, &b.mask, &b.cu_seqlens_q, &b.cu_seqlens_k, &b.block_table, &b.k_new, &b.v_new, &b.weights };
+    clattn_buffer *slot[CA_SLOTS] = {
+        [CA_Q] = &b.q, [CA_K] = &b.k, [CA_V] = &b.v, [CA_OUT] = &b.out, [CA_LSE] = &b.lse, [CA_QOFF] = &b.q_offset,
+        [CA_LENS] = &b.kv_lens, [CA_SLOPES] = &b.alibi_slopes, [CA_SINKS] = &b.sinks, [CA_BIAS] = &b.bias, [CA_MASK] = &b.mask,
+        [CA_CUQ] = &b.cu_seqlens_q, [CA_CUK] = &b.cu_seqlens_k, [CA_TABLE] = &b.block_table, [CA_KSCALE] = &b.k_scale,
+        [CA_VSCALE] = &b.v_scale, [CA_KZERO] = &b.k_zero, [CA_VZERO] = &b.v_zero, [CA_QCOS] = &b.q_rope_cos,
+        [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_KNEW] = &b.k_new,
+        [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights,
+    };
     cl_int state = CL_COMPLETE;
     bool ok = false, open = is_oclgrind(); /* where clFlush waits for what was enqueued, a closed gate is for ever */
     if (!cl_prepare(&r, t, plan, what)) goto done;

@@ -207,6 +207,31 @@ static const struct shape storages[] = {
     { BF16, .memory = TURNED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, CAUSAL, SPARE },
 };
 
+#define BY_KEY .scale_kind = CLATTN_SCALE_BY_KEY
+#define BY_DIM .scale_kind = CLATTN_SCALE_BY_DIM
+#define BY_HEAD .scale_kind = CLATTN_SCALE_BY_HEAD
+
+/* Elements that are dequantised, or turned. */
+static const struct shape elements[] = {
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .kv_format = CLATTN_KV_INT8, BY_KEY, CAUSAL, SLOW },
+    { F32, .memory = SWAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 32), .kv_format = CLATTN_KV_INT8, BY_DIM, SPARE },
+    { F32, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .kv_format = CLATTN_KV_INT8, SPARE },
+    { F16, .B = 4, H(8, 2), N(1, 80), D(40, 40), .kv_format = CLATTN_KV_INT8, BY_KEY, .page = 16, .lens = some },
+    { F32, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .kv_format = CLATTN_KV_FP8, BY_HEAD, CAUSAL },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .kv_format = CLATTN_KV_FP8, SPARE },
+    { F32, .B = 2, H(8, 2), N(2, 100), D(64, 64), .kv_format = CLATTN_KV_Q8_0, CAUSAL, SLOW },
+    { BF16, .B = 4, H(4, 2), N(33, 80), D(64, 96), .kv_format = CLATTN_KV_Q8_0, .page = 16, .lens = some, SPARE },
+    { F32, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .kv_format = CLATTN_KV_Q4_0, CAUSAL },
+    { F32, .B = 2, H(8, 2), N(1, 100), D(96, 32), .kv_format = CLATTN_KV_Q4_0, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 64, CAUSAL, SLOW },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 32, .rope_pairs = 1, .mask = "bk" },
+    { F16, .B = 2, H(8, 2), N(1, 65), D(40, 40), .rope = 40, SPARE },
+    { F32, .memory = SPREAD, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 62, CAUSAL, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = some, .rope = 64, CAUSAL, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 64, .kv_format = CLATTN_KV_Q8_0, .weights = CLATTN_WEIGHTS_PROBS },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 64, .weights = CLATTN_WEIGHTS_RAW, SPARE },
+};
+
 /* The weights, at each stage. */
 static const struct shape weights[] = {
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, SLOW },
@@ -240,6 +265,7 @@ static const struct shape tiny[] = {
       .lens = two, .reach = TINY },
     { F32, .B = 3, H(2, 1), N(3, 5), D(8, 8), .q_lens = q_tiny, .lens = k_tiny, CAUSAL, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 10), D(8, 8), .page = 2, .lens = two, .new_len = 2, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(3, 5), D(32, 32), .kv_format = CLATTN_KV_Q4_0, .rope = 32, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -248,7 +274,7 @@ static const struct shape tiny[] = {
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
-    LIST(storages), LIST(weights),
+    LIST(storages), LIST(weights), LIST(elements),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -301,6 +327,7 @@ START_TEST(test_tiny) { run_list(&lists[4], _i); } END_TEST
 START_TEST(test_scores) { run_list(&lists[5], _i); } END_TEST
 START_TEST(test_storages) { run_list(&lists[6], _i); } END_TEST
 START_TEST(test_weights) { run_list(&lists[7], _i); } END_TEST
+START_TEST(test_elements) { run_list(&lists[8], _i); } END_TEST
 
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
@@ -327,6 +354,7 @@ int main(void)
         { "memories", test_memories, lists[2].count }, { "masks", test_masks, lists[3].count },
         { "tiny", test_tiny, lists[4].count }, { "scores", test_scores, lists[5].count },
         { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
+        { "elements", test_elements, lists[8].count },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

@@ -7,8 +7,8 @@ enum { LANES, GROUP };
 
 static const char *legal(const struct problem *p, const struct device *dev, char why[128])
 {
-    (void)p, (void)why;
-    return ca_is_host(dev) ? "the device is the host: see algorithm host" : NULL;
+    (void)why;
+    return ca_is_host(dev) ? "the device is the host: see algorithm host" : ca_no_special(p);
 }
 
 static int64_t pack_rows(const struct problem *p) { return p->Nq * (p->Hq / ca_max(p->Hkv, 1)); }

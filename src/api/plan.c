@@ -58,6 +58,10 @@ clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, co
         [CA_CUQ] = from_buffer(buffers->cu_seqlens_q), [CA_CUK] = from_buffer(buffers->cu_seqlens_k),
         [CA_TABLE] = from_buffer(buffers->block_table), [CA_KNEW] = from_buffer(buffers->k_new),
         [CA_VNEW] = from_buffer(buffers->v_new), [CA_WEIGHTS] = from_buffer(buffers->weights),
+        [CA_KSCALE] = from_buffer(buffers->k_scale), [CA_VSCALE] = from_buffer(buffers->v_scale),
+        [CA_KZERO] = from_buffer(buffers->k_zero), [CA_VZERO] = from_buffer(buffers->v_zero),
+        [CA_QCOS] = from_buffer(buffers->q_rope_cos), [CA_QSIN] = from_buffer(buffers->q_rope_sin),
+        [CA_KCOS] = from_buffer(buffers->k_rope_cos), [CA_KSIN] = from_buffer(buffers->k_rope_sin),
     }, .workspace = from_buffer(buffers->workspace) };
     CA_TRY(ca_plan_enqueue(plan, &io, &c));
     if (event) { /* the caller's from now on */
@@ -84,6 +88,10 @@ clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *po
         [CA_CUQ] = from_pointer(pointers->cu_seqlens_q), [CA_CUK] = from_pointer(pointers->cu_seqlens_k),
         [CA_TABLE] = from_pointer(pointers->block_table), [CA_KNEW] = from_pointer(pointers->k_new),
         [CA_VNEW] = from_pointer(pointers->v_new), [CA_WEIGHTS] = from_pointer(pointers->weights),
+        [CA_KSCALE] = from_pointer(pointers->k_scale), [CA_VSCALE] = from_pointer(pointers->v_scale),
+        [CA_KZERO] = from_pointer(pointers->k_zero), [CA_VZERO] = from_pointer(pointers->v_zero),
+        [CA_QCOS] = from_pointer(pointers->q_rope_cos), [CA_QSIN] = from_pointer(pointers->q_rope_sin),
+        [CA_KCOS] = from_pointer(pointers->k_rope_cos), [CA_KSIN] = from_pointer(pointers->k_rope_sin),
     } };
     CA_TRY(ca_plan_run_host(plan, &io));
 done:

@@ -165,6 +165,61 @@ static void describe_new(const struct case_file *c, clattn_attention *a)
     }
 }
 
+/* What the shape of a scale or zero point says that it is for. */
+static clattn_scale scale_kind(const struct case_file *c, const char *name)
+{
+    const struct case_tensor *t = ca_case_input(c, name);
+    return !t ? CLATTN_NO_SCALE : t->a.rank == 3 ? CLATTN_SCALE_BY_KEY : t->a.rank == 2 ? CLATTN_SCALE_BY_DIM : CLATTN_SCALE_BY_HEAD;
+}
+
+static int64_t rope_dims(const struct case_file *c, const char *name)
+{
+    const struct case_tensor *t = ca_case_input(c, name);
+    return t ? 2 * t->a.shape[1] : 0;
+}
+
+/* Dims of values that are quantised: the last axis counts bytes, in the flat form of all heads. */
+static int64_t value_dims(const struct case_file *c, clattn_kv_format format, int64_t heads)
+{
+    const struct ca_npy *v = &ca_case_input(c, "v")->a;
+    int64_t bytes = v->shape[v->rank - 1];
+    if (c->form & W_FLAT && heads > 0) bytes /= heads;
+    return format == CLATTN_KV_Q8_0 ? bytes / 34 * 32 : format == CLATTN_KV_Q4_0 ? bytes / 18 * 32 : bytes;
+}
+
+static void describe_elements(const struct case_file *c, clattn_attention *a)
+{
+    static const char *const formats[] = {"", "int8", "fp8_e4m3", "q8_0", "q4_0"};
+    for (int i = CLATTN_KV_INT8; i <= CLATTN_KV_Q4_0; i++)
+        if (!strcmp(ca_case_word(c, "kv_format", ""), formats[i])) a->kv_format = (clattn_kv_format)i;
+    if (a->kv_format) a->v_dim = value_dims(c, a->kv_format, a->kv_heads);
+    a->k_scale = scale_kind(c, "k_scale");
+    a->v_scale = scale_kind(c, "v_scale");
+    a->k_zero = scale_kind(c, "k_zero");
+    a->v_zero = scale_kind(c, "v_zero");
+    a->q_rope = rope_dims(c, "q_rope_cos");
+    a->k_rope = rope_dims(c, "k_rope_cos");
+    a->rope_interleaved = ca_case_flag(c, "rope_interleaved");
+}
+
+/* The inputs whose shapes no row of the menu ties to others hold what the library will read. */
+static bool sizes_fit(const struct case_file *c, const struct problem *p)
+{
+    static const struct { const char *name; enum ca_slot slot; } rows[] = {
+        {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
+        {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN}};
+    char field[32];
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct case_tensor *t = ca_case_input(c, rows[i].name);
+        bool table = rows[i].slot >= CA_QCOS; /* may have more rows than are used */
+        size_t want = t ? ca_slot_elements(p, rows[i].slot) : 0;
+        if (!t || (table ? t->a.count >= want : t->a.count == want)) continue;
+        snprintf(field, sizeof field, "inputs.%s", rows[i].name);
+        return ca_case_bad(c, field, "has %zu elements, needs %zu", t->a.count, want);
+    }
+    return true;
+}
+
 static void describe(const struct case_file *c, enum ca_npy_type type, clattn_attention *a)
 {
     const struct case_tensor *slopes = ca_case_input(c, "alibi_slopes");
@@ -192,6 +247,7 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     a->sinks = ca_case_input(c, "sinks") != NULL;
     if (ca_case_input(c, "kv_lens")) a->kv_lens = a->kv_len;
     describe_new(c, a);
+    describe_elements(c, a);
     a->weights = ca_case_output(c, "weights") ? weights_stage(c) : CLATTN_NO_WEIGHTS;
     describe_broadcast(c, "bias", &a->bias);
     describe_broadcast(c, "mask", &a->mask);
@@ -217,6 +273,7 @@ static int within_limits(struct runner *r, const struct case_file *c, const clat
 static enum ca_npy_type compute_type(const struct case_file *c)
 {
     enum ca_npy_type q = ca_case_input(c, "q")->a.type;
+    if (c->form & W_QUANT) return q != CA_NPY_F8 ? q : CA_NPY_F4;
     bool same = ca_case_input(c, "k")->a.type == q && ca_case_input(c, "v")->a.type == q;
     return same && q != CA_NPY_F8 ? q : CA_NPY_F4;
 }
@@ -227,7 +284,9 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_Q] = {"q", AS_Q}, [CA_K] = {"k", AS_Q}, [CA_V] = {"v", AS_Q}, [CA_QOFF] = {"q_offset", I32},
     [CA_LENS] = {"kv_lens", I32}, [CA_SLOPES] = {"alibi_slopes", F32}, [CA_SINKS] = {"sinks", F32},
     [CA_BIAS] = {"bias", F32}, [CA_MASK] = {"mask", BYTES}, [CA_CUQ] = {"cu_seqlens_q", I32},
-    [CA_CUK] = {"cu_seqlens_k", I32}, [CA_TABLE] = {"block_table", I32}, [CA_KNEW] = {"k_new", AS_Q}, [CA_VNEW] = {"v_new", AS_Q}};
+    [CA_CUK] = {"cu_seqlens_k", I32}, [CA_TABLE] = {"block_table", I32}, [CA_KNEW] = {"k_new", AS_Q}, [CA_VNEW] = {"v_new", AS_Q},
+    [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
+    [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}};
 
 struct work {
     struct ca_npy in[CA_SLOTS];      /* what had to be converted */
@@ -265,7 +324,8 @@ static clattn_status take_input(const struct case_file *c, enum ca_npy_type type
     clattn_status st = CLATTN_OK;
     enum ca_npy_type want = inputs[slot].form == AS_Q ? type : CA_NPY_F4;
     if (!t) return CLATTN_OK;
-    if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
+    if (c->form & W_QUANT && (slot == CA_K || slot == CA_V)) st = CLATTN_OK; /* bytes */
+    else if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
     else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot))) st = ca_npy_convert(&t->a, want, &w->in[slot]);
     w->data[slot] = w->in[slot].data ? w->in[slot].data : t->a.data;
     return st;
@@ -305,6 +365,9 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .alibi_slopes = w->data[CA_SLOPES], .sinks = w->data[CA_SINKS], .bias = w->data[CA_BIAS], .mask = w->data[CA_MASK],
         .cu_seqlens_q = w->data[CA_CUQ], .cu_seqlens_k = a->kv_total || !a->page_size ? w->data[CA_CUK] : NULL,
         .block_table = w->data[CA_TABLE], .k_new = w->data[CA_KNEW], .v_new = w->data[CA_VNEW], .weights = w->weights.data,
+        .k_scale = w->data[CA_KSCALE], .v_scale = w->data[CA_VSCALE], .k_zero = w->data[CA_KZERO], .v_zero = w->data[CA_VZERO],
+        .q_rope_cos = w->data[CA_QCOS], .q_rope_sin = w->data[CA_QSIN], .k_rope_cos = w->data[CA_KCOS],
+        .k_rope_sin = w->data[CA_KSIN],
     };
     return clattn_execute_host(plan, &p);
 }
@@ -338,7 +401,10 @@ int ca_attention_run(struct runner *r, struct case_file *c)
     memset(&w, 0, sizeof w);
     describe(c, type, &a);
     int end = within_limits(r, c, &a);
-    if (end == CASE_DONE) st = prepare(c, type, &a, &w);
+    struct problem p;
+    if (end == CASE_DONE && a.q_heads > 0) st = ca_problem_init(&p, &a);
+    if (end == CASE_DONE && a.q_heads > 0 && st == CLATTN_OK && !sizes_fit(c, &p)) end = CASE_BAD;
+    if (end == CASE_DONE && st == CLATTN_OK) st = prepare(c, type, &a, &w);
     /* Without heads there is nothing to compute, and the library takes no such problem. */
     if (end == CASE_DONE && st == CLATTN_OK && a.q_heads > 0) st = execute(r, c, &a, &w);
     if (end == CASE_DONE && st == CLATTN_OK) st = deliver(c, &w);

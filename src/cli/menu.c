@@ -37,8 +37,8 @@ static const struct attr_row attention_attrs[] = {
     {"seed", V_INT},
     {"offset", V_INT, "0"},
     {"page_size", V_INT, "1"},
-    {"kv_format", V_WORD, "int8 fp8_e4m3 q8_0 q4_0", ""},
-    {"rope_interleaved", V_BOOL, NULL, "false"},
+    {"kv_format", V_WORD, "int8 fp8_e4m3 q8_0 q4_0"},
+    {"rope_interleaved", V_BOOL},
     END};
 
 #define QKV_INPUTS \
@@ -75,16 +75,16 @@ static const struct attr_row attention_attrs[] = {
     {"mask", 'm', 0, "~B Hq Nq Nk", NULL, OK}, \
     {"alibi_slopes", 'f', 0, "Hq | B Hq", NULL, OK}, \
     {"sinks", 'f', 0, "Hq", NULL, OK}, \
-    {"q_rope_cos", 'f', 0, "_ _", "+q_rope_sin"}, \
-    {"q_rope_sin", 'f', 0, "_ _", "+q_rope_cos"}, \
-    {"k_rope_cos", 'f', 0, "_ _", "+k_rope_sin"}, \
-    {"k_rope_sin", 'f', 0, "_ _", "+k_rope_cos"}, \
+    {"q_rope_cos", 'f', 0, "_ _", "+q_rope_sin", OK}, \
+    {"q_rope_sin", 'f', 0, "_ _", "+q_rope_cos", OK}, \
+    {"k_rope_cos", 'f', 0, "_ _", "+k_rope_sin", OK}, \
+    {"k_rope_sin", 'f', 0, "_ _", "+k_rope_cos", OK}, \
     {"k_new", 'f', 0, "_ _ _ _", "+v_new", OK}, \
     {"v_new", 'f', 0, "_ _ _ _", "+k_new", OK}, \
-    {"k_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format"}, \
-    {"v_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format"}, \
-    {"k_zero", 'f', 0, "_ _ | _ _ _", "kv_format"}, \
-    {"v_zero", 'f', 0, "_ _ | _ _ _", "kv_format"}, \
+    {"k_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format", OK}, \
+    {"v_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format", OK}, \
+    {"k_zero", 'f', 0, "_ _ | _ _ _", "kv_format", OK}, \
+    {"v_zero", 'f', 0, "_ _ | _ _ _", "kv_format", OK}, \
     {"score_w", 'f', 0, "_ | _ _", "score=additive|general"}, \
     {"prefix", 'i', 0, "B", "pattern=prefix"}, \
     {"doc_ids", 'i', 0, "B Nk", "pattern=document"}, \

@@ -115,4 +115,6 @@ INLINE float VSUM(vf v)
 #endif
 
 #include "lanemath.h"
+INLINE float AS_FLOAT(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
+#include "elements.h"
 #endif

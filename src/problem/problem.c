@@ -12,6 +12,8 @@ const char *const ca_slot_name[CA_SLOTS] = {
     [CA_LENS] = "kv_lens", [CA_SLOPES] = "alibi_slopes", [CA_SINKS] = "sinks", [CA_BIAS] = "bias", [CA_MASK] = "mask",
     [CA_CUQ] = "cu_seqlens_q", [CA_CUK] = "cu_seqlens_k", [CA_TABLE] = "block_table",
     [CA_KNEW] = "k_new", [CA_VNEW] = "v_new", [CA_WEIGHTS] = "weights",
+    [CA_KSCALE] = "k_scale", [CA_VSCALE] = "v_scale", [CA_KZERO] = "k_zero", [CA_VZERO] = "v_zero",
+    [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
 };
 
 const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
@@ -28,6 +30,14 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_TABLE: return p->page_size ? NULL : "the plan's page_size is 0";
     case CA_KNEW:
     case CA_VNEW: return p->new_len ? NULL : "the plan's new_len is 0";
+    case CA_KSCALE: return p->k_scale ? NULL : "the plan's k_scale is CLATTN_NO_SCALE";
+    case CA_VSCALE: return p->v_scale ? NULL : "the plan's v_scale is CLATTN_NO_SCALE";
+    case CA_KZERO: return p->k_zero ? NULL : "the plan's k_zero is CLATTN_NO_SCALE";
+    case CA_VZERO: return p->v_zero ? NULL : "the plan's v_zero is CLATTN_NO_SCALE";
+    case CA_QCOS:
+    case CA_QSIN: return p->q_rot ? NULL : "the plan's q_rope is 0";
+    case CA_KCOS:
+    case CA_KSIN: return p->k_rot ? NULL : "the plan's k_rope is 0";
     case CA_WEIGHTS: return p->weights ? NULL : "the plan's weights is CLATTN_NO_WEIGHTS";
     default: return NULL;
     }
@@ -51,8 +61,26 @@ static struct axes broadcast_axes(const struct problem *p, const struct ca_broad
                             t->j ? t->cols : ca_min(p->Nk, 1) } };
 }
 
+/* Elements that DIM dims of a key take: bytes where they are quantised. */
+static int64_t stored_dims(const struct problem *p, int64_t dim)
+{
+    return p->kv_format == CLATTN_KV_Q8_0 ? dim / 32 * 34 : p->kv_format == CLATTN_KV_Q4_0 ? dim / 32 * 18 : dim;
+}
+
+static struct axes scale_axes(const struct problem *p, clattn_scale kind, int64_t dim)
+{
+    switch (kind) {
+    case CLATTN_SCALE_BY_KEY:
+        return p->page_size ? (struct axes){ { p->pages, p->page_size, p->Hkv, 1 } } : (struct axes){ { p->B, p->Hkv, p->Nk, 1 } };
+    case CLATTN_SCALE_BY_DIM: return (struct axes){ { 1, p->Hkv, dim, 1 } };
+    case CLATTN_SCALE_BY_HEAD: return (struct axes){ { 1, p->Hkv, 1, 1 } };
+    default: return (struct axes){ { 0, 1, 1, 1 } };
+    }
+}
+
 static struct axes kv_axes(const struct problem *p, int64_t dim)
 {
+    dim = stored_dims(p, dim);
     return p->page_size ? (struct axes){ { p->pages, p->Hkv, p->page_size, dim } }
          : p->ragged ? (struct axes){ { 1, p->Hkv, p->Tk, dim } } : (struct axes){ { p->B, p->Hkv, p->Nk, dim } };
 }
@@ -68,6 +96,14 @@ static struct axes slot_axes(const struct problem *p, enum ca_slot s)
     case CA_CUQ: return (struct axes){ { p->ragged ? p->B + 1 : 0, 1, 1, 1 } };
     case CA_CUK: return (struct axes){ { p->ragged && !p->page_size ? p->B + 1 : 0, 1, 1, 1 } };
     case CA_TABLE: return (struct axes){ { p->page_size ? p->B : 0, p->page_size ? p->Nk / p->page_size : 0, 1, 1 } };
+    case CA_KSCALE: return scale_axes(p, p->k_scale, p->D);
+    case CA_VSCALE: return scale_axes(p, p->v_scale, p->Dv);
+    case CA_KZERO: return scale_axes(p, p->k_zero, p->D);
+    case CA_VZERO: return scale_axes(p, p->v_zero, p->Dv);
+    case CA_QCOS:
+    case CA_QSIN: return (struct axes){ { 1, 1, p->Nq, p->q_rot / 2 } };
+    case CA_KCOS:
+    case CA_KSIN: return (struct axes){ { 1, 1, p->new_len ? p->new_len : p->Nk, p->k_rot / 2 } };
     case CA_KNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->D } };
     case CA_VNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dv } };
     case CA_WEIGHTS: return (struct axes){ { p->weights ? p->B : 0, p->Hq, p->Nq, p->Nk } };
@@ -162,7 +198,7 @@ static clattn_status init_strides(const struct problem *p, enum ca_slot s, const
                        x.n[0], x.n[1], x.n[2], x.n[3]);
     canonical_strides(&x, stride);
     if (axes_empty(&x)) goto fill;
-    CA_REQUIRE(extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)ca_dtype_size(p->dtype), &bytes) &&
+    CA_REQUIRE(extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)ca_slot_size(p, s), &bytes) &&
                (uint64_t)bytes <= SIZE_MAX / 2, CLATTN_E_TOO_LARGE,
                "%s: batch %" PRId64 " x %" PRId64 ", head %" PRId64 " x %" PRId64 ", row %" PRId64 " x %" PRId64
                ", dim %" PRId64 " x %" PRId64 " (size x stride) overflows", name, x.n[0], stride[0], x.n[1],
@@ -246,6 +282,46 @@ static clattn_status init_storage(struct problem *p, const clattn_attention *a)
     CA_REQUIRE(!a->new_len || !p->ragged || a->page_size, CLATTN_E_ARGUMENT, "new_len %" PRId64
                " is given, but the keys are ragged and leave no room", a->new_len);
     p->new_len = a->new_len;
+    return CLATTN_OK;
+}
+
+/* Quantised keys and values, rotary embedding: how elements become numbers. */
+static clattn_status init_elements(struct problem *p, const clattn_attention *a)
+{
+    const struct { const char *name; clattn_scale kind; bool zero; } rows[] = {
+        { "k_scale", a->k_scale, false }, { "v_scale", a->v_scale, false }, { "k_zero", a->k_zero, true }, { "v_zero", a->v_zero, true },
+    };
+    const struct { const char *name; int64_t rot; } ropes[] = { { "q_rope", a->q_rope }, { "k_rope", a->k_rope } };
+
+    CA_REQUIRE((int)a->kv_format >= CLATTN_KV_PLAIN && (int)a->kv_format <= CLATTN_KV_Q4_0, CLATTN_E_ARGUMENT,
+               "kv_format %d is not a clattn_kv_format", (int)a->kv_format);
+    for (int i = 0; i < 4; i++) {
+        clattn_scale kind = rows[i].kind;
+        CA_REQUIRE((int)kind >= CLATTN_NO_SCALE && (int)kind <= CLATTN_SCALE_BY_HEAD, CLATTN_E_ARGUMENT,
+                   "%s %d is not a clattn_scale", rows[i].name, (int)kind);
+        bool fits = kind == CLATTN_NO_SCALE || (a->kv_format == CLATTN_KV_INT8 && kind != CLATTN_SCALE_BY_HEAD) ||
+                    (a->kv_format == CLATTN_KV_FP8 && kind == CLATTN_SCALE_BY_HEAD && !rows[i].zero);
+        CA_REQUIRE(fits, CLATTN_E_ARGUMENT, "%s %d does not go with kv_format %d", rows[i].name, (int)kind, (int)a->kv_format);
+        CA_REQUIRE(kind != CLATTN_SCALE_BY_KEY || !p->ragged || p->page_size, CLATTN_E_UNSUPPORTED,
+                   "%s by key is not supported for ragged keys", rows[i].name);
+    }
+    CA_REQUIRE(a->kv_format < CLATTN_KV_Q8_0 || (p->D % 32 == 0 && p->Dv % 32 == 0), CLATTN_E_ARGUMENT,
+               "head_dim %" PRId64 " and v_dim %" PRId64 " are not multiples of the 32 dims of a block", p->D, p->Dv);
+    CA_REQUIRE(a->kv_format < CLATTN_KV_Q8_0 || ((a->k.dim | a->v.dim | 1) == 1), CLATTN_E_ARGUMENT,
+               "k.dim stride %" PRId64 ", v.dim stride %" PRId64 ": blocks have their dims side by side", a->k.dim, a->v.dim);
+    CA_REQUIRE(!a->kv_format || !p->new_len, CLATTN_E_UNSUPPORTED, "new_len %" PRId64 ": new keys are not quantised by this version",
+               p->new_len);
+    for (int i = 0; i < 2; i++)
+        CA_REQUIRE(ropes[i].rot >= 0 && ropes[i].rot <= p->D && ropes[i].rot % 2 == 0, CLATTN_E_ARGUMENT,
+                   "%s %" PRId64 " is not an even number in 0 ... head_dim %" PRId64, ropes[i].name, ropes[i].rot, p->D);
+    p->kv_format = a->kv_format;
+    p->k_scale = a->k_scale;
+    p->v_scale = a->v_scale;
+    p->k_zero = a->k_zero;
+    p->v_zero = a->v_zero;
+    p->q_rot = a->q_rope;
+    p->k_rot = a->k_rope;
+    p->rope_pairs = a->rope_interleaved && (p->q_rot || p->k_rot);
     return CLATTN_OK;
 }
 
@@ -372,6 +448,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_sizes(&fresh, a));
     clattn_layout kv_layout = a->page_size ? CLATTN_BSHD : a->layout;
     CA_TRY(init_storage(&fresh, a));
+    CA_TRY(init_elements(&fresh, a));
     CA_TRY(init_strides(&fresh, CA_Q, &a->q, a->layout, &fresh.q));
     CA_TRY(init_strides(&fresh, CA_K, &a->k, kv_layout, &fresh.k));
     CA_TRY(init_strides(&fresh, CA_V, &a->v, kv_layout, &fresh.v));
@@ -415,6 +492,7 @@ size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
 
 size_t ca_slot_size(const struct problem *p, enum ca_slot s)
 {
+    if (p->kv_format && (s == CA_K || s == CA_V)) return 1;
     return s <= CA_OUT || s == CA_KNEW || s == CA_VNEW ? ca_dtype_size(p->dtype) : s == CA_MASK ? 1 : 4;
 }
 
@@ -487,6 +565,9 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .Nq = (ca_int)p->Nq, .Nk = (ca_int)p->Nk, .D = (ca_int)p->D, .Dv = (ca_int)p->Dv,
         .kn_b = p->kn.b, .kn_h = p->kn.h, .kn_s = (ca_int)p->kn.s, .kn_d = (ca_int)p->kn.d, .vn_b = p->vn.b, .vn_h = p->vn.h,
         .vn_s = (ca_int)p->vn.s, .vn_d = (ca_int)p->vn.d, .new_len = (ca_int)p->new_len, .stage = (ca_int)p->weights,
+        .kv_format = (ca_int)p->kv_format, .k_scale = (ca_int)p->k_scale, .v_scale = (ca_int)p->v_scale, .k_zero = (ca_int)p->k_zero,
+        .v_zero = (ca_int)p->v_zero, .q_rot = (ca_int)p->q_rot, .k_rot = (ca_int)(p->new_len ? 0 : p->k_rot),
+        .new_rot = (ca_int)(p->new_len ? p->k_rot : 0), .rope_pairs = p->rope_pairs, .special = ca_problem_special(p),
         .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
