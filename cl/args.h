@@ -34,6 +34,7 @@ typedef struct ca_args {
     ca_long bias_0, bias_b, bias_h, bias_i;        /* f32, element (b, h, i, j); a stride of 0 broadcasts */
     ca_long mask_0, mask_b, mask_h, mask_i;        /* bytes, likewise */
     ca_long k_scale_0, v_scale_0, k_zero_0, v_zero_0, q_cos_0, q_sin_0, k_cos_0, k_sin_0;
+    ca_long score_w_0, leaks_0;
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
@@ -43,6 +44,9 @@ typedef struct ca_args {
     ca_int kv_format;       /* CA_INT8 ...: strides of k and v count bytes */
     ca_int k_scale, v_scale, k_zero, v_zero; /* CA_BY_...; 0: none */
     ca_int q_rot, k_rot, new_rot; /* dims that are turned, 0: none; of k_new alone where there is one */
+    ca_int score;           /* CA_ADDITIVE ...; q has Dq dims, which only CA_GENERAL has other than D */
+    ca_int Dq, score_ws;    /* numbers in score_w: D, 1, or 0 for ones */
+    float score_scale;      /* CA_ADDITIVE: within tanh */
     ca_int rope_pairs;      /* pairs (2i, 2i + 1), else (i, i + rot / 2) */
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;   /* of ragged ones the longest lengths */
@@ -62,6 +66,7 @@ typedef struct ca_args {
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */
+enum { CA_ADDITIVE = 1, CA_GENERAL, CA_GAT };     /* clattn_score */
 enum { CA_BY_KEY = 1, CA_BY_DIM, CA_BY_HEAD };    /* clattn_scale */
 enum { CA_NO_WEIGHTS, CA_RAW, CA_CAPPED, CA_BIASED, CA_PROBS }; /* clattn_weights */
 

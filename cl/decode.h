@@ -78,6 +78,7 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
     const float slope = IS_ON(ALIBI, X->slopes) ? X->slopes[A->slopes_0 + w->b * A->slopes_b + w->h] : 0.f;
     for (int j = 0; j < n; j += VL) {
         vf x = VLOAD(s + j);
+        if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
         if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
         if (IS_ON(BIAS, X->bias)) {
             vf bias = bias_keys(X->bias + A->bias_0 + w->b * A->bias_b + w->h * A->bias_h + w->i * A->bias_i, A->bias_j,

@@ -1,4 +1,8 @@
-/* elements.h -- elements of q, k and v that are not simply loaded: turned by a rotary embedding, or dequantised.
+/* elements.h -- elements of q, k and v that are not simply loaded: turned by a rotary embedding, dequantised, or made so
+ * that another score becomes a product,
+ *
+ *   general    q W k           q becomes q W
+ *   gat        leaky(q + k)    (q, 1) (1, k), of two dims; the leak comes after (score.h)
  *
  *   int8       (byte - zero) scale            scale by key, by dim of a KV head, or none
  *   fp8_e4m3   s eeee mmm, bias 7, no infinity; S.1111.111 is NaN        scale by KV head
@@ -62,8 +66,20 @@ INLINE float query_dim(const ca_args *A, const ca_optional *X, GLOBAL const stor
         GLOBAL const float *c = X->q_cos + A->q_cos_0 + (ca_long)i * (A->q_rot / 2), *s = X->q_sin + A->q_sin_0 + (ca_long)i * (A->q_rot / 2);
         TURNED(PLAIN, c, s, A->q_rot, A->rope_pairs)
     }
+    if (IS_ON(SCORE, A->score) && A->score == CA_GAT) return d == 0 ? PLAIN(0) : 1.f;
+    if (IS_ON(SCORE, A->score) && A->score == CA_GENERAL) {
+        float sum = 0.f;
+        for (int e = 0; e < A->Dq; e++) sum += PLAIN(e) * X->score_w[A->score_w_0 + (ca_long)e * A->D + d];
+        return sum;
+    }
     return PLAIN(d);
 #undef PLAIN
+}
+
+/* What an additive score multiplies the tanh of dim d by. */
+INLINE float score_weight(const ca_args *A, const ca_optional *X, int d)
+{
+    return A->score_ws == 0 ? 1.f : X->score_w[A->score_w_0 + (A->score_ws == 1 ? 0 : d)];
 }
 
 /* Where head hk's first key or value is: OFFSET counts elements, or bytes of a quantised cache. */
@@ -84,6 +100,7 @@ INLINE float key_plain(const ca_args *A, const ca_optional *X, GLOBAL const stor
 INLINE float key_dim(const ca_args *A, const ca_optional *X, GLOBAL const stored *k, int b, int hk, int j, int d)
 {
 #define PLAIN(e) key_plain(A, X, k, b, hk, j, e)
+    if (IS_ON(SCORE, A->score) && A->score == CA_GAT) return d == 0 ? 1.f : PLAIN(0);
     if (IS_ON(ROPE, A->k_rot) && d < A->k_rot) {
         GLOBAL const float *c = X->k_cos + A->k_cos_0 + (ca_long)j * (A->k_rot / 2), *s = X->k_sin + A->k_sin_0 + (ca_long)j * (A->k_rot / 2);
         TURNED(PLAIN, c, s, A->k_rot, A->rope_pairs)

@@ -124,6 +124,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
             for (int e = 0; e < VL && j + e < n; e++) {
                 vf x = s[(j + e) * QV + a];
                 int key = k0 + j + e;
+                if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
                 if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
                 if (IS_ON(BIAS, X->bias)) x = MASKED_WHERE(IS_MASKED(bias[e]), x + bias[e]);
                 if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(SPLAT((float)(w->p0 - key)) + lane), x);
@@ -163,6 +164,16 @@ INLINE void FN(accumulate_guarded)(vf *oT, const vf *alpha, const vf *p, KV cons
     }
 }
 
+/* Additive scores, w tanh(a (q + k)), of one key: D hyperbolic tangents each. */
+APART void FN(additive_scores)(const ca_args *A, const ca_optional *X, const vf *qT, KV const float *k, int D, vf *s)
+{
+    for (int a = 0; a < QV; a++) s[a] = SPLAT(0.f);
+    for (int d = 0; d < D; d++) {
+        vf key = SPLAT(k[d]), weight = SPLAT(score_weight(A, X, d) * A->scale);
+        for (int a = 0; a < QV; a++) s[a] = VFMA(weight, vtanh(SPLAT(A->score_scale) * (qT[d * QV + a] + key)), s[a]);
+    }
+}
+
 /* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
                      struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, int n, int D, int Dv,
@@ -171,6 +182,17 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
     vf top[QV], alpha[QV];
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     int j = 0;
+    if (IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
+        for (; j < n; j++) {
+            vf s[QV];
+            FN(additive_scores)(A, X, qT, k + j * ks, D, s);
+            UNROLL for (int a = 0; a < QV; a++) {
+                if (partial) s[a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), s[a], SPLAT(-CA_INFINITY));
+                top[a] = VMAX(top[a], s[a]);
+                p[j * QV + a] = s[a];
+            }
+        }
+    }
     for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
     if (IS_ON(SCORED, A->scored)) {
@@ -222,8 +244,8 @@ INLINE void FN(load_queries)(vf *qT, GLOBAL const stored *q, int qs, int qd, int
     }
 }
 
-/* The same, turned by the rotary embedding; the first row is query i0. */
-APART void FN(turn_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0)
+/* The same where elements are not simply loaded; the first row is query i0. */
+APART void FN(make_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0)
 {
     for (int a = 0; a < QV; a++)
         for (int d = 0; d < D; d++) {
@@ -349,7 +371,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     int first = ca_key_lo(p0, A->left, seq.Nk), last = ca_key_hi(p0 + rows - 1, A->right, seq.Nk);
     int full_lo = ca_key_lo(p0 + rows - 1, A->left, seq.Nk), full_hi = ca_key_hi(p0, A->right, seq.Nk);
 
-    if (IS_ON(ROPE, A->q_rot)) FN(turn_queries)(A, X, qT, q, D, rows, i0);
+    if (IS_ON(SPECIAL, A->special)) FN(make_queries)(A, X, qT, q, D, rows, i0);
     else FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (FN(attend)(A, X, &w, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;

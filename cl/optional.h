@@ -45,8 +45,11 @@
 #ifndef ROPE
 #define ROPE 0
 #endif
-#define SPECIAL (QUANT || ROPE) /* elements are not simply loaded (elements.h) */
-#define SCORED (SOFTCAP || BIAS || ALIBI || MASK)
+#ifndef SCORE
+#define SCORE 0
+#endif
+#define SPECIAL (QUANT || ROPE || SCORE) /* elements are not simply loaded (elements.h) */
+#define SCORED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || MASK)
 #else
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
@@ -59,6 +62,7 @@ typedef struct ca_optional {
     CA_GLOBAL const ca_byte *mask;
     CA_GLOBAL const ca_int *cu_q, *cu_k, *table;
     CA_GLOBAL const float *k_scale, *v_scale, *k_zero, *v_zero, *q_cos, *q_sin, *k_cos, *k_sin;
+    CA_GLOBAL const float *score_w, *leaks;
 } ca_optional;
 #define OPTIONAL_PARAMS \
     CA_GLOBAL const ca_int *qoff, CA_GLOBAL const ca_int *lens, CA_GLOBAL const float *slopes, \
@@ -66,9 +70,10 @@ typedef struct ca_optional {
     CA_GLOBAL const ca_int *cu_q, CA_GLOBAL const ca_int *cu_k, CA_GLOBAL const ca_int *table, \
     CA_GLOBAL const float *k_scale, CA_GLOBAL const float *v_scale, CA_GLOBAL const float *k_zero, \
     CA_GLOBAL const float *v_zero, CA_GLOBAL const float *q_cos, CA_GLOBAL const float *q_sin, \
-    CA_GLOBAL const float *k_cos, CA_GLOBAL const float *k_sin
+    CA_GLOBAL const float *k_cos, CA_GLOBAL const float *k_sin, \
+    CA_GLOBAL const float *score_w, CA_GLOBAL const float *leaks
 #define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table, k_scale, v_scale, k_zero, v_zero, \
-                   q_cos, q_sin, k_cos, k_sin }
+                   q_cos, q_sin, k_cos, k_sin, score_w, leaks }
 
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f

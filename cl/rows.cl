@@ -58,7 +58,11 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         barrier(CLK_LOCAL_MEM_FENCE); /* the last s and p are used up */
         if (x < n) {
             score = 0.f;
-            for (int d = 0; d < DQK; d++) score = fma(qs[d], key_dim(&a, &optional, k, b, hk, k0 + x, d), score);
+            for (int d = 0; d < DQK; d++) {
+                float key = key_dim(&a, &optional, k, b, hk, k0 + x, d);
+                if (SCORE == CA_ADDITIVE) score = fma(score_weight(&a, &optional, d), lean_tanh(a.score_scale * (qs[d] + key)), score);
+                else score = fma(qs[d], key, score);
+            }
             score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x);
         }
         s[x] = score;

@@ -1,5 +1,5 @@
 /* score.h -- from q.k to the score that softmax sees, in the kernels that work score by score (flash.h and decode.h do
- * the same in lanes): softcap, then bias and ALiBi, then mask.  Features are constants: what is off is not compiled.
+ * the same in lanes): a leak, softcap, then bias and ALiBi, then mask.  Features are constants: what is off is not compiled.
  * A score of -INFINITY is that of a key that is not there. */
 #ifndef CA_SCORE_H
 #define CA_SCORE_H
@@ -18,6 +18,7 @@ static inline float lean_tanh(float x)
 /* S is scale q.k of head h's query i, which stands at p, and key j. */
 static inline float modified(const ca_args *a, const ca_optional *x, float s, int b, int h, int i, ca_long p, int j)
 {
+    if (SCORE == CA_GAT) s = s > 0.f ? s : s * x->leaks[a->leaks_0 + h];
     if (SOFTCAP) s = a->softcap * lean_tanh(s * (1.f / a->softcap));
     if (BIAS) {
         float t = j < a->bias_cols ? x->bias[a->bias_0 + b * a->bias_b + h * a->bias_h + i * a->bias_i + (ca_long)j * a->bias_j]

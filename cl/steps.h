@@ -39,8 +39,14 @@ INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *
 APART void special_score(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, int D, int b, int hk,
                          int i, int j, float *s)
 {
-    float sum = 0.f;
-    for (int d = 0; d < D; d++) sum += query_dim(A, X, q, i, d) * key_dim(A, X, k, b, hk, j, d);
+    float sum = 0.f, t[VL];
+    for (int d = 0; d < D; d++) {
+        float query = query_dim(A, X, q, i, d), key = key_dim(A, X, k, b, hk, j, d);
+        if (IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
+            VSTORE(vtanh(SPLAT(A->score_scale * (query + key))), t);
+            sum += score_weight(A, X, d) * t[0];
+        } else sum += query * key;
+    }
     *s = sum * A->scale;
 }
 
@@ -61,7 +67,8 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
     }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, h / A->group, A->k_0, A->k_b, A->k_h, A->k_s));
-    for (int c = 0; c < DC; c++) qv[c] = load_lanes(q, A->q_d, c * VL, D);
+    if (!IS_ON(SPECIAL, A->special))
+        for (int c = 0; c < DC; c++) qv[c] = load_lanes(q, A->q_d, c * VL, D);
     for (int k0 = 0; k0 < A->Nk; k0 += DK) {
         int n = A->Nk - k0 < DK ? A->Nk - k0 : DK;
         for (int j = 0; j < DK; j++) s[j] = 0.f;

@@ -171,8 +171,8 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define NO_SCORE_KEY(r, c) s[r][c] = 0.f;
 #define NO_SCORE(r) AGAIN(RN, NO_SCORE_KEY, r)
 #define LOAD_K(c) kd[c] = kv[(c * TX + x) * KP + i];
-#define SCORE_KEY(r, c) s[r][c] = dot_add(qd, kd[c], s[r][c]);
-#define SCORE(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, SCORE_KEY, r) }
+#define DOT_KEY(r, c) s[r][c] = dot_add(qd, kd[c], s[r][c]);
+#define DOTS(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, DOT_KEY, r) }
 #define SCALE_KEY(r, c) s[r][c] *= scale;
 #define SCALE(r) AGAIN(RN, SCALE_KEY, r)
 #define MY_SCORE(r, c) ((__local float *)ps)[ROW(r) * PP * 4 + (c) * TX + x]
@@ -279,7 +279,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             LOOP for (int i = 0; i < min(DC4, DQ4 - d); i++) {
                 float4 kd[RN];
                 REPEAT(RN, LOAD_K)
-                REPEAT(RM, SCORE)
+                REPEAT(RM, DOTS)
             }
         }
         REPEAT(RM, SCALE)

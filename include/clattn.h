@@ -211,6 +211,16 @@ typedef struct clattn_broadcast {
     int64_t shape[4], stride[4];
 } clattn_broadcast;
 
+/* What a score is made of. */
+typedef enum clattn_score {
+    CLATTN_DOT = 0,      /* scale q.k */
+    CLATTN_ADDITIVE = 1, /* scale sum over d of w_d tanh(score_scale (q_d + k_d)), scale 1 by default (Bahdanau et al. 2015; Luong's
+                            concat); w = score_w [score_ws], score_ws being head_dim, 1 (for all dims) or 0 (ones) */
+    CLATTN_GENERAL = 2,  /* scale q W k, scale 1 by default, W = score_w [q_dim][head_dim] (Luong et al. 2015) */
+    CLATTN_GAT = 3       /* leaky_relu(scale (q + k)), head_dim 1 (Velickovic et al., "Graph Attention Networks", 2018): what is
+                            below 0 is multiplied by leaks[h] */
+} clattn_score;
+
 /* How k and v are quantised; their strides then count bytes.  Dequantised inside the kernels. */
 typedef enum clattn_kv_format {
     CLATTN_KV_PLAIN = 0,  /* as dtype says */
@@ -254,7 +264,7 @@ typedef struct clattn_attention {
     int64_t head_dim;       /* of q and k: 1 ... 576 */
     int64_t v_dim;          /* of v and out: 1 ... 576; 0 (the default) = head_dim */
     clattn_strides q, k, v, out;
-    double scale;           /* factor on q.k; NaN (the default) = 1 / sqrt(head_dim) */
+    double scale;           /* factor on q.k; NaN (the default) = 1 / sqrt(head_dim), 1 where .score says so */
     double softcap;         /* c > 0: a score s = scale q.k becomes c tanh(s / c), before masks (Gemma 2, Grok-1), 1e-37 ... 1e37;
                                0 (the default) = off */
     int causal;             /* nonzero: only keys j <= p */
@@ -272,6 +282,10 @@ typedef struct clattn_attention {
     int64_t new_len;        /* above 0, with kv_lens: before attending, new_len keys and values are written into the caches k and
                                v behind the kv_lens[b] that are there, and batch row b then has kv_lens[b] + new_len */
     clattn_strides k_new, v_new; /* of [batch][kv_heads][new_len][head_dim or v_dim] */
+    clattn_score score;
+    double score_scale;     /* CLATTN_ADDITIVE; 1 by default */
+    int64_t score_ws;       /* CLATTN_ADDITIVE: numbers in score_w */
+    int64_t q_dim;          /* CLATTN_GENERAL: dims of q; 0 (the default) = head_dim, which is that of k */
     clattn_kv_format kv_format;
     clattn_scale k_scale, v_scale; /* CLATTN_KV_INT8: none, by key or by dim; CLATTN_KV_FP8: none or by head */
     clattn_scale k_zero, v_zero;   /* CLATTN_KV_INT8: none, by key or by dim */
@@ -343,6 +357,8 @@ typedef struct clattn_buffers {
     clattn_buffer weights;   /* out, if .weights */
     clattn_buffer k_scale, v_scale, k_zero, v_zero; /* in, f32, where the field of that name says so */
     clattn_buffer q_rope_cos, q_rope_sin; /* in, if .q_rope: f32 [q_len][q_rope / 2] */
+    clattn_buffer score_w;   /* in, f32, for CLATTN_ADDITIVE with .score_ws and CLATTN_GENERAL */
+    clattn_buffer leaks;     /* in, CLATTN_GAT: f32 [q_heads] */
     clattn_buffer k_rope_cos, k_rope_sin; /* in, if .k_rope: f32 [kv_len, or new_len if above 0][k_rope / 2] */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;
@@ -369,6 +385,7 @@ typedef struct clattn_pointers {
     const void *k_new, *v_new; /* k and v are then written, through their const pointers, even if what follows fails */
     float *weights;
     const float *k_scale, *v_scale, *k_zero, *v_zero, *q_rope_cos, *q_rope_sin, *k_rope_cos, *k_rope_sin;
+    const float *score_w, *leaks;
 } clattn_pointers;
 
 /* Executes the plan on ordinary memory, on whatever device it is planned for, and

@@ -23,7 +23,7 @@ size_t shape_rows(const struct shape *s) { return (size_t)s->B * (size_t)s->Hq *
 
 double shape_scale(const struct shape *s)
 {
-    return isnan(s->scale) ? 0 : s->scale == 0 ? 1 / sqrt(s->D) : s->scale;
+    return isnan(s->scale) ? 0 : s->scale != 0 ? s->scale : s->score ? 1 : 1 / sqrt(s->D);
 }
 
 int shape_offset(const struct shape *s, int b)
@@ -55,6 +55,7 @@ void shape_print(const struct shape *s, char text[200])
     if (s->new_len) n += snprintf(text + n, 200 - (size_t)n, " new%d", s->new_len);
     if (s->weights) n += snprintf(text + n, 200 - (size_t)n, " weights%d", (int)s->weights);
     if (s->kv_format) n += snprintf(text + n, 200 - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
+    if (s->score) n += snprintf(text + n, 200 - (size_t)n, " score%d", (int)s->score);
     if (s->rope) n += snprintf(text + n, 200 - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
     if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
@@ -202,10 +203,14 @@ static bool turn(const struct shape *s, float *x, int matrices, int rows, int di
 bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 {
     bool shared = s->memory == SHARED;
-    *d = (struct data){ .q = draw_tensor(s, s->Hq, s->Nq, s->D, false, &seed) };
+    *d = (struct data){ .q = draw_tensor(s, s->Hq, s->Nq, s->q_dim ? s->q_dim : s->D, false, &seed) };
     d->k = draw_tensor(s, s->Hkv, s->Nk, s->D, shared, &seed);
     d->v = draw_tensor(s, s->Hkv, s->Nk, s->Dv, shared, &seed);
     if (s->alibi) d->slopes = draw_heads(s, s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, 0.1f, &seed);
+    int dq = s->q_dim ? s->q_dim : s->D, ws = s->score == CLATTN_GENERAL ? dq * s->D : s->score_ws;
+    struct shape w = { .Hq = ws };
+    if (ws) d->score_w = draw_heads(&w, 1, 0.5f, &seed);
+    if (s->score == CLATTN_GAT) d->leaks = draw_heads(s, 1, 0.3f, &seed);
     if (s->sinks) d->sinks = draw_heads(s, 1, 2, &seed);
     if (s->bias) d->bias = draw_broadcast(s, s->bias, BIAS, &seed);
     if (s->mask) d->mask = draw_broadcast(s, s->mask, MASK, &seed);
@@ -226,7 +231,7 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 void data_free(struct data *d)
 {
     float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask, d->k_bytes, d->v_bytes, d->k_scale, d->v_scale,
-                     d->k_zero, d->v_zero, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before };
+                     d->k_zero, d->v_zero, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     *d = (struct data){ .q = NULL };
 }
@@ -268,7 +273,8 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
     *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
                           .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
                           .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset, .lens = s->lens,
-                          .bias.x = d->bias, .mask.x = d->mask,
+                          .score = (int)s->score, .w = s->score == CLATTN_GAT ? d->leaks : d->score_w, .w_count = s->score_ws,
+                          .Dq = s->q_dim, .score_scale = 0.75, .bias.x = d->bias, .mask.x = d->mask,
                           .slopes = { d->slopes, { s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, 1, 1 } },
                           .sinks = { d->sinks, { 1, s->Hq, 1, 1 } } };
     if (s->bias) shape_broadcast(s, s->bias, o->bias.n);

@@ -48,6 +48,7 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->window_left = s->left, a->window_right = s->right;
     a->kv_format = s->kv_format, a->k_scale = a->v_scale = s->scale_kind;
     if (s->kv_format == CLATTN_KV_INT8) a->k_zero = a->v_zero = s->scale_kind;
+    a->score = s->score, a->score_ws = s->score_ws, a->q_dim = s->q_dim, a->score_scale = 0.75;
     a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
     a->new_len = s->new_len, a->weights = s->weights;
     a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
@@ -198,6 +199,10 @@ static bool make_elements(struct tensors *t, const struct shape *s, const struct
 {
     const long q[4] = { 1, 1, s->Nq, s->rope / 2 }, k[4] = { 1, 1, s->Nk, s->rope / 2 };
     bool ok = true;
+    if (d->score_w || s->score == CLATTN_GENERAL || s->score_ws)
+        ok = make_list(t, CA_SCOREW, CLATTN_F32, s->score == CLATTN_GENERAL ? s->q_dim ? s->q_dim : s->D : 1,
+                       s->score == CLATTN_GENERAL ? s->D : s->score_ws, d->score_w);
+    if (s->score == CLATTN_GAT) ok = make_list(t, CA_LEAKS, CLATTN_F32, 1, s->Hq, d->leaks);
     if (s->kv_format && s->scale_kind)
         ok = make_scales(t, CA_KSCALE, s, s->D, d->k_scale) && make_scales(t, CA_VSCALE, s, s->Dv, d->v_scale);
     if (s->kv_format == CLATTN_KV_INT8 && s->scale_kind)
@@ -244,7 +249,7 @@ static bool make_tensors(struct tensors *t, const struct shape *s, const struct 
     if (s->q_lens) t->a.q_total = sum(s->q_lens, s->B), t->a.kv_total = s->page ? 0 : sum(s->lens, s->B);
     if (s->page) t->a.page_size = s->page, t->a.pages = pages_of(s);
     bool bytes = s->kv_format != CLATTN_KV_PLAIN;
-    bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->D, s->rope ? d->q_before : d->q, &t->a.q) &&
+    bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->q_dim ? s->q_dim : s->D, s->rope ? d->q_before : d->q, &t->a.q) &&
               make_cache(t, CA_K, s, bytes ? shape_row_bytes(s, s->D) : s->D, bytes ? d->k_bytes : s->rope ? d->k_before : d->k, &t->a.k, after) &&
               make_cache(t, CA_V, s, bytes ? shape_row_bytes(s, s->Dv) : s->Dv, bytes ? d->v_bytes : d->v, &t->a.v, after) &&
               make_elements(t, s, d) &&
@@ -380,7 +385,8 @@ static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
                           start_of(t, CA_SINKS), start_of(t, CA_BIAS), start_of(t, CA_MASK), start_of(t, CA_CUQ),
                           start_of(t, CA_CUK), start_of(t, CA_TABLE), start_of(t, CA_KNEW), start_of(t, CA_VNEW),
                           start_of(t, CA_WEIGHTS), start_of(t, CA_KSCALE), start_of(t, CA_VSCALE), start_of(t, CA_KZERO),
-                          start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN) };
+                          start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN),
+                          start_of(t, CA_SCOREW), start_of(t, CA_LEAKS) };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
@@ -559,7 +565,8 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
         [CA_LENS] = &b.kv_lens, [CA_SLOPES] = &b.alibi_slopes, [CA_SINKS] = &b.sinks, [CA_BIAS] = &b.bias, [CA_MASK] = &b.mask,
         [CA_CUQ] = &b.cu_seqlens_q, [CA_CUK] = &b.cu_seqlens_k, [CA_TABLE] = &b.block_table, [CA_KSCALE] = &b.k_scale,
         [CA_VSCALE] = &b.v_scale, [CA_KZERO] = &b.k_zero, [CA_VZERO] = &b.v_zero, [CA_QCOS] = &b.q_rope_cos,
-        [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_KNEW] = &b.k_new,
+        [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_SCOREW] = &b.score_w,
+        [CA_LEAKS] = &b.leaks, [CA_KNEW] = &b.k_new,
         [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights,
     };
     cl_int state = CL_COMPLETE;

@@ -67,11 +67,13 @@ static size_t rows(const struct oracle *o) { return (size_t)(o->B * o->Hq * o->N
 
 struct inputs { const float *q, *k, *v; };
 
+static long query_dims(const struct oracle *o) { return o->Dq ? o->Dq : o->D; }
+
 /* The three matrices that row R needs. */
 static struct inputs row_inputs(const struct oracle *o, struct row r, const struct inputs *in)
 {
     long kv = r.b * o->Hkv + r.h / (o->Hq / o->Hkv);
-    return (struct inputs){ in->q + ((r.b * o->Hq + r.h) * o->Nq + r.i) * o->D,
+    return (struct inputs){ in->q + ((r.b * o->Hq + r.h) * o->Nq + r.i) * query_dims(o),
                             in->k + kv * o->Nk * o->D, in->v + kv * o->Nk * o->Dv };
 }
 
@@ -81,10 +83,17 @@ static double exact_score(const struct oracle *o, struct row r, const struct inp
     double s = 0;
     *magnitude = 0;
     for (long d = 0; d < o->D; d++) {
-        double x = (double)in->q[d] * in->k[j * o->D + d] * o->scale;
-        s += x;
-        *magnitude += fabs(x);
+        double k = in->k[j * o->D + d], q = in->q[o->score == 2 ? 0 : d], x = q * k;
+        if (o->score == 1) x = (o->w_count == 0 ? 1 : o->w[o->w_count == 1 ? 0 : d]) * tanh(o->score_scale * (q + k));
+        if (o->score == 3) x = q + k;
+        if (o->score == 2) {
+            x = 0;
+            for (long e = 0; e < query_dims(o); e++) x += (double)in->q[e] * o->w[e * o->D + d] * k;
+        }
+        s += x * o->scale;
+        *magnitude += fabs(x * o->scale);
     }
+    if (o->score == 3 && s < 0) s *= o->w[r.h];
     if (stage >= ORACLE_CAPPED && o->softcap != 0) s = o->softcap * tanh(s / o->softcap);
     if (stage < ORACLE_BIASED) return s;
     if (o->bias.x) s += at(&o->bias, r.b, r.h, r.i, j, 0);
@@ -161,9 +170,17 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         float sum = 0;
         for (long n = 0; n < o->D; n++) {
             long d = back ? o->D - 1 - n : n;
-            sum += (variant & 1 ? in.q[d] * scale : in.q[d]) * in.k[j * o->D + d];
+            float k = in.k[j * o->D + d], q = in.q[o->score == 2 ? 0 : d];
+            if (o->score == 1) sum += (o->w_count == 0 ? 1 : o->w[o->w_count == 1 ? 0 : d]) * tanhf((float)o->score_scale * (q + k));
+            else if (o->score == 3) sum += q + k;
+            else if (o->score == 2) {
+                float projected = 0;
+                for (long e = 0; e < query_dims(o); e++) projected += in.q[e] * o->w[e * o->D + d];
+                sum += projected * k;
+            } else sum += (variant & 1 ? q * scale : q) * k;
         }
-        s[j] = variant & 1 ? sum : sum * scale;
+        s[j] = variant & 1 && !o->score ? sum : sum * scale;
+        if (o->score == 3 && s[j] < 0) s[j] *= o->w[r.h];
         if (cap != 0) s[j] = (base2 ? cap * log2e : cap) * tanhf(s[j] / cap);
         if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0) * (base2 ? log2e : 1);
         if (o->slopes.x)
@@ -245,7 +262,7 @@ static bool measure(struct oracle *o, const struct inputs *in, const struct scra
     for (size_t e = 0; e < n; e++)
         seen += measure_row(o, row_of(o, e * step % n), in, w, seen < SAMPLED_ROWS ? VARIANTS : 1);
     for (int round = 0; seen && seen < ENOUGH_ROWS && round < ENOUGH_ROWS; round++) {
-        float *q = moved(o, in->q, n * (size_t)o->D, &state);
+        float *q = moved(o, in->q, n * (size_t)query_dims(o), &state);
         float *k = moved(o, in->k, (size_t)(o->B * o->Hkv * o->Nk * o->D), &state);
         float *v = moved(o, in->v, (size_t)(o->B * o->Hkv * o->Nk * o->Dv), &state);
         struct inputs again = { q, k, v };

@@ -38,6 +38,10 @@ struct oracle {
     struct oracle_tensor mask; /* nonzero = attend */
     struct oracle_tensor slopes; /* [B or 1][Hq][1][1]: - slope |p - j| */
     struct oracle_tensor sinks;  /* [1][Hq][1][1] */
+    int score;                   /* 0 q.k; 1 additive, w of w_count numbers (0: ones); 2 q W k, W [Dq][D]; 3 leaky(q + k), w [Hq] */
+    const float *w;
+    long w_count, Dq;            /* Dq 0 = D */
+    double score_scale;
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
     double rho, lse_room;

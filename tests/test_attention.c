@@ -230,6 +230,13 @@ static const struct shape elements[] = {
     { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = some, .rope = 64, CAUSAL, SPARE },
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 64, .kv_format = CLATTN_KV_Q8_0, .weights = CLATTN_WEIGHTS_PROBS },
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .rope = 64, .weights = CLATTN_WEIGHTS_RAW, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(20, 20), .score = CLATTN_ADDITIVE, .score_ws = 20, CAUSAL, SLOW },
+    { F16, .memory = SPREAD, .B = 2, H(4, 2), N(17, 33), D(8, 8), .score = CLATTN_ADDITIVE, .score_ws = 1, .mask = "bk", SPARE },
+    { F32, .B = 2, H(4, 2), N(3, 33), D(8, 8), .score = CLATTN_ADDITIVE, .weights = CLATTN_WEIGHTS_PROBS, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(20, 20), .score = CLATTN_GENERAL, .q_dim = 12, CAUSAL },
+    { F32, .B = 2, H(4, 2), N(3, 33), D(8, 8), .score = CLATTN_GENERAL, .weights = CLATTN_WEIGHTS_RAW, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(1, 20), .score = CLATTN_GAT, CAUSAL, .softcap = 3 },
+    { F32, .B = 2, H(8, 2), N(1, 100), D(1, 8), .score = CLATTN_GAT, .weights = CLATTN_WEIGHTS_PROBS, SPARE },
 };
 
 /* The weights, at each stage. */
@@ -266,6 +273,8 @@ static const struct shape tiny[] = {
     { F32, .B = 3, H(2, 1), N(3, 5), D(8, 8), .q_lens = q_tiny, .lens = k_tiny, CAUSAL, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 10), D(8, 8), .page = 2, .lens = two, .new_len = 2, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(32, 32), .kv_format = CLATTN_KV_Q4_0, .rope = 32, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(3, 5), D(5, 5), .score = CLATTN_ADDITIVE, .score_ws = 5, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(3, 5), D(1, 5), .score = CLATTN_GAT, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },

@@ -97,7 +97,7 @@ static const struct good { const char *json, *reason; } good[] = {
     {CASE("attention", "", "\"q\": \"bits.npy\", \"k\": \"k.npy\", \"v\": \"v.npy\"", OUT, ", \"dtypes\": {\"q\": \"bf16\"}"), NULL},
     {CASE("attention", "", QKV, OUT, ", \"rtol\": 1, \"atol\": 1e-3, \"tol\": {\"out\": [0, 0.5]}, \"source\": \"x\""), NULL},
     {ATTENTION("\"softcap\": 30.0"), NULL},
-    {ATTENTION("\"score\": \"additive\""), "attribute score"},
+    {ATTENTION("\"score\": \"additive\""), NULL},
     {ATTENTION("\"pattern\": {\"type\": \"strided\", \"stride\": 4}"), "attribute pattern"},
     {ATTENTION("\"pattern\": {\"type\": \"union\", \"of\": [{\"type\": \"chunked\", \"chunk\": 4}]}"), "attribute pattern"},
     {ATTENTION("\"score_mod\": \"return score;\", \"mod_buffers\": []"), "attribute score_mod"},

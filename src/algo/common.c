@@ -19,15 +19,15 @@ void ca_optional_host(const struct io *io, ca_optional *x)
     *x = (ca_optional){ io->t[CA_QOFF].host, io->t[CA_LENS].host, io->t[CA_SLOPES].host, io->t[CA_SINKS].host, io->t[CA_BIAS].host,
                         io->t[CA_MASK].host, io->t[CA_CUQ].host, io->t[CA_CUK].host, io->t[CA_TABLE].host, io->t[CA_KSCALE].host, io->t[CA_VSCALE].host,
                         io->t[CA_KZERO].host, io->t[CA_VZERO].host, io->t[CA_QCOS].host, io->t[CA_QSIN].host,
-                        io->t[CA_KCOS].host, io->t[CA_KSIN].host };
+                        io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host };
 }
 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
 {
     return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d"
-                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
+                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
                     p->mask.on, p->has_sinks, p->ragged, p->page_size != 0, p->kv_format != 0,
-                    p->q_rot || (p->k_rot && !p->new_len));
+                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score);
 }
 
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)
@@ -69,6 +69,8 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
     a->cu_q_0 = elements(&io->t[CA_CUQ], sizeof(int32_t));
     a->cu_k_0 = elements(&io->t[CA_CUK], sizeof(int32_t));
     a->table_0 = elements(&io->t[CA_TABLE], sizeof(int32_t));
+    a->score_w_0 = elements(&io->t[CA_SCOREW], sizeof(float));
+    a->leaks_0 = elements(&io->t[CA_LEAKS], sizeof(float));
     a->k_scale_0 = elements(&io->t[CA_KSCALE], sizeof(float));
     a->v_scale_0 = elements(&io->t[CA_VSCALE], sizeof(float));
     a->k_zero_0 = elements(&io->t[CA_KZERO], sizeof(float));
@@ -96,7 +98,7 @@ cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tenso
 
 const char *ca_no_special(const struct problem *p)
 {
-    return p->kv_format ? "it reads no quantised keys" : ca_problem_special(p) ? "it has no rotary embedding" : NULL;
+    return p->score ? "its scores are products" : p->kv_format ? "it reads no quantised keys" : ca_problem_special(p) ? "it has no rotary embedding" : NULL;
 }
 
 double ca_flops_ms(const struct problem *p, const struct device *dev)

@@ -62,6 +62,7 @@ clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, co
         [CA_KZERO] = from_buffer(buffers->k_zero), [CA_VZERO] = from_buffer(buffers->v_zero),
         [CA_QCOS] = from_buffer(buffers->q_rope_cos), [CA_QSIN] = from_buffer(buffers->q_rope_sin),
         [CA_KCOS] = from_buffer(buffers->k_rope_cos), [CA_KSIN] = from_buffer(buffers->k_rope_sin),
+        [CA_SCOREW] = from_buffer(buffers->score_w), [CA_LEAKS] = from_buffer(buffers->leaks),
     }, .workspace = from_buffer(buffers->workspace) };
     CA_TRY(ca_plan_enqueue(plan, &io, &c));
     if (event) { /* the caller's from now on */
@@ -92,6 +93,7 @@ clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *po
         [CA_KZERO] = from_pointer(pointers->k_zero), [CA_VZERO] = from_pointer(pointers->v_zero),
         [CA_QCOS] = from_pointer(pointers->q_rope_cos), [CA_QSIN] = from_pointer(pointers->q_rope_sin),
         [CA_KCOS] = from_pointer(pointers->k_rope_cos), [CA_KSIN] = from_pointer(pointers->k_rope_sin),
+        [CA_SCOREW] = from_pointer(pointers->score_w), [CA_LEAKS] = from_pointer(pointers->leaks),
     } };
     CA_TRY(ca_plan_run_host(plan, &io));
 done:

@@ -89,6 +89,10 @@ bool ca_attention_check(struct case_file *c)
         return ca_case_bad(c, "inputs.k", "the last axis is %" PRId64 ", that of q is %" PRId64, Dk, D);
     if (!strcmp(score, "gat") && D != 1)
         return ca_case_bad(c, "inputs.q", "gat needs a last axis of 1, not %" PRId64, D);
+    json_t *slope = json_object_get(c->attrs, "negative_slope");
+    if (json_is_array(slope) && (int64_t)json_array_size(slope) != ca_size(c, "Hq", 0))
+        return ca_case_bad(c, "attrs.negative_slope", "lists %zu numbers for %" PRId64 " query heads", json_array_size(slope),
+                           ca_size(c, "Hq", 0));
     if (!strcmp(score, "general") && !ca_case_input(c, "score_w"))
         return ca_case_bad(c, "attrs.score", "general needs input score_w");
     return heads_fit(c) && positions_fit(c) && companions_fit(c) && modifiers_fit(c) && new_fits(c);
@@ -193,6 +197,18 @@ static void describe_elements(const struct case_file *c, clattn_attention *a)
     for (int i = CLATTN_KV_INT8; i <= CLATTN_KV_Q4_0; i++)
         if (!strcmp(ca_case_word(c, "kv_format", ""), formats[i])) a->kv_format = (clattn_kv_format)i;
     if (a->kv_format) a->v_dim = value_dims(c, a->kv_format, a->kv_heads);
+    static const char *const scores[] = {"dot", "additive", "general", "gat"};
+    for (int i = CLATTN_DOT; i <= CLATTN_GAT; i++)
+        if (!strcmp(ca_case_word(c, "score", "dot"), scores[i])) a->score = (clattn_score)i;
+    const struct case_tensor *w = ca_case_input(c, "score_w");
+    if (a->score == CLATTN_ADDITIVE) {
+        a->score_scale = ca_case_number(c, "score_scale", 1);
+        a->score_ws = w ? (int64_t)w->a.count : 0;
+    }
+    if (a->score == CLATTN_GENERAL) {
+        a->q_dim = a->head_dim;
+        a->head_dim = ca_size(c, "Dk", a->head_dim);
+    }
     a->k_scale = scale_kind(c, "k_scale");
     a->v_scale = scale_kind(c, "v_scale");
     a->k_zero = scale_kind(c, "k_zero");
@@ -207,11 +223,12 @@ static bool sizes_fit(const struct case_file *c, const struct problem *p)
 {
     static const struct { const char *name; enum ca_slot slot; } rows[] = {
         {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
-        {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN}};
+        {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN},
+        {"score_w", CA_SCOREW}};
     char field[32];
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct case_tensor *t = ca_case_input(c, rows[i].name);
-        bool table = rows[i].slot >= CA_QCOS; /* may have more rows than are used */
+        bool table = rows[i].slot >= CA_QCOS && rows[i].slot <= CA_KSIN; /* may have more rows than are used */
         size_t want = t ? ca_slot_elements(p, rows[i].slot) : 0;
         if (!t || (table ? t->a.count >= want : t->a.count == want)) continue;
         snprintf(field, sizeof field, "inputs.%s", rows[i].name);
@@ -286,7 +303,7 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_BIAS] = {"bias", F32}, [CA_MASK] = {"mask", BYTES}, [CA_CUQ] = {"cu_seqlens_q", I32},
     [CA_CUK] = {"cu_seqlens_k", I32}, [CA_TABLE] = {"block_table", I32}, [CA_KNEW] = {"k_new", AS_Q}, [CA_VNEW] = {"v_new", AS_Q},
     [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
-    [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}};
+    [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32}};
 
 struct work {
     struct ca_npy in[CA_SLOTS];      /* what had to be converted */
@@ -345,11 +362,27 @@ static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type t
     return c->form & W_THD ? ca_npy_alloc(&w->lse, CA_NPY_F4, 2, ht) : ca_npy_alloc(&w->lse, CA_NPY_F4, 3, bhsd);
 }
 
+/* attrs.negative_slope, a number or a list, for each head. */
+static clattn_status make_leaks(const struct case_file *c, int64_t heads, struct work *w)
+{
+    json_t *value = json_object_get(c->attrs, "negative_slope");
+    clattn_status st = ca_npy_alloc(&w->in[CA_LEAKS], CA_NPY_F4, 1, &heads);
+    for (int64_t h = 0; st == CLATTN_OK && h < heads; h++) {
+        double x = 0.2;
+        if (json_is_array(value)) ca_json_number(json_array_get(value, (size_t)h), &x);
+        else if (value && !json_is_null(value)) ca_json_number(value, &x);
+        ((float *)w->in[CA_LEAKS].data)[h] = (float)x;
+    }
+    w->data[CA_LEAKS] = w->in[CA_LEAKS].data;
+    return st;
+}
+
 static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, const clattn_attention *a,
                              struct work *w)
 {
     clattn_status st = CLATTN_OK;
     for (int i = 0; st == CLATTN_OK && i < CA_SLOTS; i++) st = take_input(c, type, w, i);
+    if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
     return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;
 }
@@ -367,7 +400,7 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .block_table = w->data[CA_TABLE], .k_new = w->data[CA_KNEW], .v_new = w->data[CA_VNEW], .weights = w->weights.data,
         .k_scale = w->data[CA_KSCALE], .v_scale = w->data[CA_VSCALE], .k_zero = w->data[CA_KZERO], .v_zero = w->data[CA_VZERO],
         .q_rope_cos = w->data[CA_QCOS], .q_rope_sin = w->data[CA_QSIN], .k_rope_cos = w->data[CA_KCOS],
-        .k_rope_sin = w->data[CA_KSIN],
+        .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
     };
     return clattn_execute_host(plan, &p);
 }

@@ -23,9 +23,9 @@ static const struct attr_row attention_attrs[] = {
     {"q_heads", V_INT, "1"},
     {"kv_heads", V_INT, "1"},
     {"softcap", V_NUMBER, "0"},
-    {"score", V_WORD, "dot additive general gat", "dot"},
-    {"score_scale", V_NUMBER, NULL, "1"},
-    {"negative_slope", V_NUMBERS, NULL, ""},
+    {"score", V_WORD, "dot additive general gat"},
+    {"score_scale", V_NUMBER},
+    {"negative_slope", V_NUMBERS},
     {"pattern", V_PATTERN, NULL, ""},
     {"score_mod", V_TEXT, NULL, ""},
     {"score_mod_grad", V_TEXT, NULL, ""},
@@ -85,7 +85,7 @@ static const struct attr_row attention_attrs[] = {
     {"v_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format", OK}, \
     {"k_zero", 'f', 0, "_ _ | _ _ _", "kv_format", OK}, \
     {"v_zero", 'f', 0, "_ _ | _ _ _", "kv_format", OK}, \
-    {"score_w", 'f', 0, "_ | _ _", "score=additive|general"}, \
+    {"score_w", 'f', 0, "_ | _ _", "score=additive|general", OK}, \
     {"prefix", 'i', 0, "B", "pattern=prefix"}, \
     {"doc_ids", 'i', 0, "B Nk", "pattern=document"}, \
     {"block_layout", 'm', 0, "_ _ _", "pattern=block_sparse"}, \

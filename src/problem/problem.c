@@ -14,6 +14,7 @@ const char *const ca_slot_name[CA_SLOTS] = {
     [CA_KNEW] = "k_new", [CA_VNEW] = "v_new", [CA_WEIGHTS] = "weights",
     [CA_KSCALE] = "k_scale", [CA_VSCALE] = "v_scale", [CA_KZERO] = "k_zero", [CA_VZERO] = "v_zero",
     [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
+    [CA_SCOREW] = "score_w", [CA_LEAKS] = "leaks",
 };
 
 const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
@@ -30,6 +31,8 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_TABLE: return p->page_size ? NULL : "the plan's page_size is 0";
     case CA_KNEW:
     case CA_VNEW: return p->new_len ? NULL : "the plan's new_len is 0";
+    case CA_SCOREW: return p->score == CLATTN_GENERAL || p->score_ws ? NULL : "the plan's score has none";
+    case CA_LEAKS: return p->score == CLATTN_GAT ? NULL : "the plan's score is not CLATTN_GAT";
     case CA_KSCALE: return p->k_scale ? NULL : "the plan's k_scale is CLATTN_NO_SCALE";
     case CA_VSCALE: return p->v_scale ? NULL : "the plan's v_scale is CLATTN_NO_SCALE";
     case CA_KZERO: return p->k_zero ? NULL : "the plan's k_zero is CLATTN_NO_SCALE";
@@ -96,19 +99,21 @@ static struct axes slot_axes(const struct problem *p, enum ca_slot s)
     case CA_CUQ: return (struct axes){ { p->ragged ? p->B + 1 : 0, 1, 1, 1 } };
     case CA_CUK: return (struct axes){ { p->ragged && !p->page_size ? p->B + 1 : 0, 1, 1, 1 } };
     case CA_TABLE: return (struct axes){ { p->page_size ? p->B : 0, p->page_size ? p->Nk / p->page_size : 0, 1, 1 } };
-    case CA_KSCALE: return scale_axes(p, p->k_scale, p->D);
+    case CA_SCOREW: return (struct axes){ { 1, 1, p->score == CLATTN_GENERAL ? p->Dq : 1, p->score == CLATTN_GENERAL ? p->Dk : p->score_ws } };
+    case CA_LEAKS: return (struct axes){ { p->score == CLATTN_GAT, p->Hq, 1, 1 } };
+    case CA_KSCALE: return scale_axes(p, p->k_scale, p->Dk);
     case CA_VSCALE: return scale_axes(p, p->v_scale, p->Dv);
-    case CA_KZERO: return scale_axes(p, p->k_zero, p->D);
+    case CA_KZERO: return scale_axes(p, p->k_zero, p->Dk);
     case CA_VZERO: return scale_axes(p, p->v_zero, p->Dv);
     case CA_QCOS:
     case CA_QSIN: return (struct axes){ { 1, 1, p->Nq, p->q_rot / 2 } };
     case CA_KCOS:
     case CA_KSIN: return (struct axes){ { 1, 1, p->new_len ? p->new_len : p->Nk, p->k_rot / 2 } };
-    case CA_KNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->D } };
+    case CA_KNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dk } };
     case CA_VNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dv } };
     case CA_WEIGHTS: return (struct axes){ { p->weights ? p->B : 0, p->Hq, p->Nq, p->Nk } };
-    case CA_Q: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->D } };
-    case CA_K: return kv_axes(p, p->D);
+    case CA_Q: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->Dq } };
+    case CA_K: return kv_axes(p, p->Dk);
     case CA_V: return kv_axes(p, p->Dv);
     case CA_OUT: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->Dv } };
     case CA_LSE: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), 1 } };
@@ -246,7 +251,7 @@ static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
     p->Hkv = a->kv_heads ? a->kv_heads : a->q_heads;
     p->Nq = a->q_len;
     p->Nk = a->kv_len;
-    p->D = a->head_dim;
+    p->D = p->Dk = p->Dq = a->head_dim;
     p->Dv = a->v_dim ? a->v_dim : a->head_dim;
     return CLATTN_OK;
 }
@@ -282,6 +287,26 @@ static clattn_status init_storage(struct problem *p, const clattn_attention *a)
     CA_REQUIRE(!a->new_len || !p->ragged || a->page_size, CLATTN_E_ARGUMENT, "new_len %" PRId64
                " is given, but the keys are ragged and leave no room", a->new_len);
     p->new_len = a->new_len;
+    return CLATTN_OK;
+}
+
+/* What a score is made of. */
+static clattn_status init_product(struct problem *p, const clattn_attention *a)
+{
+    CA_REQUIRE((int)a->score >= CLATTN_DOT && (int)a->score <= CLATTN_GAT, CLATTN_E_ARGUMENT, "score %d is not a clattn_score", (int)a->score);
+    bool additive = a->score == CLATTN_ADDITIVE, general = a->score == CLATTN_GENERAL;
+    CA_REQUIRE(a->score_ws == 0 || (additive && (a->score_ws == 1 || a->score_ws == p->D)), CLATTN_E_ARGUMENT,
+               "score_ws %" PRId64 " is neither 0, 1 nor head_dim %" PRId64 ", or score %d has none", a->score_ws, p->D, (int)a->score);
+    CA_REQUIRE(a->q_dim == 0 || (general && a->q_dim >= 1 && a->q_dim <= CA_MAX_DIM) || a->q_dim == p->D, CLATTN_E_ARGUMENT,
+               "q_dim %" PRId64 " is not in 1 ... %d, or score %d wants head_dim", a->q_dim, CA_MAX_DIM, (int)a->score);
+    CA_REQUIRE(a->score != CLATTN_GAT || p->D == 1, CLATTN_E_ARGUMENT, "head_dim is %" PRId64 ", CLATTN_GAT needs 1", p->D);
+    CA_REQUIRE(isfinite((float)a->score_scale), CLATTN_E_ARGUMENT, "score_scale %g does not fit an f32", a->score_scale);
+    CA_REQUIRE(!a->score || (!a->q_rope && !a->k_rope), CLATTN_E_UNSUPPORTED, "score %d with rotary embedding is not supported", (int)a->score);
+    p->score = a->score;
+    p->score_ws = a->score_ws;
+    p->score_scale = additive ? (float)a->score_scale : 1;
+    if (general && a->q_dim) p->Dq = a->q_dim;
+    if (a->score == CLATTN_GAT) p->D = 2;
     return CLATTN_OK;
 }
 
@@ -379,7 +404,7 @@ static clattn_status init_broadcast(const struct problem *p, const clattn_broadc
 /* From q.k to the score. */
 static clattn_status init_score(struct problem *p, const clattn_attention *a)
 {
-    p->scale = (float)(isnan(a->scale) ? 1 / sqrt((double)p->D) : a->scale);
+    p->scale = (float)(!isnan(a->scale) ? a->scale : p->score ? 1 : 1 / sqrt((double)p->D));
     CA_REQUIRE(isfinite(p->scale), CLATTN_E_ARGUMENT, "scale %g does not fit an f32", a->scale);
     p->softcap = (float)a->softcap;
     CA_REQUIRE(a->softcap == 0 || CA_SOFTCAP_FITS(a->softcap), CLATTN_E_ARGUMENT,
@@ -434,7 +459,7 @@ static clattn_status init_mask(struct problem *p, const clattn_attention *a)
 void ca_attention_defaults(clattn_attention *a)
 {
     *a = (clattn_attention){
-        .size = sizeof *a, .batch = 1, .q_heads = 1, .scale = NAN, .window_left = -1, .window_right = -1,
+        .size = sizeof *a, .batch = 1, .q_heads = 1, .scale = NAN, .score_scale = 1, .window_left = -1, .window_right = -1,
     };
 }
 
@@ -448,6 +473,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_sizes(&fresh, a));
     clattn_layout kv_layout = a->page_size ? CLATTN_BSHD : a->layout;
     CA_TRY(init_storage(&fresh, a));
+    CA_TRY(init_product(&fresh, a));
     CA_TRY(init_elements(&fresh, a));
     CA_TRY(init_strides(&fresh, CA_Q, &a->q, a->layout, &fresh.q));
     CA_TRY(init_strides(&fresh, CA_K, &a->k, kv_layout, &fresh.k));
@@ -565,6 +591,7 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .Nq = (ca_int)p->Nq, .Nk = (ca_int)p->Nk, .D = (ca_int)p->D, .Dv = (ca_int)p->Dv,
         .kn_b = p->kn.b, .kn_h = p->kn.h, .kn_s = (ca_int)p->kn.s, .kn_d = (ca_int)p->kn.d, .vn_b = p->vn.b, .vn_h = p->vn.h,
         .vn_s = (ca_int)p->vn.s, .vn_d = (ca_int)p->vn.d, .new_len = (ca_int)p->new_len, .stage = (ca_int)p->weights,
+        .score = (ca_int)p->score, .score_ws = (ca_int)p->score_ws, .score_scale = p->score_scale, .Dq = (ca_int)p->Dq,
         .kv_format = (ca_int)p->kv_format, .k_scale = (ca_int)p->k_scale, .v_scale = (ca_int)p->v_scale, .k_zero = (ca_int)p->k_zero,
         .v_zero = (ca_int)p->v_zero, .q_rot = (ca_int)p->q_rot, .k_rot = (ca_int)(p->new_len ? 0 : p->k_rot),
         .new_rot = (ca_int)(p->new_len ? p->k_rot : 0), .rope_pairs = p->rope_pairs, .special = ca_problem_special(p),
@@ -572,7 +599,7 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
         .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
-        .scored = p->softcap != 0 || p->has_alibi || p->bias.on || p->mask.on,
+        .scored = p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->mask.on,
         .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

@@ -31,6 +31,11 @@ struct problem {
     int64_t new_len;         /* keys appended before */
     struct ca_strides kn, vn;
     clattn_weights weights;
+    clattn_score score;
+    float score_scale;
+    int64_t score_ws;        /* numbers in score_w of an additive score */
+    int64_t Dq;              /* dims of q: D but for CLATTN_GENERAL and CLATTN_GAT, whose kernels have two dims */
+    int64_t Dk;              /* dims of k */
     clattn_kv_format kv_format;
     clattn_scale k_scale, v_scale, k_zero, v_zero;
     int64_t q_rot, k_rot;
@@ -46,7 +51,8 @@ struct problem {
 /* The tensors of a problem; every table about tensors is indexed by this.  From CA_QOFF to
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
-               CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SLOTS };
+               CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
+               CA_SCOREW, CA_LEAKS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SLOTS };
 #define CA_OPTIONAL_END CA_KNEW
 extern const char *const ca_slot_name[CA_SLOTS];
 static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS; }
@@ -88,7 +94,7 @@ static inline int64_t ca_out_rows(const struct problem *p) { return p->ragged ? 
 static inline int64_t ca_all_rows(const struct problem *p) { return ca_out_batch(p) * p->Hq * ca_out_rows(p); }
 
 /* Are elements of q, k or v more than loads (cl/elements.h)? */
-static inline bool ca_problem_special(const struct problem *p) { return p->kv_format || p->q_rot || (p->k_rot && !p->new_len); }
+static inline bool ca_problem_special(const struct problem *p) { return p->score || p->kv_format || p->q_rot || (p->k_rot && !p->new_len); }
 
 bool ca_problem_empty(const struct problem *p);  /* no output element, or no key at all */
 double ca_problem_pairs(const struct problem *p); /* (query, key) pairs per head and batch that count */
