@@ -17,21 +17,30 @@ typedef uint8_t ca_byte;
 #endif
 
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
- * Bases per (batch, head) are 64-bit; a tile's rows times its row stride fit 31 bits. */
+ * Bases per (batch, head) are 64-bit; a tile's rows times its row stride fit 31 bits.
+ * Ragged: q, k, v, out and lse have one batch row, in which sequence b begins at row cu_q[b] or cu_k[b].
+ * Paged: k and v have pages instead of batch rows; keys page_size n ... of batch row b are page table[b][n]. */
 typedef struct ca_args {
     ca_long q_0, q_b, q_h;
     ca_long k_0, k_b, k_h;
     ca_long v_0, v_b, v_h;
     ca_long o_0, o_b, o_h;
-    ca_long lse_0;          /* lse is f32 [B][Hq][Nq] */
+    ca_long lse_0, lse_b, lse_h; /* lse is f32 [B][Hq][Nq], or [Hq][Tq] */
     ca_long qoff_0, lens_0, sinks_0;               /* int32 [B], int32 [B], f32 [Hq] */
+    ca_long cu_q_0, cu_k_0, table_0, table_b;      /* int32 [B + 1] twice, [B][pages of a batch row] */
     ca_long slopes_0, slopes_b;                    /* f32 [B or 1][Hq] */
     ca_long bias_0, bias_b, bias_h, bias_i;        /* f32, element (b, h, i, j); a stride of 0 broadcasts */
     ca_long mask_0, mask_b, mask_h, mask_i;        /* bytes, likewise */
+    ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
+    ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
-    ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d;
+    ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
+    ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
+    ca_int stage;           /* of the weights */
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
-    ca_int Nq, Nk, D, Dv;
+    ca_int Nq, Nk, D, Dv;   /* of ragged ones the longest lengths */
+    ca_int Tq, Tk;          /* rows of the packed tensors: ragged only */
+    ca_int page_size, pages; /* 0: not paged */
     ca_uint left, right;    /* window about p, CA_UNLIMITED when open; causal is right = 0 */
     ca_int offset;          /* p = i + offset, unless has_qoff */
     ca_int bottom_right;    /* the last query stands at the last key: offset moves with the batch row's length */
@@ -43,6 +52,8 @@ typedef struct ca_args {
     ca_int splits;          /* parts (split only) */
     ca_int unused;
 } ca_args; /* without padding at the end, which rusticl does not count */
+
+enum { CA_NO_WEIGHTS, CA_RAW, CA_CAPPED, CA_BIASED, CA_PROBS }; /* clattn_weights */
 
 #define CA_UNLIMITED 0xffffffffu /* further than any position is from any key */
 

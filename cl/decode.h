@@ -125,33 +125,39 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
     for (int c = 0; c < rows * EC; c++) o[c] = SPLAT(0.f);
     for (int k0 = first; k0 < last; k0 += DK) {
-        int n = last - k0 < DK ? last - k0 : DK, j = 0;
-        GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
-        for (; j + 4 <= n; j += 4) {
-            int r = 0;
-            decode_prefetch(kt + (ca_long)(j + AHEAD) * A->k_s, A->k_s, D, k0 + j + AHEAD, last);
-            for (; r + 2 <= rows; r += 2)
-                decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 2, 4);
-            for (; r < rows; r++)
-                decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 4);
+        int n = last - k0 < DK ? last - k0 : DK;
+        for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
+            GLOBAL const stored *kt = k + ca_key_at(A, X, w->b, k0 + j, A->k_b, A->k_s) - (ca_long)j * A->k_s;
+            end = j + ca_key_run(A, k0 + j, n - j);
+            for (; j + 4 <= end; j += 4) {
+                int r = 0;
+                decode_prefetch(kt + (ca_long)(j + AHEAD) * A->k_s, A->k_s, D, k0 + j + AHEAD, last);
+                for (; r + 2 <= rows; r += 2)
+                    decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 2, 4);
+                for (; r < rows; r++)
+                    decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 4);
+            }
+            for (; j < end; j++)
+                for (int r = 0; r < rows; r++)
+                    decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 1);
         }
-        for (; j < n; j++)
-            for (int r = 0; r < rows; r++)
-                decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 1);
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
-        j = 0;
-        if (guarded)
-            for (; j < n; j++) decode_values_guarded(o, vt + j * A->v_s, A->v_d, Dv, EC, s + j, rows);
-        for (; j + 4 <= n; j += 4) {
-            decode_prefetch(vt + (ca_long)(j + AHEAD) * A->v_s, A->v_s, Dv, k0 + j + AHEAD, last);
-            decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 4);
+        for (int j = 0, end; j < n; j = end) {
+            GLOBAL const stored *vt = v + ca_key_at(A, X, w->b, k0 + j, A->v_b, A->v_s) - (ca_long)j * A->v_s;
+            end = j + ca_key_run(A, k0 + j, n - j);
+            if (guarded)
+                for (; j < end; j++) decode_values_guarded(o, vt + j * A->v_s, A->v_d, Dv, EC, s + j, rows);
+            for (; j + 4 <= end; j += 4) {
+                decode_prefetch(vt + (ca_long)(j + AHEAD) * A->v_s, A->v_s, Dv, k0 + j + AHEAD, last);
+                decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 4);
+            }
+            for (; j < end; j++) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 1);
         }
-        for (; j < n; j++) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 1);
     }
     vi odd = SPLATI(0);
     for (int c = 0; c < rows * EC; c++) odd |= NOT_FINITE(o[c]);
@@ -159,7 +165,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
 }
 
 /* Rows r0 ... of the pack of KV head HK, part number PART: leaves their states in
- * po [row][splits][Dv] and pml [row][splits][2], where row counts b, h, i. */
+ * po [row][splits][Dv] and pml [row][splits][2], where rows are numbered as those of lse. */
 INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
                    GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
                    int b, vf *qv, vf *ov, float *s)
@@ -167,12 +173,12 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
     const ca_seq seq = ca_seq_of(A, X, b);
     struct packed w[RB];
-    int lo[RB], hi[RB], first = seq.Nk, last = 0, rows = A->group * A->Nq - r0 < RB ? A->group * A->Nq - r0 : RB;
+    int lo[RB], hi[RB], first = seq.Nk, last = 0, rows = A->group * seq.Nq - r0 < RB ? A->group * seq.Nq - r0 : RB;
     float m[RB], l[RB];
     int begin = part * A->split_len, end = begin + A->split_len < seq.Nk ? begin + A->split_len : seq.Nk;
     for (int r = 0; r < rows; r++) {
-        int h = hk * A->group + (r0 + r) / A->Nq, i = (r0 + r) % A->Nq;
-        GLOBAL const stored *row = q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i * A->q_s;
+        int h = hk * A->group + (r0 + r) / seq.Nq, i = (r0 + r) % seq.Nq;
+        GLOBAL const stored *row = q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
         w[r].b = b;
         w[r].h = h;
         w[r].i = i;
@@ -185,12 +191,12 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     }
     if (first < begin) first = begin;
     if (last > end) last = end;
-    k += A->k_0 + b * A->k_b + hk * A->k_h;
-    v += A->v_0 + b * A->v_b + hk * A->v_h;
+    k += ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s);
+    v += ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s);
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (decode_part(A, X, w, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, guarded)) break;
     for (int r = 0; r < rows; r++) {
-        ca_long at = (((ca_long)b * A->Hq + w[r].h) * A->Nq + w[r].i) * A->splits + part;
+        ca_long at = (b * A->lse_b + w[r].h * A->lse_h + seq.q_row + w[r].i) * A->splits + part;
         pml[2 * at] = m[r];
         pml[2 * at + 1] = l[r];
         for (int c = 0; c < EC; c++) {

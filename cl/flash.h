@@ -16,14 +16,18 @@
  */
 #define BQ (QV * VL)
 
-/* In OpenCL K and V are read where they are, or unpacked to f32 in private memory first: two address spaces. */
+/* K and V are read where they are, or unpacked to f32 in private memory first; in OpenCL these are two address spaces. */
 #ifdef __OPENCL_C_VERSION__
-#if STORAGE == 0 && UNIT
-#define KV GLOBAL
-#else
+#define UNPACKED (STORAGE != 0 || !UNIT || PAGED)
+#define IN_PLACE(A, dim_stride, at) 0
+#if UNPACKED
 #define KV
+#else
+#define KV GLOBAL
 #endif
 #else
+#define UNPACKED 1
+#define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size ? (const float *)(at) : 0)
 #define KV
 #endif
 
@@ -240,11 +244,13 @@ INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int 
     }
 }
 
-/* N rows of K or V as f32, contiguous: for 16-bit storage and for dims that are not neighbours. */
-INLINE void FN(unpack)(float *to, GLOBAL const stored *from, int s, int d_stride, int n, int D)
+/* Keys K0 ... K0 + N of K or V, which begins at FROM, as f32, contiguous: for 16-bit storage, for dims that are not
+ * neighbours, and for pages. */
+INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, float *to, GLOBAL const stored *from, ca_long page, int s,
+                       int d_stride, int k0, int n, int D)
 {
     for (int j = 0; j < n; j++) {
-        GLOBAL const stored *row = from + (ca_long)j * s;
+        GLOBAL const stored *row = from + ca_key_at(A, X, b, k0 + j, page, s);
         int d = 0;
         if (NEIGHBOURS(d_stride))
             for (; d + VL <= D; d += VL) VSTORE(load_vec(row + d), to + j * D + d);
@@ -262,23 +268,23 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
     for (int k0 = first; k0 < last; k0 += BK) {
         int n = last - k0 < BK ? last - k0 : BK;
         int partial = k0 < full_lo || k0 + n > full_hi, masked = IS_ON(MASK, X->mask) ? FN(mask_class)(A, X, w, k0, n) : ALL_KEYS;
-        GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
         if (masked == NO_KEY) continue;
         masked = masked == SOME_KEYS;
-#if defined(__OPENCL_C_VERSION__) && STORAGE == 0 && UNIT
+#if !UNPACKED
+        GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
         (void)unpacked; /* read where they are */
         FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, masked, partial, guarded);
 #else
-        KV const float *kf, *vf_;
-        int ks = A->k_s, vs = A->v_s;
-#if STORAGE == 0 && !defined(__OPENCL_C_VERSION__)
-        if (A->k_d == 1) kf = kt; else
-#endif
-        { FN(unpack)(unpacked, kt, A->k_s, A->k_d, n, D); kf = unpacked; ks = D; }
-#if STORAGE == 0 && !defined(__OPENCL_C_VERSION__)
-        if (A->v_d == 1) vf_ = vt; else
-#endif
-        { FN(unpack)(unpacked + BK * D, vt, A->v_s, A->v_d, n, Dv); vf_ = unpacked + BK * D; vs = Dv; }
+        KV const float *kf = IN_PLACE(A, k_d, k + (ca_long)k0 * A->k_s), *vf_ = IN_PLACE(A, v_d, v + (ca_long)k0 * A->v_s);
+        int ks = kf ? A->k_s : D, vs = vf_ ? A->v_s : Dv;
+        if (!kf) {
+            FN(unpack)(A, X, w->b, unpacked, k, A->k_b, A->k_s, A->k_d, k0, n, D);
+            kf = unpacked;
+        }
+        if (!vf_) {
+            FN(unpack)(A, X, w->b, unpacked + BK * D, v, A->v_b, A->v_s, A->v_d, k0, n, Dv);
+            vf_ = unpacked + BK * D;
+        }
         FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, partial, guarded);
 #endif
     }
@@ -287,21 +293,24 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
     return !VANY(odd);
 }
 
-/* Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (D + Dv) floats. */
+/* Query tile number TILE of head h of batch row b, ragged: number TILE of all.
+ * Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (D + Dv) floats. */
 INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
                       GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse, int D, int Dv, int tile, int h, int b,
                       vf *qT, vf *oT, vf *p, float *unpacked)
 {
     struct FN(rows) r;
     vf inv[QV];
+    if (IS_ON(RAGGED, X->cu_q)) b = ca_seq_of_tile(A, X, tile, BQ, &tile);
     const ca_seq seq = ca_seq_of(A, X, b);
-    int i0 = tile * BQ, rows = A->Nq - i0 < BQ ? A->Nq - i0 : BQ, hk = h / A->group;
+    int i0 = tile * BQ, rows = seq.Nq - i0 < BQ ? seq.Nq - i0 : BQ, hk = h / A->group;
+    if (IS_ON(RAGGED, X->cu_q) && (tile < 0 || rows <= 0)) return;
     ca_long p0 = i0 + seq.p0;
     const struct FN(where) w = { b, h, i0, rows, p0 };
-    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)i0 * A->q_s;
-    k += A->k_0 + b * A->k_b + hk * A->k_h;
-    v += A->v_0 + b * A->v_b + hk * A->v_h;
-    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)i0 * A->o_s;
+    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i0) * A->q_s;
+    k += ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s);
+    v += ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s);
+    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)(seq.q_row + i0) * A->o_s;
 
     int lo[VL], hi[VL];
     for (int a = 0; a < QV; a++) {
@@ -332,7 +341,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     }
     FN(store_output)(oT, inv, o, A->o_s, A->o_d, Dv, rows);
     if (A->has_lse) {
-        lse += A->lse_0 + ((ca_long)b * A->Hq + h) * A->Nq + i0;
+        lse += A->lse_0 + b * A->lse_b + h * A->lse_h + seq.q_row + i0;
         float m[VL], l[VL];
         for (int a = 0; a < QV; a++) {
             VSTORE(r.m[a], m);
@@ -344,3 +353,5 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
 }
 #undef BQ
 #undef KV
+#undef UNPACKED
+#undef IN_PLACE

@@ -39,12 +39,12 @@ LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOB
 {
     const ca_optional x = OPTIONAL;
     vf qT[DQK * QV], oT[DV * QV], p[BK * QV];
-#if STORAGE == 0 && UNIT
+#if STORAGE == 0 && UNIT && !PAGED
     float *unpacked = 0;
 #else
     float unpacked[BK * (DQK + DV)];
 #endif
-    int tiles = (a.Nq + QV * VL - 1) / (QV * VL);
+    int tiles = RAGGED ? a.Tq / (QV * VL) + a.B : (a.Nq + QV * VL - 1) / (QV * VL);
     /* The last tiles of a causal attention are the longest: start with them. */
     int tile = tiles - 1 - (int)get_global_id(0), hb = get_global_id(1);
     flash(&a, &x, q, k, v, o, lse, DQK, DV, tile, hb % a.Hq, hb / a.Hq, qT, oT, p, unpacked);

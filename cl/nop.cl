@@ -9,8 +9,12 @@
 __kernel void attn_nop(__global stored *o, __global float *lse, OPTIONAL_PARAMS, ca_args a)
 {
     int i = get_global_id(0), hb = get_global_id(1), h = hb % a.Hq, b = hb / a.Hq;
-    if (i >= a.Nq) return;
+    if (RAGGED) { /* all rows are one batch row's */
+        b = 0;
+        if (i < cu_q[a.cu_q_0] || i >= cu_q[a.cu_q_0 + a.B]) return;
+    }
+    if (i >= a.lse_h) return;
     __global stored *row = o + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s;
     for (int e = 0; e < DV; e++) store_at(row, (ca_long)e * a.o_d, 0.f);
-    if (a.has_lse) lse[a.lse_0 + (ca_long)hb * a.Nq + i] = SINKS ? sinks[a.sinks_0 + h] : -INFINITY;
+    if (a.has_lse) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + i] = SINKS ? sinks[a.sinks_0 + h] : -INFINITY;
 }

@@ -30,6 +30,12 @@
 #ifndef SOFTCAP
 #define SOFTCAP 0
 #endif
+#ifndef RAGGED
+#define RAGGED 0
+#endif
+#ifndef PAGED
+#define PAGED 0
+#endif
 #define SCORED (SOFTCAP || BIAS || ALIBI || MASK)
 #else
 #define CA_GLOBAL
@@ -41,11 +47,13 @@ typedef struct ca_optional {
     CA_GLOBAL const ca_int *qoff, *lens;
     CA_GLOBAL const float *slopes, *sinks, *bias;
     CA_GLOBAL const ca_byte *mask;
+    CA_GLOBAL const ca_int *cu_q, *cu_k, *table;
 } ca_optional;
 #define OPTIONAL_PARAMS \
     CA_GLOBAL const ca_int *qoff, CA_GLOBAL const ca_int *lens, CA_GLOBAL const float *slopes, \
-    CA_GLOBAL const float *sinks, CA_GLOBAL const float *bias, CA_GLOBAL const ca_byte *mask
-#define OPTIONAL { qoff, lens, slopes, sinks, bias, mask }
+    CA_GLOBAL const float *sinks, CA_GLOBAL const float *bias, CA_GLOBAL const ca_byte *mask, \
+    CA_GLOBAL const ca_int *cu_q, CA_GLOBAL const ca_int *cu_k, CA_GLOBAL const ca_int *table
+#define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table }
 
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f
@@ -53,19 +61,69 @@ typedef struct ca_optional {
 /* How much of a tile a mask lets through. */
 enum { NO_KEY, SOME_KEYS, ALL_KEYS };
 
-/* Batch row b: its keys, and where query 0 stands among them. */
-typedef struct ca_seq { ca_int Nk; ca_long p0; } ca_seq;
+/* What is in device memory nobody has looked at before: it is kept within bounds. */
+static inline ca_int ca_within(ca_int x, ca_int least, ca_int most) { return x < least ? least : x > most ? most : x; }
+
+/* Batch row b: where its rows begin, how many there are, and where query 0 stands among the keys. */
+typedef struct ca_seq { ca_int q_row, k_row, Nq, Nk; ca_long p0; } ca_seq;
 
 static inline ca_seq ca_seq_of(const ca_args *a, const ca_optional *x, ca_int b)
 {
-    ca_seq s = { a->Nk, a->offset };
-    if (IS_ON(LENS, x->lens)) {
-        ca_int n = x->lens[a->lens_0 + b];
-        s.Nk = n < 0 ? 0 : n > a->Nk ? a->Nk : n; /* in device memory nobody has looked at it */
-        if (a->bottom_right) s.p0 -= a->Nk - s.Nk;
+    ca_seq s = { 0, 0, a->Nq, a->Nk, a->offset };
+    if (IS_ON(RAGGED, x->cu_q)) {
+        s.q_row = ca_within(x->cu_q[a->cu_q_0 + b], 0, a->Tq);
+        s.Nq = ca_within(x->cu_q[a->cu_q_0 + b + 1] - s.q_row, 0, a->Tq - s.q_row);
+        if (s.Nq > a->Nq) s.Nq = a->Nq;
+        if (!IS_ON(PAGED, a->page_size)) {
+            s.k_row = ca_within(x->cu_k[a->cu_k_0 + b], 0, a->Tk);
+            s.Nk = ca_within(x->cu_k[a->cu_k_0 + b + 1] - s.k_row, 0, a->Tk - s.k_row);
+            if (s.Nk > a->Nk) s.Nk = a->Nk;
+        }
     }
+    if (IS_ON(LENS, x->lens)) s.Nk = ca_within(ca_within(x->lens[a->lens_0 + b], 0, a->Nk) + a->new_len, 0, s.Nk);
+    if (a->bottom_right) s.p0 = (ca_long)s.Nk - s.Nq;
     if (IS_ON(HAS_QOFF, x->qoff) && a->has_qoff) s.p0 = x->qoff[a->qoff_0 + b];
     return s;
+}
+
+/* Ragged work without a list of it: tile t of sequence b, tiles being of ROWS rows, has number cu_q[b] / ROWS + b + t.  That
+ * leaves each sequence as many numbers as it has tiles, or one more, since
+ * floor((s + n) / ROWS) + 1 - floor(s / ROWS) >= ceil(n / ROWS).  Returns b, the last that begins at NUMBER or before. */
+static inline ca_int ca_seq_of_tile(const ca_args *a, const ca_optional *x, ca_int number, ca_int rows, ca_int *tile)
+{
+    ca_int first = 0, count = a->B;
+    while (count > 1) { /* b is among COUNT from FIRST on */
+        ca_int upper = count / 2;
+        if (ca_within(x->cu_q[a->cu_q_0 + first + upper], 0, a->Tq) / rows + first + upper <= number) {
+            first += upper;
+            count -= upper;
+        } else count = upper;
+    }
+    *tile = number - ca_within(x->cu_q[a->cu_q_0 + first], 0, a->Tq) / rows - first;
+    return first;
+}
+
+/* Key j of batch row b, from the first key of its head, in elements; PAGE and ROW are the strides of k or v. */
+static inline ca_long ca_key_at(const ca_args *a, const ca_optional *x, ca_int b, ca_int j, ca_long page, ca_int row)
+{
+    if (!IS_ON(PAGED, a->page_size)) return (ca_long)j * row;
+    ca_int n = x->table[a->table_0 + b * a->table_b + j / a->page_size];
+    return ca_within(n, 0, a->pages - 1) * page + (ca_long)(j % a->page_size) * row;
+}
+
+/* How many of N keys from j on lie behind one another. */
+static inline ca_int ca_key_run(const ca_args *a, ca_int j, ca_int n)
+{
+    if (!IS_ON(PAGED, a->page_size)) return n;
+    ca_int rest = a->page_size - j % a->page_size;
+    return rest < n ? rest : n;
+}
+
+/* The first key of head hk of batch row b, for which there is sequence s: k and v alike. */
+static inline ca_long ca_head_at(const ca_args *a, const ca_seq *s, ca_int b, ca_int hk, ca_long t_0, ca_long t_b, ca_long t_h,
+                                 ca_int t_s)
+{
+    return t_0 + (IS_ON(PAGED, a->page_size) ? 0 : b * t_b) + hk * t_h + (ca_long)s->k_row * t_s;
 }
 
 #endif

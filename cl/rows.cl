@@ -31,18 +31,19 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
 {
     const ca_optional optional = OPTIONAL;
     __local float qs[DQK], o[DV], s[W], p[W];
-    int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh - b * a.Hq;
-    int hk = h / a.group, k_s = a.k_s, v_s = a.v_s;
-    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
-    q += a.q_0 + b * a.q_b + h * a.q_h + (long)i * a.q_s;
-    k += a.k_0 + b * a.k_b + hk * a.k_h;
-    v += a.v_0 + b * a.v_b + hk * a.v_h;
-    out += a.o_0 + b * a.o_b + h * a.o_h + (long)i * a.o_s;
+    int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
+    if (RAGGED) b = ca_seq_of_tile(&a, &optional, i, 1, &i);
     const ca_seq seq = ca_seq_of(&a, &optional, b);
+    int there = !RAGGED || (i >= 0 && i < seq.Nq); /* no return: PoCL 3.1 does not bear one before a barrier */
+    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
+    q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + i) * a.q_s;
+    k += ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s);
+    v += ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s);
+    out += a.o_0 + b * a.o_b + h * a.o_h + (long)(seq.q_row + i) * a.o_s;
     long at = i + seq.p0;
-    int begin = ca_key_lo(at, a.left, seq.Nk), end = ca_key_hi(at, a.right, seq.Nk);
+    int begin = ca_key_lo(at, a.left, seq.Nk), end = there ? ca_key_hi(at, a.right, seq.Nk) : 0;
 
-    for (int d = x; d < DQK; d += W) qs[d] = load_at(q, d * q_d);
+    for (int d = x; d < DQK; d += W) qs[d] = there ? load_at(q, d * q_d) : 0.f;
     for (int d = x; d < DV; d += W) o[d] = 0.f; /* an item touches only its own dims of o */
     float m = LOWEST, l = 0.f;
     for (int k0 = begin; k0 < end; k0 += W) {
@@ -50,7 +51,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         float score = -INFINITY;
         barrier(CLK_LOCAL_MEM_FENCE); /* the last s and p are used up */
         if (x < n) {
-            __global const stored *row = k + (long)(k0 + x) * k_s;
+            __global const stored *row = k + ca_key_at(&a, &optional, b, k0 + x, a.k_b, a.k_s);
             score = 0.f;
             for (int d = 0; d < DQK; d++) score = fma(qs[d], load_at(row, d * k_d), score);
             score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x);
@@ -65,15 +66,15 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         m = top;
         for (int j = 0; j < n; j++) sum += p[j];
         l = fma(l, alpha, sum);
-        __global const stored *tile = v + (long)k0 * v_s;
         for (int d = x; d < DV; d += W) {
             float t = o[d] * alpha;
             for (int j = 0; j < n; j++)
-                if (!is_absent(p[j])) t = fma(p[j], load_at(tile, j * v_s + d * v_d), t);
+                if (!is_absent(p[j]))
+                    t = fma(p[j], load_at(v, ca_key_at(&a, &optional, b, k0 + j, a.v_b, a.v_s) + d * v_d), t);
             o[d] = t;
         }
     }
     float sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m, &l) : 1.f, f = row_factor(l) * sunk;
-    for (int d = x; d < DV; d += W) store_at(out, d * o_d, o[d] * f);
-    if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + i] = row_lse(m, l);
+    for (int d = x; d < DV && there; d += W) store_at(out, d * o_d, o[d] * f);
+    if (a.has_lse && x == 0 && there) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + seq.q_row + i] = row_lse(m, l);
 }

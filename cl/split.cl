@@ -5,7 +5,7 @@
  *   attn_split_group   one work-group per part: GPUs; no sub-groups needed
  *   attn_split_merge   one work-item per output element, rounded up to whole groups
  *
- * Workspace: po f32 [B][Hq][Nq][splits][DV], then pml f32 [B][Hq][Nq][splits][2] . */
+ * Workspace: po f32 [rows][splits][DV], then pml f32 [rows][splits][2]; rows as those of lse. */
 #ifndef DQK
 #define DQK 64
 #endif
@@ -89,21 +89,21 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
     float4 qq = qs[(r * QI + c) * TX + x]; \
     acc[r][t] = fma(kk.x, qq.x, fma(kk.y, qq.y, fma(kk.z, qq.z, fma(kk.w, qq.w, acc[r][t])))); }
 #define SCORE_KEY(t) { \
-    int j = min(k0 + t * TY + y, last - 1); \
+    ca_long j = ca_key_at(&a, &optional, b, min(k0 + t * TY + y, last - 1), a.k_b, a.k_s); \
     for (int c = 0; c < QI; c++) { \
-        float4 kk = load_dims(k + (ca_long)j * a.k_s, a.k_d, c * DC + 4 * x); \
+        float4 kk = load_dims(k + j, a.k_d, c * DC + 4 * x); \
         AGAIN(RB, DOT, t) \
     } }
 #define SHARE(r, t) share[(r * BN + t * TY + y) * (TX + 1) + x] = acc[r][t];
 #define SHARE_ROW(r) AGAIN(KI, SHARE, r)
 #define SCALE(r, e) o[r][e] *= alpha;
 #define SCALE_ROW(r) { float alpha = state[3 * r + 2]; AGAIN(EI, SCALE, r) }
-#define VALUE(e) value[e] = id + e * WG < DV ? load_at(v, (ca_long)(k0 + j) * a.v_s + (ca_long)(id + e * WG) * a.v_d) : 0.f;
+#define VALUE(e) value[e] = id + e * WG < DV ? load_at(v, at_v + (ca_long)(id + e * WG) * a.v_d) : 0.f;
 #define ADD(r, e) o[r][e] = is_absent(w) ? o[r][e] : fma(w, value[e], o[r][e]);
 #define ADD_ROW(r) { float w = p[r * BN + j]; AGAIN(EI, ADD, r) }
 #define STORE(r, e) if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
 #define STORE_ROW(r) if (r < rows) { \
-    ca_long at = (((ca_long)b * a.Hq + hk * a.group + (r0 + r) / a.Nq) * a.Nq + (r0 + r) % a.Nq) * a.splits + part; \
+    ca_long at = (b * a.lse_b + (hk * a.group + (r0 + r) / seq.Nq) * a.lse_h + seq.q_row + (r0 + r) % seq.Nq) * a.splits + part; \
     if (id == 0) { pml[2 * at] = state[3 * r]; pml[2 * at + 1] = state[3 * r + 1]; } \
     AGAIN(EI, STORE, r) }
 
@@ -119,12 +119,12 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
     int id = get_local_id(0), x = id % TX, y = id / TX;
     int part = get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
-    int r0 = pack * RB, rows = min(a.group * a.Nq - r0, RB);
     const ca_seq seq = ca_seq_of(&a, &optional, b);
+    int r0 = pack * RB, rows = min(a.group * seq.Nq - r0, RB);
     int begin = part * a.split_len, end = min(begin + a.split_len, seq.Nk), first = seq.Nk, last = 0;
 
     for (int r = 0; r < rows; r++) {
-        int i = (r0 + r) % a.Nq;
+        int i = (r0 + r) % seq.Nq;
         first = min(first, ca_key_lo(i + seq.p0, a.left, seq.Nk));
         last = max(last, ca_key_hi(i + seq.p0, a.right, seq.Nk));
     }
@@ -134,14 +134,14 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         int r = c / (QI * TX), d = c % (QI * TX) * 4;
         float4 value = (float4)(0.f);
         if (r < rows) {
-            GLOBAL const stored *row = q + a.q_0 + b * a.q_b + (hk * a.group + (r0 + r) / a.Nq) * a.q_h + (ca_long)((r0 + r) % a.Nq) * a.q_s;
+            GLOBAL const stored *row = q + a.q_0 + b * a.q_b + (hk * a.group + (r0 + r) / seq.Nq) * a.q_h + (ca_long)(seq.q_row + (r0 + r) % seq.Nq) * a.q_s;
             value = load_dims(row, a.q_d, d);
         }
         qs[c] = value;
     }
     for (int r = id; r < RB; r += WG) { state[3 * r] = CA_LOWEST; state[3 * r + 1] = 0.f; }
-    k += a.k_0 + b * a.k_b + hk * a.k_h;
-    v += a.v_0 + b * a.v_b + hk * a.v_h;
+    k += ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s);
+    v += ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s);
 
     float o[RB][EI];
     REPEAT(RB, CLEAR_ROW)
@@ -153,7 +153,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         REPEAT(RB, SHARE_ROW)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int c = id; c < RB * BN; c += WG) {
-            int r = c / BN, j = k0 + c % BN, i = (r0 + r) % a.Nq, h = hk * a.group + (r0 + r) / a.Nq;
+            int r = c / BN, j = k0 + c % BN, i = (r0 + r) % max(seq.Nq, 1), h = hk * a.group + (r0 + r) / max(seq.Nq, 1);
             ca_long at = i + seq.p0;
             float s = 0.f;
             for (int t = 0; t < TX; t++) s += share[c * (TX + 1) + t];
@@ -180,6 +180,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         int n = min(BN, last - k0);
         for (int j = 0; j < n; j++) {
             float value[EI];
+            ca_long at_v = ca_key_at(&a, &optional, b, k0 + j, a.v_b, a.v_s);
             REPEAT(EI, VALUE)
             REPEAT(RB, ADD_ROW)
         }
@@ -190,11 +191,12 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
 }
 #endif
 
-/* The monoid's merge; a part without a key (l = 0) is the identity and is never read. */
+/* The monoid's merge; a part without a key (l = 0) is the identity and is never read.  Ragged: all rows are one batch row's. */
 __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBAL float *lse, OPTIONAL_PARAMS, ca_args a)
 {
-    int e = get_global_id(0), row = get_global_id(1), i = row % a.Nq, h = row / a.Nq % a.Hq, b = row / a.Nq / a.Hq;
+    int e = get_global_id(0), row = get_global_id(1), N = (int)a.lse_h, i = row % N, h = row / N % a.Hq, b = row / N / a.Hq;
     if (e >= DV) return;
+    if (RAGGED && (i < cu_q[a.cu_q_0] || i >= cu_q[a.cu_q_0 + a.B])) return;
     GLOBAL const float *po = ws + a.ws_po + (ca_long)row * a.splits * DV, *pml = ws + a.ws_pml + (ca_long)row * a.splits * 2;
     float m = CA_LOWEST, l = 0.f, o = 0.f;
     for (int s = 0; s < a.splits; s++)

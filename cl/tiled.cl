@@ -98,6 +98,22 @@ INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global c
     }
 }
 
+/* Keys K0 ... of K or V, likewise; only N of them are there. */
+INLINE void stage_keys(__local float4 *to, int pitch, int rows, int width, __global const stored *from, const ca_args *a,
+                       const ca_optional *x, int b, int k0, int n, long page, int row_stride, int dim_stride, int d0, int dim, int id)
+{
+#if PAGED
+    for (int i = id; i < rows * width; i += TX * TY) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = load_dims(from + ca_key_at(a, x, b, k0 + row, page, row_stride), d0 + 4 * d, dim, dim_stride, 0);
+        to[row * pitch + d] = t;
+    }
+#else
+    stage(to, pitch, rows, width, from + (long)k0 * row_stride, n, row_stride, dim_stride, d0, dim, id);
+#endif
+}
+
 /* Is one of the elements that this item staged not finite?  By the bits: some compilers take x * 0 for 0. */
 INLINE int any_odd(__local const float4 *from, int count, int id)
 {
@@ -197,7 +213,7 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
     float f = row_factor(sum) * sunk; \
     __global stored *row = out + ROW(r) * o_s; \
     AGAIN(RD, FINISH_DIMS, r) \
-    if (a.has_lse && x == 0) lse[a.lse_0 + (long)bh * a.Nq + q0 + ROW(r)] = row_lse(m[r], sum); \
+    if (a.has_lse && x == 0) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + seq.q_row + q0 + ROW(r)] = row_lse(m[r], sum); \
 }
 
 __kernel __attribute__((reqd_work_group_size(TX, TY, 1)))
@@ -217,17 +233,19 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
 
     /* Causal: late queries see more keys and go first. */
-    if (a.right != CA_UNLIMITED) t = (a.Nq + BM - 1) / BM - 1 - t;
-    int q0 = t * BM, nq = min(BM, a.Nq - q0);
-    q += a.q_0 + b * a.q_b + h * a.q_h + (long)q0 * q_s;
-    k += a.k_0 + b * a.k_b + hk * a.k_h;
-    v += a.v_0 + b * a.v_b + hk * a.v_h;
-    out += a.o_0 + b * a.o_b + h * a.o_h + (long)q0 * o_s;
+    if (a.right != CA_UNLIMITED) t = (RAGGED ? a.Tq / BM + a.B : (a.Nq + BM - 1) / BM) - 1 - t;
+    if (RAGGED) b = ca_seq_of_tile(&a, &optional, t, BM, &t);
+    const ca_seq seq = ca_seq_of(&a, &optional, b);
+    int q0 = t * BM, nq = min(BM, seq.Nq - q0), there = !RAGGED || (t >= 0 && nq > 0);
+    if (!there) nq = 0; /* no return: PoCL 3.1 does not bear one before a barrier */
+    q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + q0) * q_s;
+    k += ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, k_s);
+    v += ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, v_s);
+    out += a.o_0 + b * a.o_b + h * a.o_h + (long)(seq.q_row + q0) * o_s;
 
     /* The keys that some row sees, and those that all rows see. */
-    const ca_seq seq = ca_seq_of(&a, &optional, b);
     long first = q0 + seq.p0, last = first + nq - 1;
-    int begin = ca_key_lo(first, a.left, seq.Nk), end = ca_key_hi(last, a.right, seq.Nk);
+    int begin = ca_key_lo(first, a.left, seq.Nk), end = there ? ca_key_hi(last, a.right, seq.Nk) : 0;
     int full_begin = ca_key_lo(last, a.left, seq.Nk), full_end = ca_key_hi(first, a.right, seq.Nk);
     for (int i = id; i < BM; i += TX * TY) {
         lo[i] = ca_key_lo(first + i, a.left, seq.Nk);
@@ -256,7 +274,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
             if (id == 0) odd = 0;
             if (!KEEPQ) stage(qs, QP, BM, DC4, q, nq, q_s, q_d, 4 * d, DQK, id);
-            stage(kv, KP, BN, DC4, k + (long)k0 * k_s, nk, k_s, k_d, 4 * d, DQK, id);
+            stage_keys(kv, KP, BN, DC4, k, &a, &optional, b, k0, nk, a.k_b, k_s, k_d, 4 * d, DQK, id);
             barrier(CLK_LOCAL_MEM_FENCE);
             LOOP for (int i = 0; i < min(DC4, DQ4 - d); i++) {
                 float4 kd[RN];
@@ -268,7 +286,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         if (SCORED) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
             REPEAT(RM, PUT)
             LOOP for (int n = 0; n < RM * RN; n++) {
-                int r = n / RN, c = n % RN, i = min(q0 + ROW(r), a.Nq - 1), j = min(k0 + c * TX + x, a.Nk - 1);
+                int r = n / RN, c = n % RN, i = min(q0 + ROW(r), seq.Nq - 1), j = min(k0 + c * TX + x, seq.Nk - 1);
                 MY_SCORE(r, c) = modified(&a, &optional, MY_SCORE(r, c), b, h, i, i + seq.p0, j);
             }
             REPEAT(RM, GET)
@@ -283,7 +301,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         for (int j = 0; j < BN; j += VC) {
             int n = min(VC, BN - j);
             if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
-            stage(kv, VP, VC, VP, v + (long)(k0 + j) * v_s, nk - j, v_s, v_d, 0, DV, id);
+            stage_keys(kv, VP, VC, VP, v, &a, &optional, b, k0 + j, nk - j, a.v_b, v_s, v_d, 0, DV, id);
             if (guarded && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (guarded && odd) { /* a row takes only the keys that it sees */

@@ -177,7 +177,10 @@ typedef enum clattn_dtype {
 /* The order of the axes in memory; it only fills strides that are left 0. */
 typedef enum clattn_layout {
     CLATTN_BHSD = 0, /* q [batch][q_heads][q_len][head_dim], k, v likewise */
-    CLATTN_BSHD = 1  /* q [batch][q_len][q_heads][head_dim] */
+    CLATTN_BSHD = 1, /* q [batch][q_len][q_heads][head_dim] */
+    CLATTN_THD = 2   /* ragged: BATCH sequences of any lengths behind one another, q [q_total][q_heads][head_dim]; the
+                        tensors cu_seqlens_q and cu_seqlens_k tell where each begins; q_len and kv_len are the longest
+                        lengths, lse is [q_heads][q_total], batch strides are not used */
 } clattn_layout;
 
 /* Where query i stands among the keys: at position p = i + offset, used by causal,
@@ -208,6 +211,15 @@ typedef struct clattn_broadcast {
     int64_t shape[4], stride[4];
 } clattn_broadcast;
 
+/* What the output `weights` holds, f32 [batch][q_heads][q_len][kv_len]. */
+typedef enum clattn_weights {
+    CLATTN_NO_WEIGHTS = 0,
+    CLATTN_WEIGHTS_RAW = 1,    /* scale q.k, masked or not */
+    CLATTN_WEIGHTS_CAPPED = 2, /* after softcap, masked or not */
+    CLATTN_WEIGHTS_BIASED = 3, /* after bias, ALiBi and all masks; -inf where masked */
+    CLATTN_WEIGHTS_PROBS = 4   /* after softmax; 0 where masked; a sink's share is missing */
+} clattn_weights;
+
 /* One attention.  Set it up with clattn_attention_init, then change what differs. */
 typedef struct clattn_attention {
     size_t size;            /* sizeof(clattn_attention); set by clattn_attention_init */
@@ -217,6 +229,11 @@ typedef struct clattn_attention {
     int64_t q_heads;        /* a multiple of kv_heads; 1 by default */
     int64_t kv_heads;       /* 0 (the default) = q_heads; 1 = multi-query; query head h uses h / (q_heads / kv_heads) */
     int64_t q_len, kv_len;  /* 0 ... 2^30 */
+    int64_t q_total, kv_total; /* CLATTN_THD: rows of q, and of k and v: 0 ... 2^30 */
+    int64_t page_size;      /* above 0: k and v are a paged cache, k [pages][page_size][kv_heads][head_dim] (their batch stride is
+                               that of pages); key j of batch row b lies in page block_table[b][j / page_size].
+                               kv_len is then a multiple of it: what a row of the table holds (Kwon et al., "PagedAttention", 2023) */
+    int64_t pages;          /* of the cache, at least 1 where page_size is given */
     int64_t head_dim;       /* of q and k: 1 ... 576 */
     int64_t v_dim;          /* of v and out: 1 ... 576; 0 (the default) = head_dim */
     clattn_strides q, k, v, out;
@@ -235,6 +252,10 @@ typedef struct clattn_attention {
     clattn_broadcast mask;  /* bytes: nonzero = attend */
     int sinks;              /* nonzero: head h has one more score, sinks[h], which takes weight but adds no value
                                (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2024; gpt-oss) */
+    int64_t new_len;        /* above 0, with kv_lens: before attending, new_len keys and values are written into the caches k and
+                               v behind the kv_lens[b] that are there, and batch row b then has kv_lens[b] + new_len */
+    clattn_strides k_new, v_new; /* of [batch][kv_heads][new_len][head_dim or v_dim] */
+    clattn_weights weights; /* computed beside the output, by a pass of its own over q and k */
 } clattn_attention;
 
 /* Sets every field to its default (and size), lengths and dims to 0. */
@@ -288,6 +309,14 @@ typedef struct clattn_buffers {
     clattn_buffer sinks;     /* in, if .sinks: f32 [q_heads] */
     clattn_buffer bias;      /* in, if .bias has a shape: f32 */
     clattn_buffer mask;      /* in, if .mask has a shape: bytes, nonzero = attend */
+    clattn_buffer cu_seqlens_q; /* in, CLATTN_THD: int32 [batch + 1], never falling, from 0 ... to q_total: sequence b is the rows
+                                cu_seqlens_q[b] ... cu_seqlens_q[b + 1] - 1; rows outside of all are not written */
+    clattn_buffer cu_seqlens_k; /* in, CLATTN_THD unless paged: the same of k and v */
+    clattn_buffer block_table; /* in, if .page_size: int32 [batch][kv_len / page_size], numbers of pages; those behind the last
+                                key of a row may be -1; what is out of range in device memory is read as the nearest page */
+    clattn_buffer k_new, v_new; /* in, if .new_len; k and v are written then.  What would lie behind kv_len, or in a page that is
+                                none, is not written */
+    clattn_buffer weights;   /* out, if .weights */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;
 
@@ -309,6 +338,9 @@ typedef struct clattn_pointers {
     const int32_t *kv_lens;  /* these as in clattn_buffers; a length out of range is refused here */
     const float *alibi_slopes, *sinks, *bias;
     const uint8_t *mask;
+    const int32_t *cu_seqlens_q, *cu_seqlens_k, *block_table;
+    const void *k_new, *v_new; /* k and v are then written, through their const pointers, even if what follows fails */
+    float *weights;
 } clattn_pointers;
 
 /* Executes the plan on ordinary memory, on whatever device it is planned for, and

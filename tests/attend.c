@@ -29,7 +29,7 @@ double shape_scale(const struct shape *s)
 int shape_offset(const struct shape *s, int b)
 {
     return s->align == CLATTN_TOP_LEFT ? 0 : s->align == CLATTN_OFFSET ? s->offsets ? s->offsets[b] : s->q_offset
-         : (s->lens ? s->lens[b] : s->Nk) - s->Nq;
+         : (s->lens ? s->lens[b] : s->Nk) - (s->q_lens ? s->q_lens[b] : s->Nq);
 }
 
 void shape_broadcast(const struct shape *s, const char *axes, long n[4])
@@ -51,6 +51,10 @@ void shape_print(const struct shape *s, char text[200])
     if (s->shorter) n += snprintf(text + n, 200 - (size_t)n, " (%d shorter)", s->shorter);
     n += snprintf(text + n, 200 - (size_t)n, "%s%s%s", s->alibi ? s->alibi == CLATTN_ALIBI_HEAD ? " alibi" : " alibi [B,H]" : "",
                   s->sinks ? " sinks" : "", s->lens ? " kv_lens" : "");
+    if (s->q_lens) n += snprintf(text + n, 200 - (size_t)n, " ragged");
+    if (s->new_len) n += snprintf(text + n, 200 - (size_t)n, " new%d", s->new_len);
+    if (s->weights) n += snprintf(text + n, 200 - (size_t)n, " weights%d", (int)s->weights);
+    if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
 }
@@ -138,7 +142,8 @@ void result_free(struct result *r)
 {
     free(r->out);
     free(r->lse);
-    *r = (struct result){ NULL, NULL };
+    free(r->weights);
+    *r = (struct result){ .out = NULL };
 }
 
 /* ------------------------------------------------------------------- verdicts */
@@ -178,9 +183,23 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
     for (int b = 0; offset && b < s->B; b++) offset[b] = shape_offset(s, b);
     bool ok = offset && oracle_run(o, d->q, d->k, d->v);
     if (!ok) wrong("no memory");
-    free(offset);
-    o->offset = NULL;
+    o->own_offset = offset;
     return ok;
+}
+
+/* A weight is a score, or e to one: what a sum of D products in f32 may be off by is the room. */
+static void judge_weights(const struct shape *s, const char *what, const struct oracle *o, const float *got)
+{
+    for (size_t n = 0; n < shape_rows(s) * (size_t)s->Nk; n++) {
+        size_t row = n / (size_t)s->Nk, j = n % (size_t)s->Nk, i = row % (size_t)s->Nq, b = row / (size_t)s->Nq / (size_t)s->Hq;
+        double room, want = oracle_weight(o, (enum oracle_stage)s->weights, row, (long)j, &room);
+        bool there = !s->q_lens || (int)i < s->q_lens[b];
+        if (s->weights < CLATTN_WEIGHTS_BIASED && s->lens && (int)j >= s->lens[b]) continue; /* of a key that is not there */
+        if (!there) want = 0;
+        if (got[n] == (float)want || fabs(got[n] - want) <= room) continue;
+        wrong("%s: weights [row %zu, key %zu] is %.9g, exactly %.9g, room %.2g", what, row, j, got[n], want, room);
+        return;
+    }
 }
 
 double attend_judge(const struct shape *s, const char *algo, const struct oracle *o, const struct result *r)
@@ -190,6 +209,7 @@ double attend_judge(const struct shape *s, const char *algo, const struct oracle
     size_t row = 0, row_lse = 0;
     int dim = 0;
     for (size_t e = 0; e < shape_rows(s); e++) {
+        if (s->q_lens && (int)(e % (size_t)s->Nq) >= s->q_lens[e / (size_t)s->Nq / (size_t)s->Hq]) continue;
         double x = oracle_lse_excess(o, e, r->lse[e]);
         if (x > worst_lse) worst_lse = x, row_lse = e;
         for (int d = 0; d < s->Dv; d++) {
@@ -199,6 +219,11 @@ double attend_judge(const struct shape *s, const char *algo, const struct oracle
     }
     shape_print(s, text);
     size_t at = row * (size_t)s->Dv + (size_t)dim, n = (size_t)(s->Nq ? s->Nq : 1), h = (size_t)(s->Hq ? s->Hq : 1);
+    if (r->weights) {
+        char what[260];
+        snprintf(what, sizeof what, "%s: %s", text, algo);
+        judge_weights(s, what, o, r->weights);
+    }
     if (worst > 1)
         wrong("%s: %s: out [b %zu, h %zu, i %zu, d %d] is %.9g, exactly %.9g: %.3g times the bound (rho %.2g)", text,
              algo, row / n / h, row / n % h, row % n, dim, r->out[at], o->out[at], worst, o->rho);

@@ -36,6 +36,10 @@ struct shape {
     int shorter;                   /* so many keys are missing at the end of both */
     clattn_alibi alibi;
     int sinks;
+    const int32_t *q_lens;         /* [B] ragged: Nq and Nk are the longest, LENS the lengths of the keys */
+    int new_len;                   /* the last so many of each batch row's LENS keys are appended by the execution */
+    clattn_weights weights;
+    int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
     enum reach {
         DEVICES,                   /* not on slow devices */
         EVERYWHERE,                /* on them too */
@@ -47,7 +51,7 @@ struct shape {
 /* Values, packed [B][H][N][D], that the storage type has; what the shape has not is NULL. */
 struct data { float *q, *k, *v, *slopes, *sinks, *bias, *mask; };
 /* What came out, packed likewise. */
-struct result { float *out, *lse; };
+struct result { float *out, *lse, *weights; }; /* weights NULL where the shape has none */
 
 struct shape shape_full(struct shape s);           /* no field left to default */
 size_t shape_rows(const struct shape *s);          /* B Hq Nq */

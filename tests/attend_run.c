@@ -26,11 +26,19 @@ static void lay_out(struct image *m, enum memory memory, bool is_kv, clattn_stri
     *given = explicit_strides ? (clattn_strides){ s[0], s[1], s[2], s[3] } : (clattn_strides){ 0, 0, 0, 0 };
 }
 
+static bool has_lens(const struct shape *s) { return s->lens && (!s->q_lens || s->page); }
+static int sum(const int32_t *x, int n)
+{
+    int all = 0;
+    for (int i = 0; i < n; i++) all += x[i];
+    return all;
+}
+
 static void describe(const struct shape *s, clattn_attention *a)
 {
     clattn_attention_init(a);
     a->dtype = s->dtype;
-    a->layout = s->memory == SWAPPED ? CLATTN_BSHD : CLATTN_BHSD;
+    a->layout = s->q_lens ? CLATTN_THD : s->memory == SWAPPED ? CLATTN_BSHD : CLATTN_BHSD;
     a->batch = s->B, a->q_heads = s->Hq, a->kv_heads = s->Hkv;
     a->q_len = s->Nq, a->kv_len = s->Nk, a->head_dim = s->D, a->v_dim = s->Dv;
     if (s->scale != 0) a->scale = shape_scale(s);
@@ -38,13 +46,49 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->causal = s->causal, a->align = s->align;
     if (s->align == CLATTN_OFFSET) a->q_offset = s->q_offset;
     a->window_left = s->left, a->window_right = s->right;
-    a->kv_lens = s->lens ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
+    a->new_len = s->new_len, a->weights = s->weights;
+    a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
 }
 
 static void tensors_free(struct tensors *t)
 {
     for (int i = 0; i < CA_SLOTS; i++) free(t->m[i].bytes);
     memset(t, 0, sizeof *t);
+}
+
+/* Pages: every second one is used, the last first. */
+static int pages_of(const struct shape *s) { return 2 * s->B * (s->Nk / s->page) + 1; }
+static int page_of(const struct shape *s, int b, int n) { return pages_of(s) - 2 - 2 * (b * (s->Nk / s->page) + n); }
+static int keys_of(const struct shape *s, int b) { return s->lens ? s->lens[b] : s->Nk; }
+
+/* Where row i of head h of batch row b, of N a head, lies in a ragged or paged tensor: number of the element in
+ * [1][H][total] or [pages][H][page]; -1: nowhere. */
+static long place_of(const struct shape *s, int slot, int heads, int b, int h, int i)
+{
+    bool kv = slot == CA_K || slot == CA_V;
+    const int32_t *lens = kv ? s->lens : s->q_lens;
+    if (kv && s->page)
+        return i < keys_of(s, b) ? ((long)page_of(s, b, i / s->page) * heads + h) * s->page + i % s->page : -1;
+    return i < lens[b] ? (long)h * sum(lens, s->B) + sum(lens, b) + i : -1;
+}
+
+/* The sizes of tensor SLOT, and its values from those of [B][heads][rows][dim]; NaN where there are none. */
+static float *repack(const struct shape *s, int slot, const float *from, long n[4])
+{
+    const int heads = (int)n[1], rows = (int)n[2], dim = (int)n[3];
+    bool kv = slot == CA_K || slot == CA_V;
+    if (kv && s->page) n[0] = pages_of(s), n[2] = s->page;
+    else n[0] = 1, n[2] = sum(kv ? s->lens : s->q_lens, s->B);
+    size_t count = (size_t)(n[0] * n[1] * n[2] * n[3]);
+    float *to = malloc((count + 1) * sizeof *to);
+    for (size_t e = 0; to && e < count; e++) to[e] = NAN;
+    for (int b = 0; to && from && b < s->B; b++)
+        for (int h = 0; h < heads; h++)
+            for (int i = 0; i < rows; i++) {
+                long at = place_of(s, slot, heads, b, h, i);
+                if (at >= 0) memcpy(to + at * dim, from + (((long)b * heads + h) * rows + i) * dim, (size_t)dim * sizeof *to);
+            }
+    return to;
 }
 
 static bool make_image(struct tensors *t, int slot, int dtype, enum memory memory, const long n[4], const float *values,
@@ -85,19 +129,95 @@ static bool make_broadcast(struct tensors *t, int slot, int dtype, const struct 
     return ok;
 }
 
-static bool tensors_make(struct tensors *t, const struct shape *s, const struct data *d)
+/* Keys or values X without those that the execution appends (FIRST), or those alone (NEW). */
+enum part { FIRST, NEW };
+static float *cut_cache(const struct shape *s, const float *x, int dim, enum part part)
+{
+    int rows = part == NEW ? s->new_len : s->Nk;
+    size_t n = (size_t)(s->B * s->Hkv) * (size_t)rows * (size_t)dim;
+    float *to = malloc((n + 1) * sizeof *to);
+    for (size_t e = 0; to && x && e < n; e++) {
+        size_t m = e / (size_t)dim / (size_t)rows, d = e % (size_t)dim;
+        int r = (int)(e / (size_t)dim % (size_t)rows), old = s->lens[m / (size_t)s->Hkv] - s->new_len;
+        int j = part == NEW ? old + r : r;
+        to[e] = part == FIRST && j >= old && j < old + s->new_len ? NAN : x[(m * (size_t)s->Nk + (size_t)j) * (size_t)dim + d];
+    }
+    return to;
+}
+
+/* One of q, k, v, out and lse, from or for values [B][heads][rows][dim]. */
+static bool make_main(struct tensors *t, int slot, const struct shape *s, int heads, int rows, int dim, const float *values,
+                      clattn_strides *given)
+{
+    long n[4] = { s->B, heads, rows, dim };
+    bool moved = s->q_lens || (s->page && (slot == CA_K || slot == CA_V));
+    enum memory memory = slot == CA_LSE ? PACKED : moved && s->memory == PACKED ? SWAPPED : s->memory;
+    if (!moved) return make_image(t, slot, slot == CA_LSE ? CLATTN_F32 : (int)s->dtype, memory, n, values, given);
+    float *x = repack(s, slot, values, n);
+    bool ok = x && make_image(t, slot, slot == CA_LSE ? CLATTN_F32 : (int)s->dtype, memory, n, values ? x : NULL, given);
+    free(x);
+    return ok;
+}
+
+/* K or V, and the part of it that is appended; AFTER: as the execution has to leave it. */
+static bool make_cache(struct tensors *t, int slot, const struct shape *s, int dim, const float *values, clattn_strides *given, bool after)
+{
+    if (!s->new_len || after) return make_main(t, slot, s, s->Hkv, s->Nk, dim, values, given);
+    const long n[4] = { s->B, s->Hkv, s->new_len, dim };
+    float *first = cut_cache(s, values, dim, FIRST), *new = cut_cache(s, values, dim, NEW);
+    bool is_k = slot == CA_K;
+    bool ok = first && new && make_main(t, slot, s, s->Hkv, s->Nk, dim, first, given) &&
+              make_image(t, is_k ? CA_KNEW : CA_VNEW, (int)s->dtype, s->memory, n, new, is_k ? &t->a.k_new : &t->a.v_new);
+    free(first);
+    free(new);
+    return ok;
+}
+
+static bool make_cu(struct tensors *t, int slot, int B, const int32_t *lens)
+{
+    int32_t *cu = malloc(((size_t)B + 1) * sizeof *cu);
+    for (int b = 0; cu && b <= B; b++) cu[b] = sum(lens, b);
+    bool ok = cu && make_ints(t, slot, B + 1, cu);
+    free(cu);
+    return ok;
+}
+
+static bool make_lens(struct tensors *t, const struct shape *s)
+{
+    int32_t *lens = malloc(((size_t)s->B + 1) * sizeof *lens);
+    for (int b = 0; lens && b < s->B; b++) lens[b] = s->lens[b] - s->new_len;
+    bool ok = lens && make_ints(t, CA_LENS, s->B, lens);
+    free(lens);
+    return ok;
+}
+
+static bool make_table(struct tensors *t, const struct shape *s)
+{
+    int width = s->Nk / s->page;
+    int32_t *table = malloc(((size_t)(s->B * width) + 1) * sizeof *table);
+    for (int n = 0; table && n < s->B * width; n++)
+        table[n] = n % width * s->page < keys_of(s, n / width) ? page_of(s, n / width, n % width) : -1;
+    bool ok = table && make_ints(t, CA_TABLE, s->B * width, table);
+    free(table);
+    return ok;
+}
+
+static bool make_tensors(struct tensors *t, const struct shape *s, const struct data *d, bool after)
 {
     memset(t, 0, sizeof *t);
     describe(s, &t->a);
-    const long q[4] = { s->B, s->Hq, s->Nq, s->D }, k[4] = { s->B, s->Hkv, s->Nk, s->D }, v[4] = { s->B, s->Hkv, s->Nk, s->Dv };
-    const long out[4] = { s->B, s->Hq, s->Nq, s->Dv }, lse[4] = { s->B, s->Hq, s->Nq, 1 };
-    bool ok = make_image(t, CA_Q, (int)s->dtype, s->memory, q, d->q, &t->a.q) &&
-              make_image(t, CA_K, (int)s->dtype, s->memory, k, d->k, &t->a.k) &&
-              make_image(t, CA_V, (int)s->dtype, s->memory, v, d->v, &t->a.v) &&
-              make_image(t, CA_OUT, (int)s->dtype, s->memory, out, NULL, &t->a.out) &&
-              make_image(t, CA_LSE, CLATTN_F32, PACKED, lse, NULL, NULL);
+    if (s->q_lens) t->a.q_total = sum(s->q_lens, s->B), t->a.kv_total = s->page ? 0 : sum(s->lens, s->B);
+    if (s->page) t->a.page_size = s->page, t->a.pages = pages_of(s);
+    bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->D, d->q, &t->a.q) && make_cache(t, CA_K, s, s->D, d->k, &t->a.k, after) &&
+              make_cache(t, CA_V, s, s->Dv, d->v, &t->a.v, after) &&
+              make_main(t, CA_OUT, s, s->Hq, s->Nq, s->Dv, NULL, &t->a.out) && make_main(t, CA_LSE, s, s->Hq, s->Nq, 1, NULL, NULL);
+    if (s->q_lens) ok = ok && make_cu(t, CA_CUQ, s->B, s->q_lens);
+    if (s->q_lens && !s->page) ok = ok && make_cu(t, CA_CUK, s->B, s->lens);
+    if (s->page) ok = ok && make_table(t, s);
     if (s->offsets) ok = ok && make_ints(t, CA_QOFF, s->B, s->offsets);
-    if (s->lens) ok = ok && make_ints(t, CA_LENS, s->B, s->lens);
+    if (has_lens(s)) ok = ok && make_lens(t, s);
+    if (s->weights)
+        ok = ok && make_image(t, CA_WEIGHTS, CLATTN_F32, PACKED, (const long[4]){ s->B, s->Hq, s->Nq, s->Nk }, NULL, NULL);
     if (s->alibi)
         ok = ok && make_list(t, CA_SLOPES, CLATTN_F32, s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, d->slopes);
     if (s->sinks) ok = ok && make_list(t, CA_SINKS, CLATTN_F32, 1, s->Hq, d->sinks);
@@ -105,6 +225,19 @@ static bool tensors_make(struct tensors *t, const struct shape *s, const struct 
     if (s->mask) ok = ok && make_broadcast(t, CA_MASK, IMAGE_U8, s, s->mask, d->mask, &t->a.mask);
     if (!ok) wrong("no memory");
     return ok;
+}
+
+static bool tensors_make(struct tensors *t, const struct shape *s, const struct data *d) { return make_tensors(t, s, d, false); }
+
+/* New keys are in their places, and all else in the caches is as it was. */
+static void check_caches(const struct tensors *t, const struct shape *s, const struct data *d, const char *what)
+{
+    struct tensors want;
+    if (!s->new_len) return;
+    if (make_tensors(&want, s, d, true))
+        for (int i = CA_K; i <= CA_V; i++)
+            if (memcmp(want.m[i].bytes, t->m[i].bytes, image_bytes(&t->m[i]))) wrong("%s: the cache %s is not as it should be", what, ca_slot_name[i]);
+    tensors_free(&want);
 }
 
 /* ----------------------------------------------------------------- the device */
@@ -196,30 +329,52 @@ static clattn_plan *make_plan(const struct tensors *t, const char *algo, const c
 
 static void *start_of(const struct tensors *t, int slot) { return t->m[slot].bytes ? image_start(&t->m[slot]) : NULL; }
 static bool is_input(const struct tensors *t, int slot) { return t->m[slot].bytes && !ca_slot_is_output((enum ca_slot)slot); }
+static bool must_stay(const struct tensors *t, int slot)
+{
+    return is_input(t, slot) && !(t->a.new_len && (slot == CA_K || slot == CA_V));
+}
 
 /* One execution on host pointers: T's outputs are filled; its inputs must stay as they are. */
 static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
 {
     clattn_pointers p = { sizeof p, start_of(t, CA_Q), start_of(t, CA_K), start_of(t, CA_V), start_of(t, CA_OUT),
                           start_of(t, CA_LSE), start_of(t, CA_QOFF), start_of(t, CA_LENS), start_of(t, CA_SLOPES),
-                          start_of(t, CA_SINKS), start_of(t, CA_BIAS), start_of(t, CA_MASK) };
+                          start_of(t, CA_SINKS), start_of(t, CA_BIAS), start_of(t, CA_MASK), start_of(t, CA_CUQ),
+                          start_of(t, CA_CUK), start_of(t, CA_TABLE), start_of(t, CA_KNEW), start_of(t, CA_VNEW),
+                          start_of(t, CA_WEIGHTS) };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
     bool ok = call_ok(clattn_execute_host(plan, &p), "clattn_execute_host", what);
     for (int i = 0; i < CA_SLOTS; i++) {
-        if (is_input(t, i) && (!before[i] || memcmp(before[i], t->m[i].bytes, image_bytes(&t->m[i]))))
+        if (must_stay(t, i) && (!before[i] || memcmp(before[i], t->m[i].bytes, image_bytes(&t->m[i]))))
             wrong("%s: the input %s was changed", what, ca_slot_name[i]);
         free(before[i]);
     }
     return ok;
 }
 
-static bool read_result(const struct tensors *t, const char *what, struct result *r)
+/* Back to [B][H][Nq][dim], where rows that no sequence has stay NaN. */
+static float *unpack(const struct shape *s, float *x, int dim)
 {
-    r->out = image_read(&t->m[CA_OUT], "out", what);
-    r->lse = image_read(&t->m[CA_LSE], "lse", what);
-    return r->out && r->lse;
+    if (!x || !s->q_lens) return x;
+    float *to = malloc((shape_rows(s) * (size_t)dim + 1) * sizeof *to);
+    for (size_t e = 0; to && e < shape_rows(s) * (size_t)dim; e++) to[e] = NAN;
+    for (int r = 0; to && r < (int)shape_rows(s); r++) {
+        long at = place_of(s, CA_Q, s->Hq, r / s->Nq / s->Hq, r / s->Nq % s->Hq, r % s->Nq);
+        if (at >= 0) memcpy(to + (long)r * dim, x + at * dim, (size_t)dim * sizeof *to);
+    }
+    free(x);
+    return to;
+}
+
+static bool read_result(const struct shape *s, const struct data *d, const struct tensors *t, const char *what, struct result *r)
+{
+    r->out = unpack(s, image_read(&t->m[CA_OUT], "out", what), s->Dv);
+    r->lse = unpack(s, image_read(&t->m[CA_LSE], "lse", what), 1);
+    r->weights = s->weights ? image_read(&t->m[CA_WEIGHTS], "weights", what) : NULL;
+    check_caches(t, s, d, what);
+    return r->out && r->lse && (r->weights || !s->weights);
 }
 
 static void name_it(const struct shape *s, const char *algo, char what[240])
@@ -234,10 +389,10 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
     char what[240];
     struct tensors t;
     clattn_plan *plan = NULL;
-    *r = (struct result){ NULL, NULL };
+    *r = (struct result){ .out = NULL };
     name_it(s, algo, what);
     bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, what)) && run_host(plan, &t, what) &&
-              read_result(&t, what, r);
+              read_result(s, d, &t, what, r);
     if (!ok) result_free(r);
     clattn_plan_destroy(plan);
     tensors_free(&t);
@@ -249,8 +404,8 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
 static bool same_bits(const struct tensors *a, const struct tensors *b, const char *which, const char *what)
 {
     bool same = true;
-    for (int i = CA_OUT; i <= CA_LSE; i++) {
-        if (!memcmp(a->m[i].bytes, b->m[i].bytes, image_bytes(&a->m[i]))) continue;
+    for (int i = 0; i < CA_SLOTS; i++) {
+        if (!ca_slot_is_output((enum ca_slot)i) || !a->m[i].bytes || !memcmp(a->m[i].bytes, b->m[i].bytes, image_bytes(&a->m[i]))) continue;
         wrong("%s: %s: other bits in %s", what, which, ca_slot_name[i]);
         same = false;
     }
@@ -361,7 +516,7 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
     struct cl_run r = { 0 };
     clattn_buffers b = { .size = sizeof b };
     clattn_buffer *slot[CA_SLOTS] = { &b.q, &b.k, &b.v, &b.out, &b.lse, &b.q_offset, &b.kv_lens, &b.alibi_slopes, &b.sinks,
-                                      &b.bias, &b.mask };
+                                      &b.bias, &b.mask, &b.cu_seqlens_q, &b.cu_seqlens_k, &b.block_table, &b.k_new, &b.v_new, &b.weights };
     cl_int state = CL_COMPLETE;
     bool ok = false, open = is_oclgrind(); /* where clFlush waits for what was enqueued, a closed gate is for ever */
     if (!cl_prepare(&r, t, plan, what)) goto done;
@@ -389,7 +544,7 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
             free(back);
             goto done;
         }
-        if (is_input(t, i) && memcmp(back, t->m[i].bytes, image_bytes(&t->m[i])))
+        if (must_stay(t, i) && memcmp(back, t->m[i].bytes, image_bytes(&t->m[i])))
             wrong("%s: the input %s was changed", what, ca_slot_name[i]);
         memcpy(t->m[i].bytes, back, image_bytes(&t->m[i]));
         free(back);
@@ -409,10 +564,10 @@ bool attend_thoroughly(const struct shape *s, const char *algo, const struct dat
     struct tensors first, again = { 0 };
     clattn_plan *plan = NULL;
     bool ok = false;
-    *r = (struct result){ NULL, NULL };
+    *r = (struct result){ .out = NULL };
     name_it(s, algo, what);
     if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, what)) || !run_host(plan, &first, what) ||
-        !read_result(&first, what, r)) goto done;
+        !read_result(s, d, &first, what, r)) goto done;
     if (!tensors_make(&again, s, d) || !run_host(plan, &again, what)) goto done;
     same_bits(&first, &again, "a second execution", what);
     for (int own_workspace = 0; own_workspace < 2 && !attend_is_host(); own_workspace++) {

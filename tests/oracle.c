@@ -75,21 +75,47 @@ static struct inputs row_inputs(const struct oracle *o, struct row r, const stru
                             in->k + kv * o->Nk * o->D, in->v + kv * o->Nk * o->Dv };
 }
 
+/* scale q.k of key J, after softcap, after bias and ALiBi; MAGNITUDE becomes the size of what was added up. */
+static double exact_score(const struct oracle *o, struct row r, const struct inputs *in, long j, enum oracle_stage stage, double *magnitude)
+{
+    double s = 0;
+    *magnitude = 0;
+    for (long d = 0; d < o->D; d++) {
+        double x = (double)in->q[d] * in->k[j * o->D + d] * o->scale;
+        s += x;
+        *magnitude += fabs(x);
+    }
+    if (stage >= ORACLE_CAPPED && o->softcap != 0) s = o->softcap * tanh(s / o->softcap);
+    if (stage < ORACLE_BIASED) return s;
+    if (o->bias.x) s += at(&o->bias, r.b, r.h, r.i, j, 0);
+    if (o->slopes.x) s -= at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs((double)(r.i + o->offset[r.b] - j));
+    *magnitude += fabs(s);
+    return s;
+}
+
+double oracle_weight(const struct oracle *o, enum oracle_stage stage, size_t row, long j, double *room)
+{
+    struct row r = row_of(o, row);
+    struct inputs in = row_inputs(o, r, &(struct inputs){ o->q, o->k, o->k });
+    double magnitude, s = exact_score(o, r, &in, j, stage, &magnitude);
+    *room = (double)(o->D + 8) * 0x1p-24 * magnitude + 0x1p-140;
+    if (stage >= ORACLE_BIASED && !oracle_visible(o, r.b, r.h, r.i, j)) return stage == ORACLE_BIASED ? -INFINITY : 0;
+    if (stage < ORACLE_PROBS) return s;
+    double p = exp(s - o->lse[row]);
+    *room = p * (*room + 2 * o->lse_room + 0x1p-20) + 0x1p-126;
+    return p;
+}
+
 /* The exact row, in f64.  C becomes c_i.  S is scratch for Nk scores. */
 static void exact_row(const struct oracle *o, struct row r, const struct inputs *all, double *s, double *out,
                       double *lse, double *c)
 {
     struct inputs in = row_inputs(o, r, all);
-    double m = -INFINITY, l = 0;
+    double m = -INFINITY, l = 0, unused;
     bool any = false;
     for (long j = 0; j < o->Nk; j++) {
         if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
-        s[j] = 0;
-        for (long d = 0; d < o->D; d++) s[j] += (double)in.q[d] * in.k[j * o->D + d];
-        s[j] *= o->scale;
-        if (o->softcap != 0) s[j] = o->softcap * tanh(s[j] / o->softcap);
-        if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0);
-        if (o->slopes.x) s[j] -= at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs((double)(r.i + o->offset[r.b] - j));
+        s[j] = exact_score(o, r, &in, j, ORACLE_BIASED, &unused);
         any = true;
         if (s[j] > m || isnan(s[j])) m = s[j];
         if (isnan(m)) break;
@@ -237,6 +263,8 @@ bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v
 {
     size_t n = rows(o), nk = (size_t)o->Nk + 1, dv = (size_t)o->Dv;
     struct inputs in = { q, k, v };
+    o->q = q;
+    o->k = k;
     struct scratch w = { malloc(nk * 8), malloc(dv * 8), malloc(nk * 4), malloc(dv * 4) };
     o->out = malloc(n * dv * 8 + 8);
     o->lse = malloc(n * 8 + 8);
@@ -260,6 +288,8 @@ void oracle_free(struct oracle *o)
     free(o->out);
     free(o->lse);
     free(o->room);
+    free(o->own_offset);
+    o->own_offset = NULL;
     o->out = o->lse = o->room = NULL;
 }
 

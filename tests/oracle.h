@@ -41,11 +41,17 @@ struct oracle {
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
     double rho, lse_room;
+    const float *q, *k;        /* as given */
+    int32_t *own_offset;       /* freed with the rest; the caller may have put offset here */
 };
 
 /* Inputs are packed [B][H][N][D] and hold values that the storage type has.  False: no memory. */
 bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v);
 void oracle_free(struct oracle *o);
+
+/* The score or weight of key J in ROW, and what f32 arithmetic may be off by. */
+enum oracle_stage { ORACLE_RAW = 1, ORACLE_CAPPED, ORACLE_BIASED, ORACLE_PROBS };
+double oracle_weight(const struct oracle *o, enum oracle_stage stage, size_t row, long j, double *room);
 
 /* X rounded to the type (nearest even), and the distance of its neighbours there. */
 double oracle_round(enum oracle_type t, double x);

@@ -66,13 +66,26 @@ static inline clattn_attention random_attention(void)
     a.window_right = draw(-1, 25);
     if (draw(0, 2) == 0) a.scale = (double)draw(-1000, 1000) / 7;
     if (draw(0, 3) == 0) a.softcap = (double)draw(1, 1000) / 7;
+    if (draw(0, 4) == 0) {
+        a.layout = CLATTN_THD;
+        a.q_total = draw(0, 60);
+        a.kv_total = draw(0, 60);
+    }
+    if (draw(0, 4) == 0) {
+        a.page_size = draw(1, 7);
+        a.pages = draw(1, 30);
+        a.kv_len = a.page_size * draw(0, 4);
+        a.kv_total = 0;
+    }
+    a.weights = (clattn_weights)(draw(0, 3) ? 0 : draw(1, 4));
     a.alibi = (clattn_alibi)(draw(0, 3) ? 0 : draw(1, 2));
     a.sinks = draw(0, 3) == 0;
     if (draw(0, 3) == 0) a.kv_lens = draw(0, (int)a.kv_len);
+    if (a.kv_lens && (a.layout != CLATTN_THD || a.page_size) && draw(0, 1)) a.new_len = draw(0, (int)a.kv_len);
     if (draw(0, 3) == 0) a.bias = random_broadcast(&a);
     if (draw(0, 3) == 0) a.mask = random_broadcast(&a);
     if (draw(0, 3) == 0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
-    if (draw(0, 3) == 0) a.out = (clattn_strides){ 40000, 4000, 80, draw(1, 8) };
+    if (draw(0, 3) == 0) a.out = (clattn_strides){ 400000, 8000, 80, draw(1, 8) };
     return a;
 }
 

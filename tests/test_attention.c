@@ -175,6 +175,54 @@ static const struct shape scores[] = {
       .alibi = CLATTN_ALIBI_HEAD, .sinks = 1, .lens = two },
 };
 
+static const int32_t q_some[] = { 33, 0, 5, 17 }, q_ones[] = { 1, 1, 0, 1 }, k_long[] = { 300, 0, 129, 7 }, q_tiny[] = { 3, 0, 2 },
+                     k_tiny[] = { 5, 4, 0 }, grown[] = { 65, 3, 31, 7 };
+
+/* Where keys and rows lie: ragged, in pages, appended to a cache. */
+static const struct shape storages[] = {
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, CAUSAL, SLOW },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, WINDOW(9, 4), TOP },
+    { F32, .memory = GAPPED, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, .mask = "bqk", .sinks = 1 },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, .bias = "hqk", .alibi = CLATTN_ALIBI_BATCH_HEAD },
+    { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), .q_lens = q_ones, .lens = k_long, CAUSAL, SLOW },
+    { F16, .B = 4, H(4, 2), N(33, 65), D(40, 40), .q_lens = q_some, .lens = some, CAUSAL },
+    { BF16, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, PER_BATCH(mixed), CAUSAL, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 64), D(64, 64), .page = 16, CAUSAL, SLOW },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = some, CAUSAL },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .page = 1, .lens = some, WINDOW(9, 4) },
+    { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), .page = 100, .lens = few, SLOW },
+    { F32, .B = 4, H(8, 2), N(2, 300), D(64, 64), .page = 3, .lens = few, CAUSAL, .mask = "bk" },
+    { F32, .B = 4, H(8, 2), N(1, 304), D(64, 64), .page = 16, .lens = few },
+    { F32, .memory = GAPPED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = some, CAUSAL },
+    { F32, .memory = SPREAD, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = some, SPARE },
+    { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .page = 16, .lens = some, CAUSAL, SPARE },
+    { BF16, .B = 4, H(8, 2), N(1, 304), D(64, 64), .page = 16, .lens = few, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .q_lens = q_some, .page = 16, .lens = some, CAUSAL },
+    { F32, .B = 4, H(8, 2), N(1, 304), D(64, 64), .q_lens = q_ones, .page = 16, .lens = few, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, CAUSAL, SLOW },
+    { F32, .memory = SWAPPED, .B = 4, H(8, 2), N(1, 80), D(64, 64), .lens = grown, .new_len = 1 },
+    { F32, .memory = GAPPED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = grown, .new_len = 3, CAUSAL },
+    { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .page = 1, .lens = grown, .new_len = 2, CAUSAL, SPARE },
+    { BF16, .memory = TURNED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, CAUSAL, SPARE },
+};
+
+/* The weights, at each stage. */
+static const struct shape weights[] = {
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, SLOW },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .weights = CLATTN_WEIGHTS_RAW, CAUSAL, .softcap = 2 },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .weights = CLATTN_WEIGHTS_CAPPED, CAUSAL, .softcap = 2, .bias = "k" },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .weights = CLATTN_WEIGHTS_BIASED, CAUSAL, .softcap = 2, .bias = "bhqk", .mask = "k",
+      .alibi = CLATTN_ALIBI_HEAD },
+    { F32, .B = 2, H(4, 2), N(65, 33), D(64, 64), .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, .sinks = 1 },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), .weights = CLATTN_WEIGHTS_PROBS, .scale = 4 },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), .weights = CLATTN_WEIGHTS_PROBS, .mask = "bqk", SPARE },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .weights = CLATTN_WEIGHTS_BIASED, WINDOW(9, 4), SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = some, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, SPARE },
+};
+
 /* Every kernel and every mask once, with as little work as can be. */
 static const struct shape tiny[] = {
     { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY },
@@ -190,6 +238,8 @@ static const struct shape tiny[] = {
       .lens = two, .shorter = 2, CAUSAL, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(1, 9), D(8, 8), .softcap = 2, .bias = "bhqk", .mask = "bk", .alibi = CLATTN_ALIBI_HEAD, .sinks = 1,
       .lens = two, .reach = TINY },
+    { F32, .B = 3, H(2, 1), N(3, 5), D(8, 8), .q_lens = q_tiny, .lens = k_tiny, CAUSAL, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(3, 10), D(8, 8), .page = 2, .lens = two, .new_len = 2, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -198,6 +248,7 @@ static const struct shape tiny[] = {
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
+    LIST(storages), LIST(weights),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -248,6 +299,8 @@ START_TEST(test_memories) { run_list(&lists[2], _i); } END_TEST
 START_TEST(test_masks) { run_list(&lists[3], _i); } END_TEST
 START_TEST(test_tiny) { run_list(&lists[4], _i); } END_TEST
 START_TEST(test_scores) { run_list(&lists[5], _i); } END_TEST
+START_TEST(test_storages) { run_list(&lists[6], _i); } END_TEST
+START_TEST(test_weights) { run_list(&lists[7], _i); } END_TEST
 
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
@@ -273,6 +326,7 @@ int main(void)
         { "dims", test_dims, lists[0].count }, { "lengths", test_lengths, lists[1].count },
         { "memories", test_memories, lists[2].count }, { "masks", test_masks, lists[3].count },
         { "tiny", test_tiny, lists[4].count }, { "scores", test_scores, lists[5].count },
+        { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

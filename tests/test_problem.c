@@ -62,6 +62,13 @@ static const struct rule {
     SET(window_left, -2, ARGUMENT, "window_left", "-2"),
     SET(window_right, -9, ARGUMENT, "window_right", "-9"),
     SET(kv_lens, -1, ARGUMENT, "kv_lens", "-1"),
+    SET(q_total, 3, ARGUMENT, "q_total 3", "CLATTN_THD"),
+    SET(page_size, -2, ARGUMENT, "page_size", "-2"),
+    SET(page_size, 1, ARGUMENT, "pages 0", "1 ..."),
+    SET(pages, 3, ARGUMENT, "pages 3", "page_size"),
+    SET(new_len, 2, ARGUMENT, "new_len 2", "kv_lens is 0"),
+    SET(new_len, -2, ARGUMENT, "new_len", "-2"),
+    SET(weights, 9, ARGUMENT, "weights", "9"),
     SET(kv_lens, 100, ARGUMENT, "kv_lens 100", "kv_len"),
     SET(alibi, 3, ARGUMENT, "alibi", "3"),
     SET(bias.shape[1], 4, ARGUMENT, "bias.shape[1] (head) is 4", "6"),
@@ -283,6 +290,7 @@ START_TEST(pairs_agree_with_counting)
     for (int n = 0; n < 5000; n++) {
         clattn_attention a = random_attention();
         struct problem p = made(&a);
+        if (p.ragged) continue; /* there it is an estimate */
         ck_assert_msg(ca_problem_pairs(&p) == (p.B ? pairs_one_by_one(&p) : 0), "%s: %g", printed(&p),
                       ca_problem_pairs(&p));
     }
@@ -296,6 +304,7 @@ START_TEST(canonical_mask_means_the_same)
     for (int n = 0; n < 5000; n++) {
         clattn_attention a = random_attention();
         struct problem p = made(&a);
+        if (p.ragged) continue; /* offsets are not known before execution */
         int64_t length = p.lens ? draw(0, p.Nk) : p.Nk, moved = p.bottom_right ? p.Nk - length : 0;
         int64_t offset = a.align == CLATTN_TOP_LEFT ? 0 : a.align == CLATTN_OFFSET ? a.q_offset : length - a.q_len;
         if (p.has_alibi && p.B && p.Nq && p.Nk) ck_assert_int_eq(p.offset - moved, offset);

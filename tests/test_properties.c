@@ -274,8 +274,8 @@ static void causal_prefix(const struct shape *s, const char *algo, struct data *
         int t = lengths[n];
         struct shape first = *s;
         first.Nq = t;
-        struct result cut = { cut_rows(whole.out, s->B * s->Hq, s->Nq, s->Dv, 0, t),
-                              cut_rows(whole.lse, s->B * s->Hq, s->Nq, 1, 0, t) };
+        struct result cut = { .out = cut_rows(whole.out, s->B * s->Hq, s->Nq, s->Dv, 0, t),
+                              .lse = cut_rows(whole.lse, s->B * s->Hq, s->Nq, 1, 0, t) };
         if (cut.out && cut.lse && solve_part(s, algo, d, t, 0, t, &part)) {
             expect_close(&first, algo, &part, &cut, "a causal prefix differs from the shorter problem");
             result_free(&part);
@@ -304,7 +304,7 @@ static void batch_of_singles(const struct shape *s, const char *algo, struct dat
     for (int b = 0; b < s->B; b++) {
         struct data part = { .q = d->q + b * s->Hq * s->Nq * s->D, .k = d->k + b * s->Hkv * s->Nk * s->D,
                              .v = d->v + b * s->Hkv * s->Nk * s->Dv };
-        struct result row = { all.out + (size_t)b * out_count(&one), all.lse + (size_t)b * shape_rows(&one) };
+        struct result row = { .out = all.out + (size_t)b * out_count(&one), .lse = all.lse + (size_t)b * shape_rows(&one) };
         if (!solve(&one, algo, &part, &r)) break;
         expect_close(&one, algo, &r, &row, "a batch row differs from the single problem");
         result_free(&r);

@@ -34,6 +34,9 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "bias=BHQK mask=K f32 b2 h3 n9 d4", "f32 b2 h3 q9 k9 d4 bias=BHQK mask=K" },
     { "f32 b1 h3 n9 d4 bias=BHQK mask=", "f32 b1 h3 q9 k9 d4 bias=HQK mask=" },
     { "f32 b2 h3 n9 d4 mask=BK:7 maskstride=9,0,0,1", "f32 b2 h3 q9 k9 d4 mask=BK:7 maskstride=9,0,0,1" },
+    { "f32 b3 h4 q33 k65 d4 total=55,103 causal", "f32 b3 h4 q33 k65 d4 causal total=55,103" },
+    { "f32 b2 n32 d4 kv=paged16 lens=20 new=3", "f32 b2 h1 q32 k32 d4 lens=20 kv=paged16 new=3" },
+    { "f32 b2 n32 d4 kv=paged16 pages=9 weights=probs", "f32 b2 h1 q32 k32 d4 kv=paged16 pages=9 weights=probs" },
     { "f32 q4 k8 d4 align=top_left alibi", "f32 b1 h1 q4 k8 d4 align=top_left alibi" },
 };
 
@@ -81,7 +84,9 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f32 n8 d4 bias=Q:3", CLATTN_E_ARGUMENT, "bias=Q:3" },
     { "f32 n8 d4 mask", CLATTN_E_ARGUMENT, "mask" },
     { "f32 n8 d4 mask=QK:", CLATTN_E_ARGUMENT, "mask=QK:" },
-    { "f32 n8 d4 kv=paged16+int8", CLATTN_E_UNSUPPORTED, "kv=paged16+int8" },
+    { "f32 n8 d4 kv=paged16+int8", CLATTN_E_ARGUMENT, "kv=paged16+int8" },
+    { "f32 n8 d4 total=8", CLATTN_E_ARGUMENT, "total=8" },
+    { "f32 n8 d4 weights=all", CLATTN_E_ARGUMENT, "weights=all" },
     { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
     { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },
     { "linear f32 n8 d4 rule=delta", CLATTN_E_UNSUPPORTED, "linear" },

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include "base/checked.h"
+#include "optional.h"
 #include "problem/problem.h"
 #include "runtime/launch.h"
 
@@ -26,6 +27,7 @@ struct clattn_plan {
     const struct algo *algo;
     struct params params;
     struct program *program;
+    struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
     size_t workspace;          /* bytes */
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
@@ -55,6 +57,11 @@ struct algo {
     clattn_status (*enqueue)(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 };
 
+/* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
+clattn_status ca_steps_build(struct clattn_plan *plan);
+clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c);
+clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c);
+
 extern const struct algo *const ca_algos[]; /* the whole menu, ends with NULL */
 const struct algo *ca_algo_find(const char *name);
 
@@ -67,10 +74,18 @@ double ca_flops_ms(const struct problem *p, const struct device *dev);
 /* Work-items of a group where each has its own of WIDTH elements side by side: as many as that keeps busy, 64 at most.
  * Never the device's choice: PoCL builds a kernel anew for each size that it chooses. */
 size_t ca_group_for(const struct device *dev, int64_t width);
+/* Tiles of ROWS query rows that one head has; ragged: over all batch rows (ca_seq_of_tile in cl/optional.h numbers them). */
+static inline int64_t ca_tiles(const struct problem *p, int64_t rows)
+{
+    return p->ragged ? p->Tq / rows + p->B : ca_ceil_div(p->Nq, rows);
+}
+
 /* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
+/* The optional tensors as the host's kernels take them. */
+void ca_optional_host(const struct io *io, ca_optional *x);
 /* What a kernel takes: the COUNT tensors FIRST, the optional ones (OPTIONAL_PARAMS in cl/optional.h), then A. */
-#define CA_MAX_ARGS 24
+#define CA_MAX_ARGS 32
 cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
                        struct launch_arg args[CA_MAX_ARGS]);
 

@@ -14,10 +14,17 @@ const struct algo *ca_algo_find(const char *name)
 
 static bool unit(const struct problem *p) { return p->q.d == 1 && p->k.d == 1 && p->v.d == 1 && p->o.d == 1; }
 
+void ca_optional_host(const struct io *io, ca_optional *x)
+{
+    *x = (ca_optional){ io->t[CA_QOFF].host, io->t[CA_LENS].host, io->t[CA_SLOPES].host, io->t[CA_SINKS].host, io->t[CA_BIAS].host,
+                        io->t[CA_MASK].host, io->t[CA_CUQ].host, io->t[CA_CUK].host, io->t[CA_TABLE].host };
+}
+
 int ca_feature_options(const struct problem *p, char *text, size_t size)
 {
-    return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d",
-                    (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on, p->mask.on, p->has_sinks);
+    return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d"
+                    " -DRAGGED=%d -DPAGED=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
+                    p->mask.on, p->has_sinks, p->ragged, p->page_size != 0);
 }
 
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)
@@ -56,6 +63,12 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
     a->sinks_0 = elements(&io->t[CA_SINKS], sizeof(float));
     a->bias_0 = elements(&io->t[CA_BIAS], sizeof(float));
     a->mask_0 = elements(&io->t[CA_MASK], 1);
+    a->cu_q_0 = elements(&io->t[CA_CUQ], sizeof(int32_t));
+    a->cu_k_0 = elements(&io->t[CA_CUK], sizeof(int32_t));
+    a->table_0 = elements(&io->t[CA_TABLE], sizeof(int32_t));
+    a->kn_0 = elements(&io->t[CA_KNEW], size);
+    a->vn_0 = elements(&io->t[CA_VNEW], size);
+    a->w_0 = elements(&io->t[CA_WEIGHTS], sizeof(float));
     a->has_lse = given(&io->t[CA_LSE]);
     a->has_qoff = given(&io->t[CA_QOFF]);
 }
@@ -65,7 +78,7 @@ cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tenso
 {
     cl_uint n = 0;
     for (; n < count; n++) args[n] = (struct launch_arg){ sizeof(cl_mem), &first[n]->mem };
-    for (int s = CA_QOFF; s < CA_SLOTS; s++) args[n++] = (struct launch_arg){ sizeof(cl_mem), &io->t[s].mem };
+    for (int s = CA_QOFF; s < CA_OPTIONAL_END; s++) args[n++] = (struct launch_arg){ sizeof(cl_mem), &io->t[s].mem };
     args[n++] = (struct launch_arg){ sizeof *a, a };
     return n;
 }

@@ -59,6 +59,7 @@ static const char *legal(const struct problem *p, const struct device *dev, char
 #else
     if (ca_is_host(dev)) return "needs an OpenCL device";
     if (ca_problem_empty(p)) return "nothing to multiply";
+    if (p->ragged || p->page_size) return "ragged and paged keys are no matrices";
     if (chunk_of(p, dev).units) return NULL;
     snprintf(why, 128, "one head's keys and values do not fit a workspace of %zu MiB",
              (size_t)ca_min(BUDGET, (int64_t)(dev->max_alloc / 4)) >> 20);
@@ -195,8 +196,8 @@ static clattn_status do_rows(const struct run *r)
     clattn_status st;
     const cl_mem pack[] = { t[CA_Q].mem, r->work };
     const cl_mem finish[] = { r->work, t[CA_V].mem, t[CA_OUT].mem };
-    cl_mem soft[2 + CA_SLOTS - CA_QOFF] = { r->work, t[CA_LSE].mem };
-    for (int s = CA_QOFF; s < CA_SLOTS; s++) soft[2 + s - CA_QOFF] = t[s].mem;
+    cl_mem soft[2 + CA_OPTIONAL_END - CA_QOFF] = { r->work, t[CA_LSE].mem };
+    for (int s = CA_QOFF; s < CA_OPTIONAL_END; s++) soft[2 + s - CA_QOFF] = t[s].mem;
 
     CA_TRY(launch(r, "gemm_pack_q", pack, 2, p->D, ca_group_for(dev, p->D), m));
     CA_TRY(product(r, CLBlastTransposeYes, per_unit, p->Nk, p->D, p->scale, r->g.q, r->g.k, r->g.s));

@@ -10,9 +10,6 @@
 #include <string.h>
 #include "base/half.h"
 #include "host/host.h"
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum { FORM, PART };              /* parameters: 0 wide, 1 narrow, 2 parts; keys per part */
 enum { WIDE, NARROW, PARTS };
@@ -82,8 +79,9 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
 {
     const ca_args *a = &j->a;
     const float *ml = j->pml + row * a->splits * 2, *po = j->po + row * a->splits * a->Dv;
-    int64_t i = row % a->Nq, h = row / a->Nq % a->Hq, b = row / a->Nq / a->Hq, at = b * a->o_b + h * a->o_h + i * a->o_s;
+    int64_t N = a->lse_h, i = row % N, h = row / N % a->Hq, b = row / N / a->Hq, at = b * a->o_b + h * a->o_h + i * a->o_s;
     float m = -FLT_MAX, l = 0, o[CA_MAX_DIM] = { 0 };
+    if (j->x.cu_q && (i < j->x.cu_q[0] || i >= j->x.cu_q[a->B])) return; /* of no sequence */
     for (int s = 0; s < a->splits; s++)
         if (ml[2 * s + 1] != 0 && !(ml[2 * s] <= m)) m = ml[2 * s];
     for (int s = 0; s < a->splits; s++) {
@@ -107,7 +105,7 @@ static size_t workspace(const struct problem *p, const struct device *dev, const
     (void)dev;
     if (t->v[FORM] != PARTS) return 0;
     int64_t splits = ca_max(ca_ceil_div(p->Nk, t->v[PART]), 1);
-    return (size_t)(p->B * p->Hq * p->Nq * splits * (p->Dv + 2)) * sizeof(float);
+    return (size_t)(ca_all_rows(p) * splits * (p->Dv + 2)) * sizeof(float);
 }
 
 static void *aligned(size_t bytes) { return aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64)); }
@@ -119,21 +117,20 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     struct job j = {
         .k = ca_host_isa()->type[p->dtype], .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
         .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .form = plan->params.v[FORM],
-        .x = { io->t[CA_QOFF].host, io->t[CA_LENS].host, io->t[CA_SLOPES].host, io->t[CA_SINKS].host, io->t[CA_BIAS].host,
-               io->t[CA_MASK].host },
     };
     clattn_status st = CLATTN_OK;
     float *parts = NULL;
     char *scratch = NULL;
     int threads = ca_host_threads();
     size_t each;
-    int64_t units = p->B * (j.form == PARTS ? p->Hkv : p->Hq), rows = p->B * p->Hq * p->Nq;
+    int64_t units = j.form == PARTS ? p->B * p->Hkv : ca_out_batch(p) * p->Hq, rows = ca_all_rows(p);
 
     ca_io_args(p, io, &j.a);
+    ca_optional_host(io, &j.x);
     j.a.split_len = plan->params.v[PART];
     j.a.splits = j.form == PARTS ? (int)ca_max(ca_ceil_div(p->Nk, j.a.split_len), 1) : 1;
-    j.blocks = ca_ceil_div(j.form == PARTS ? p->Nq * j.a.group : p->Nq,
-                           j.form == PARTS ? j.k->pack_rows : j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
+    j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
+                               : ca_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
     units *= j.blocks * j.a.splits;
     if (threads > units) threads = (int)units;
     each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
@@ -145,11 +142,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     }
 #pragma omp parallel num_threads(threads)
     {
-#ifdef _OPENMP
-        char *mine = scratch + each * (size_t)omp_get_thread_num();
-#else
-        char *mine = scratch;
-#endif
+        char *mine = scratch + each * (size_t)ca_host_thread();
 #pragma omp for schedule(dynamic, 1)
         for (int64_t n = 0; n < units; n++) unit(&j, n, mine);
         if (j.form == PARTS) {

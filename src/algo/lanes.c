@@ -72,10 +72,10 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
     struct launch_arg args[CA_MAX_ARGS];
     cl_uint num_args = ca_kernel_args(io, &a, tensors, 5, args);
-    int64_t tiles = ca_ceil_div(p->Nq, plan->params.v[VECTOR] * plan->params.v[ROWS]);
+    int64_t tiles = ca_tiles(p, plan->params.v[VECTOR] * plan->params.v[ROWS]);
     struct launch l = {
         .program = plan->program, .kernel = "attn_lanes", .dims = 2,
-        .global = { (size_t)tiles, (size_t)(p->B * p->Hq) }, .local = { 1, 1 },
+        .global = { (size_t)tiles, (size_t)(ca_out_batch(p) * p->Hq) }, .local = { 1, 1 },
         .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
     };
     return ca_launch(plan->ctx, &l, c);

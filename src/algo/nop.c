@@ -21,12 +21,14 @@ static void fill_host(const struct problem *p, const struct io *io)
     size_t size = ca_dtype_size(p->dtype);
     float *lse = io->t[CA_LSE].host;
     const float *sinks = io->t[CA_SINKS].host;
-    for (int64_t b = 0; b < p->B; b++)
+    const int32_t *cu = io->t[CA_CUQ].host;
+    int64_t N = ca_out_rows(p), first = cu ? cu[0] : 0, end = cu ? cu[p->B] : N;
+    for (int64_t b = 0; b < ca_out_batch(p); b++)
         for (int64_t h = 0; h < p->Hq; h++)
-            for (int64_t i = 0; i < p->Nq; i++) {
+            for (int64_t i = first; i < end; i++) {
                 char *row = (char *)io->t[CA_OUT].host + size * (size_t)(b * p->o.b + h * p->o.h + i * p->o.s);
                 for (int64_t d = 0; d < p->Dv; d++) memset(row + size * (size_t)(d * p->o.d), 0, size);
-                if (lse) lse[(b * p->Hq + h) * p->Nq + i] = sinks ? sinks[h] : -INFINITY;
+                if (lse) lse[(b * p->Hq + h) * N + i] = sinks ? sinks[h] : -INFINITY;
             }
 }
 
@@ -39,7 +41,7 @@ static void options(const struct problem *p, const struct device *dev, const str
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
     const struct problem *p = &plan->p;
-    if (p->B * p->Hq * p->Nq * p->Dv == 0) return CLATTN_OK;
+    if (p->B == 0 || ca_all_rows(p) == 0) return CLATTN_OK;
     if (ca_is_host(&plan->ctx->dev)) {
         fill_host(p, io);
         return CLATTN_OK;
@@ -52,7 +54,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     size_t group = ca_group_for(&plan->ctx->dev, 64); /* one size for every Nq: one build */
     struct launch l = {
         .program = plan->program, .kernel = "attn_nop", .dims = 2, .local = { group, 1 },
-        .global = { (size_t)ca_round_up(p->Nq, (int64_t)group), (size_t)(p->B * p->Hq) }, .args = args, .num_args = num_args,
+        .global = { (size_t)ca_round_up(ca_out_rows(p), (int64_t)group), (size_t)(ca_out_batch(p) * p->Hq) }, .args = args, .num_args = num_args,
     };
     return ca_launch(plan->ctx, &l, c);
 }

@@ -65,7 +65,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     cl_uint num_args = ca_kernel_args(io, &a, tensors, 5, args);
     struct launch l = {
         .program = plan->program, .kernel = "attn_rows", .dims = 2,
-        .global = { (size_t)p->Nq * w, (size_t)(p->B * p->Hq) }, .local = { w, 1 },
+        .global = { (size_t)ca_tiles(p, 1) * w, (size_t)(ca_out_batch(p) * p->Hq) }, .local = { w, 1 },
         .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
     };
     return ca_launch(plan->ctx, &l, c);

@@ -88,7 +88,7 @@ static int64_t parts(const struct problem *p, const struct params *t) { return c
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)dev;
-    return (size_t)(p->B * p->Hq * p->Nq * parts(p, t) * (p->Dv + 2)) * sizeof(float);
+    return (size_t)(ca_all_rows(p) * parts(p, t) * (p->Dv + 2)) * sizeof(float);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
@@ -112,7 +112,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     a.splits = (ca_int)parts(p, t);
     /* The parts' states lie in one workspace: po first, then pml, both counted from its start. */
     a.ws_po = (ca_long)(io->workspace.offset / sizeof(float));
-    a.ws_pml = a.ws_po + p->B * p->Hq * p->Nq * a.splits * p->Dv;
+    a.ws_pml = a.ws_po + ca_all_rows(p) * a.splits * p->Dv;
     const struct tensor *const parts_of[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->workspace };
     const struct tensor *const merged[] = { &io->workspace, &io->t[CA_OUT], &io->t[CA_LSE] };
     struct launch_arg first[CA_MAX_ARGS], second[CA_MAX_ARGS];
@@ -126,8 +126,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
     struct launch merge_launch = {
         .program = plan->program, .kernel = "attn_split_merge", .dims = 2, .local = { side, 1 },
-        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)(p->B * p->Hq * p->Nq) }, .args = second, .num_args = num_second,
-        .flops = 4.0 * (double)(p->B * p->Hq * p->Nq * p->Dv * a.splits),
+        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)ca_all_rows(p) }, .args = second, .num_args = num_second,
+        .flops = 4.0 * (double)(ca_all_rows(p) * p->Dv * a.splits),
     };
     CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
     CA_TRY(ca_launch(plan->ctx, &merge_launch, c));

@@ -92,7 +92,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     if (r) *t = r->t;
 }
 
-static int64_t tiles(const struct problem *p, const struct params *t) { return ca_ceil_div(p->Nq, queries(t)); }
+static int64_t tiles(const struct problem *p, const struct params *t) { return ca_tiles(p, queries(t)); }
 
 static double rounds(const struct problem *p, const struct params *t)
 {
@@ -104,8 +104,8 @@ static double rounds(const struct problem *p, const struct params *t)
 /* Query tiles are computed whole; too few of them leave compute units idle; CPUs pay for each barrier. */
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    double padded = (double)(tiles(p, t) * queries(t)) / (double)p->Nq;
-    double idle = (double)dev->compute_units / (double)(tiles(p, t) * p->B * p->Hq);
+    double padded = (double)(tiles(p, t) * queries(t)) / (double)ca_out_rows(p);
+    double idle = (double)dev->compute_units / (double)(tiles(p, t) * ca_out_batch(p) * p->Hq);
     return ca_flops_ms(p, dev) * padded * fmax(1, idle) * (ca_is_cpu_like(dev) ? 20 : 1);
 }
 
@@ -133,7 +133,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     cl_uint num_args = ca_kernel_args(io, &a, tensors, 5, args);
     struct launch l = {
         .program = plan->program, .kernel = "attn_tiled", .dims = 2,
-        .global = { (size_t)tiles(p, t) * tx, (size_t)(p->B * p->Hq) * ty }, .local = { tx, ty },
+        .global = { (size_t)tiles(p, t) * tx, (size_t)(ca_out_batch(p) * p->Hq) * ty }, .local = { tx, ty },
         .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
     };
     return ca_launch(plan->ctx, &l, c);

@@ -55,6 +55,9 @@ clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, co
         [CA_QOFF] = from_buffer(buffers->q_offset), [CA_LENS] = from_buffer(buffers->kv_lens),
         [CA_SLOPES] = from_buffer(buffers->alibi_slopes), [CA_SINKS] = from_buffer(buffers->sinks),
         [CA_BIAS] = from_buffer(buffers->bias), [CA_MASK] = from_buffer(buffers->mask),
+        [CA_CUQ] = from_buffer(buffers->cu_seqlens_q), [CA_CUK] = from_buffer(buffers->cu_seqlens_k),
+        [CA_TABLE] = from_buffer(buffers->block_table), [CA_KNEW] = from_buffer(buffers->k_new),
+        [CA_VNEW] = from_buffer(buffers->v_new), [CA_WEIGHTS] = from_buffer(buffers->weights),
     }, .workspace = from_buffer(buffers->workspace) };
     CA_TRY(ca_plan_enqueue(plan, &io, &c));
     if (event) { /* the caller's from now on */
@@ -78,6 +81,9 @@ clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *po
         [CA_QOFF] = from_pointer(pointers->q_offset), [CA_LENS] = from_pointer(pointers->kv_lens),
         [CA_SLOPES] = from_pointer(pointers->alibi_slopes), [CA_SINKS] = from_pointer(pointers->sinks),
         [CA_BIAS] = from_pointer(pointers->bias), [CA_MASK] = from_pointer(pointers->mask),
+        [CA_CUQ] = from_pointer(pointers->cu_seqlens_q), [CA_CUK] = from_pointer(pointers->cu_seqlens_k),
+        [CA_TABLE] = from_pointer(pointers->block_table), [CA_KNEW] = from_pointer(pointers->k_new),
+        [CA_VNEW] = from_pointer(pointers->v_new), [CA_WEIGHTS] = from_pointer(pointers->weights),
     } };
     CA_TRY(ca_plan_run_host(plan, &io));
 done:

@@ -55,6 +55,31 @@ static bool modifiers_fit(const struct case_file *c)
     return true;
 }
 
+/* New keys are [B,Hkv,Nnew,D]; where the layout is BSHD and only that fits, [B,Nnew,Hkv,D]. */
+static bool new_is_bshd(const struct case_file *c, const struct ca_npy *k)
+{
+    return c->form & W_BSHD && !(c->form & W_PAGED) && k->shape[1] != ca_size(c, "Hkv", 0);
+}
+
+static bool new_fits(const struct case_file *c)
+{
+    static const char *const names[2] = {"k_new", "v_new"};
+    for (int i = 0; i < 2; i++) {
+        const struct case_tensor *t = ca_case_input(c, names[i]), *k = ca_case_input(c, "k_new");
+        if (!t) return true;
+        bool bshd = new_is_bshd(c, &t->a);
+        const int64_t want[4] = {ca_size(c, "B", 0), ca_size(c, "Hkv", 0), k->a.shape[new_is_bshd(c, &k->a) ? 1 : 2],
+                                 ca_size(c, i ? "Dv" : "Dk", 0)};
+        const int64_t *n = t->a.shape, got[4] = {n[0], n[bshd ? 2 : 1], n[bshd ? 1 : 2], n[3]};
+        for (int axis = 0; axis < 4; axis++)
+            if (got[axis] != want[axis])
+                return ca_case_bad(c, i ? "inputs.v_new" : "inputs.k_new", "is for %" PRId64 " batch rows, %" PRId64
+                                   " heads, %" PRId64 " keys of %" PRId64 ", not %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64,
+                                   got[0], got[1], got[2], got[3], want[0], want[1], want[2], want[3]);
+    }
+    return true;
+}
+
 bool ca_attention_check(struct case_file *c)
 {
     const char *score = ca_case_word(c, "score", "dot");
@@ -66,7 +91,7 @@ bool ca_attention_check(struct case_file *c)
         return ca_case_bad(c, "inputs.q", "gat needs a last axis of 1, not %" PRId64, D);
     if (!strcmp(score, "general") && !ca_case_input(c, "score_w"))
         return ca_case_bad(c, "attrs.score", "general needs input score_w");
-    return heads_fit(c) && positions_fit(c) && companions_fit(c) && modifiers_fit(c);
+    return heads_fit(c) && positions_fit(c) && companions_fit(c) && modifiers_fit(c) && new_fits(c);
 }
 
 /* ------------------------------------------------------------- description */
@@ -104,17 +129,61 @@ static void describe_broadcast(const struct case_file *c, const char *name, clat
     for (int i = 0; i < 4; i++) b->shape[i] = i + t->a.rank < 4 ? 1 : t->a.shape[i + t->a.rank - 4];
 }
 
+/* The longest of a ragged batch's sequences; what is wrong with them the library says. */
+static int64_t longest(const struct case_file *c, const char *name)
+{
+    const struct ca_npy *cu = &ca_case_input(c, name)->a;
+    int64_t most = 0;
+    for (size_t i = 0; i + 1 < cu->count; i++) {
+        int64_t n = cu->type == CA_NPY_I8 ? ((int64_t *)cu->data)[i + 1] - ((int64_t *)cu->data)[i]
+                                          : (int64_t)((int32_t *)cu->data)[i + 1] - ((int32_t *)cu->data)[i];
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+static clattn_weights weights_stage(const struct case_file *c)
+{
+    static const char *const stages[] = {"", "raw", "capped", "biased", "probs"};
+    for (int i = CLATTN_WEIGHTS_RAW; i < CLATTN_WEIGHTS_PROBS; i++)
+        if (!strcmp(ca_case_word(c, "weights_stage", "probs"), stages[i])) return (clattn_weights)i;
+    return CLATTN_WEIGHTS_PROBS;
+}
+
+static void describe_new(const struct case_file *c, clattn_attention *a)
+{
+    clattn_strides *strides[2] = {&a->k_new, &a->v_new};
+    static const char *const names[2] = {"k_new", "v_new"};
+    for (int i = 0; i < 2; i++) {
+        const struct case_tensor *t = ca_case_input(c, names[i]);
+        if (!t) return;
+        const int64_t *n = t->a.shape;
+        bool bshd = new_is_bshd(c, &t->a);
+        a->new_len = n[bshd ? 1 : 2];
+        *strides[i] = bshd ? (clattn_strides){n[1] * n[2] * n[3], n[3], n[2] * n[3], 1}
+                           : (clattn_strides){n[1] * n[2] * n[3], n[2] * n[3], n[3], 1};
+    }
+}
+
 static void describe(const struct case_file *c, enum ca_npy_type type, clattn_attention *a)
 {
     const struct case_tensor *slopes = ca_case_input(c, "alibi_slopes");
     clattn_attention_init(a);
     a->dtype = dtype_of(type);
-    a->layout = c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD;
+    a->layout = c->form & W_THD ? CLATTN_THD : c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD;
     a->batch = ca_size(c, "B", 0);
     a->q_heads = ca_size(c, "Hq", 0);
     a->kv_heads = ca_size(c, "Hkv", 0);
-    a->q_len = ca_size(c, "Nq", 0);
-    a->kv_len = ca_size(c, "Nk", 0);
+    a->q_len = c->form & W_THD ? longest(c, "cu_seqlens_q") : ca_size(c, "Nq", 0);
+    a->kv_len = c->form & W_THD ? longest(c, "cu_seqlens_k") : ca_size(c, "Nk", 0);
+    a->q_total = c->form & W_THD ? ca_size(c, "Tq", 0) : 0;
+    a->kv_total = c->form & W_THD ? ca_size(c, "Tk", 0) : 0;
+    if (c->form & W_PAGED) {
+        a->page_size = ca_case_int(c, "page_size", 1);
+        a->pages = ca_size(c, "Pages", 0);
+        a->kv_len = a->page_size * ca_case_input(c, "block_table")->a.shape[1];
+        a->kv_total = 0;
+    }
     a->head_dim = ca_size(c, "D", 0);
     a->v_dim = ca_size(c, "Dv", 0);
     a->scale = ca_case_number(c, "scale", NAN);
@@ -122,6 +191,8 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     a->alibi = !slopes ? CLATTN_NO_ALIBI : slopes->a.rank == 1 ? CLATTN_ALIBI_HEAD : CLATTN_ALIBI_BATCH_HEAD;
     a->sinks = ca_case_input(c, "sinks") != NULL;
     if (ca_case_input(c, "kv_lens")) a->kv_lens = a->kv_len;
+    describe_new(c, a);
+    a->weights = ca_case_output(c, "weights") ? weights_stage(c) : CLATTN_NO_WEIGHTS;
     describe_broadcast(c, "bias", &a->bias);
     describe_broadcast(c, "mask", &a->mask);
     describe_positions(c, a);
@@ -155,12 +226,13 @@ enum form { AS_Q, F32, I32, BYTES };
 static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_Q] = {"q", AS_Q}, [CA_K] = {"k", AS_Q}, [CA_V] = {"v", AS_Q}, [CA_QOFF] = {"q_offset", I32},
     [CA_LENS] = {"kv_lens", I32}, [CA_SLOPES] = {"alibi_slopes", F32}, [CA_SINKS] = {"sinks", F32},
-    [CA_BIAS] = {"bias", F32}, [CA_MASK] = {"mask", BYTES}};
+    [CA_BIAS] = {"bias", F32}, [CA_MASK] = {"mask", BYTES}, [CA_CUQ] = {"cu_seqlens_q", I32},
+    [CA_CUK] = {"cu_seqlens_k", I32}, [CA_TABLE] = {"block_table", I32}, [CA_KNEW] = {"k_new", AS_Q}, [CA_VNEW] = {"v_new", AS_Q}};
 
 struct work {
     struct ca_npy in[CA_SLOTS];      /* what had to be converted */
     const void *data[CA_SLOTS];      /* of the inputs, converted or not */
-    struct ca_npy out, lse;          /* in the compute type */
+    struct ca_npy out, lse, weights; /* in the compute type */
 };
 
 static void work_free(struct work *w)
@@ -168,6 +240,7 @@ static void work_free(struct work *w)
     for (int i = 0; i < CA_SLOTS; i++) ca_npy_free(&w->in[i]);
     ca_npy_free(&w->out);
     ca_npy_free(&w->lse);
+    ca_npy_free(&w->weights);
 }
 
 /* A copy as int32. */
@@ -183,6 +256,9 @@ static clattn_status narrow(const struct case_file *c, const char *name, const s
     return st;
 }
 
+/* A cache that the execution writes: the case's own stays as it was read. */
+static bool is_cache(const struct case_file *c, int slot) { return (slot == CA_K || slot == CA_V) && ca_case_input(c, "k_new"); }
+
 static clattn_status take_input(const struct case_file *c, enum ca_npy_type type, struct work *w, int slot)
 {
     const struct case_tensor *t = inputs[slot].name ? ca_case_input(c, inputs[slot].name) : NULL;
@@ -190,7 +266,7 @@ static clattn_status take_input(const struct case_file *c, enum ca_npy_type type
     enum ca_npy_type want = inputs[slot].form == AS_Q ? type : CA_NPY_F4;
     if (!t) return CLATTN_OK;
     if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
-    else if (inputs[slot].form != BYTES && t->a.type != want) st = ca_npy_convert(&t->a, want, &w->in[slot]);
+    else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot))) st = ca_npy_convert(&t->a, want, &w->in[slot]);
     w->data[slot] = w->in[slot].data ? w->in[slot].data : t->a.data;
     return st;
 }
@@ -200,9 +276,13 @@ static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type t
 {
     int64_t B = a->batch, H = a->q_heads, N = a->q_len, Dv = a->v_dim;
     const int64_t flat[3] = {B, N, H * Dv}, bshd[4] = {B, N, H, Dv}, bhsd[4] = {B, H, N, Dv};
-    const int64_t *shape = c->form & W_FLAT ? flat : c->form & W_BSHD ? bshd : bhsd;
-    clattn_status st = ca_npy_alloc(&w->out, type, c->form & W_FLAT ? 3 : 4, shape);
-    return st == CLATTN_OK ? ca_npy_alloc(&w->lse, CA_NPY_F4, 3, bhsd) : st;
+    const int64_t thd[3] = {a->q_total, H, Dv}, ht[2] = {H, a->q_total};
+    const int64_t *shape = c->form & W_THD ? thd : c->form & W_FLAT ? flat : c->form & W_BSHD ? bshd : bhsd;
+    clattn_status st = ca_npy_alloc(&w->out, type, c->form & (W_THD | W_FLAT) ? 3 : 4, shape);
+    if (st == CLATTN_OK && a->weights)
+        st = ca_npy_alloc(&w->weights, CA_NPY_F4, 4, (const int64_t[4]){B, H, N, a->kv_len});
+    if (st != CLATTN_OK) return st;
+    return c->form & W_THD ? ca_npy_alloc(&w->lse, CA_NPY_F4, 2, ht) : ca_npy_alloc(&w->lse, CA_NPY_F4, 3, bhsd);
 }
 
 static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, const clattn_attention *a,
@@ -223,6 +303,8 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .size = sizeof p, .q = w->data[CA_Q], .k = w->data[CA_K], .v = w->data[CA_V], .out = w->out.data,
         .lse = ca_case_output(c, "lse") ? w->lse.data : NULL, .q_offset = w->data[CA_QOFF], .kv_lens = w->data[CA_LENS],
         .alibi_slopes = w->data[CA_SLOPES], .sinks = w->data[CA_SINKS], .bias = w->data[CA_BIAS], .mask = w->data[CA_MASK],
+        .cu_seqlens_q = w->data[CA_CUQ], .cu_seqlens_k = a->kv_total || !a->page_size ? w->data[CA_CUK] : NULL,
+        .block_table = w->data[CA_TABLE], .k_new = w->data[CA_KNEW], .v_new = w->data[CA_VNEW], .weights = w->weights.data,
     };
     return clattn_execute_host(plan, &p);
 }
@@ -235,7 +317,16 @@ static clattn_status deliver(const struct case_file *c, struct work *w)
         lse->a = w->lse;
         memset(&w->lse, 0, sizeof w->lse);
     }
-    return out ? ca_npy_convert(&w->out, ca_case_storage(c), &out->a) : CLATTN_OK;
+    struct case_tensor *weights = ca_case_output(c, "weights"), *caches[2] = {ca_case_output(c, "k_cache"), ca_case_output(c, "v_cache")};
+    if (weights) {
+        weights->a = w->weights;
+        memset(&w->weights, 0, sizeof w->weights);
+    }
+    clattn_status st = out ? ca_npy_convert(&w->out, ca_case_storage(c), &out->a) : CLATTN_OK;
+    for (int i = 0; i < 2 && st == CLATTN_OK; i++)
+        if (caches[i]) st = ca_npy_convert(&w->in[CA_K + i], ca_case_input(c, i ? "v" : "k")->a.type == CA_NPY_F8 ? CA_NPY_F4
+                                           : ca_case_input(c, i ? "v" : "k")->a.type, &caches[i]->a);
+    return st;
 }
 
 int ca_attention_run(struct runner *r, struct case_file *c)

@@ -144,13 +144,6 @@ done:
     return st;
 }
 
-/* Bad use stands above a failure, that above what is not supported. */
-static int worse(int a, int b)
-{
-    static const int rank[4] = {[CA_EXIT_OK] = 0, [CA_EXIT_SKIPPED] = 1, [CA_EXIT_FAILED] = 2, [CA_EXIT_BAD] = 3};
-    return rank[a] >= rank[b] ? a : b;
-}
-
 int ca_cmd_bench(int argc, char **argv)
 {
     struct options o = {.plan.size = sizeof o.plan, .seconds = 1, .seed = 1};
@@ -171,7 +164,7 @@ int ca_cmd_bench(int argc, char **argv)
         st = bench(&o, ctx, &device, &peak, o.problems[i]);
         if (st == CLATTN_OK) continue;
         ca_cli_error("%s: %s", o.problems[i], ca_cli_message(st));
-        code = worse(code, ca_cli_exit_code(st));
+        code = ca_cli_worse(code, ca_cli_exit_code(st));
     }
     ca_progress_end();
     if (!o.json && peak.gflops > 0)

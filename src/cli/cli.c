@@ -59,6 +59,12 @@ int ca_cli_exit_code(clattn_status st)
     return st == CLATTN_E_ARGUMENT || st == CLATTN_E_NO_DEVICE ? CA_EXIT_BAD : CA_EXIT_FAILED;
 }
 
+int ca_cli_worse(int a, int b)
+{
+    static const int rank[4] = {[CA_EXIT_OK] = 0, [CA_EXIT_SKIPPED] = 1, [CA_EXIT_FAILED] = 2, [CA_EXIT_BAD] = 3};
+    return rank[a] >= rank[b] ? a : b;
+}
+
 void ca_cli_print(const char *format, ...)
 {
     char text[9000];

@@ -15,6 +15,7 @@ int ca_cmd_bench(int argc, char **argv);
 int ca_cmd_demo(int argc, char **argv);
 int ca_cmd_devices(int argc, char **argv);
 int ca_cmd_explain(int argc, char **argv);
+int ca_cmd_inspect(int argc, char **argv);
 int ca_cmd_run(int argc, char **argv);
 int ca_cmd_selftest(int argc, char **argv);
 
@@ -27,6 +28,8 @@ void ca_cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)))
 void ca_cli_status(clattn_status st);
 const char *ca_cli_message(clattn_status st);
 int ca_cli_exit_code(clattn_status st);
+/* The one to leave with: bad use stands above a failure, that above what is not supported. */
+int ca_cli_worse(int a, int b);
 
 /* printf on standard output, after the progress line is wiped; control characters other than newline are replaced. */
 void ca_cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -6,12 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli/cli.h"
+#include "cli/heatmap.h"
 #include "cli/run.h"
 #include "cli/sample.h"
+#include "cli/weights_stats.h"
 #include "problem/problem.h"
 
 #define EXAMPLE "examples/data/minilm_layer0"
-#define MAX_TOKENS 32   /* of the picture */
 
 struct options { const char *selector, *data; int head; };
 
@@ -111,20 +112,16 @@ static float weight(const struct weights *s, int h, int i, int j)
     return s->w[((size_t)h * s->tokens + i) * s->tokens + j];
 }
 
-/* The head whose rows are the most concentrated: the least mean entropy. */
+/* The head whose rows are the most concentrated: the least entropy. */
 static int most_decided(const struct weights *s)
 {
     int best = 0;
     double least = INFINITY;
     for (int h = 0; h < s->heads; h++) {
-        double entropy = 0;
-        for (int i = 0; i < s->tokens; i++)
-            for (int j = 0; j < s->tokens; j++) {
-                double w = weight(s, h, i, j);
-                if (w > 0) entropy -= w * log(w);
-            }
-        if (entropy < least) {
-            least = entropy;
+        struct ca_weights_stats stats = {0};
+        ca_weights_add(&stats, s->w + (size_t)h * s->tokens * s->tokens, s->tokens, s->tokens, 1, 0);
+        if (stats.entropy < least) {
+            least = stats.entropy;
             best = h;
         }
     }
@@ -156,28 +153,12 @@ static void print_summary(const struct weights *s, int h)
     ca_cli_print("Token %d is looked at most: %.0f %% of the weight.\n", favourite, 100 * most);
 }
 
-static void print_map(const struct weights *s, int h)
+static clattn_status print_map(const struct weights *s, int h)
 {
-    static const char *const blocks[] = {"  ", "░░", "▒▒", "▓▓", "██"}, *const ascii[] = {"  ", "..", "++", "xx", "##"};
-    static const float from[] = {0, 0.05f, 0.20f, 0.45f, 0.70f};
-    const char *const *shade = ca_cli_utf8() ? blocks : ascii;
-    int n = s->tokens < MAX_TOKENS ? s->tokens : MAX_TOKENS;
+    struct ca_look look = {.max = 1};
     ca_cli_print("\nHead %d of %d.  A row shows where one token looks.  ", h, s->heads);
     print_summary(s, h);
-    if (n > 10) ca_cli_print("\n        ");
-    for (int j = 0; n > 10 && j < n; j++) ca_cli_print(j >= 10 && j % 10 == 0 ? "%2d" : "  ", j / 10);
-    ca_cli_print("\n  token ");
-    for (int j = 0; j < n; j++) ca_cli_print("%2d", j % 10);
-    for (int i = 0; i < n; i++) {
-        ca_cli_print("\n  %5d ", i);
-        for (int j = 0; j < n; j++) {
-            int level = 4;
-            while (level > 0 && weight(s, h, i, j) < from[level]) level--;
-            ca_cli_print("%s", shade[level]);
-        }
-        ca_cli_print("|");
-    }
-    ca_cli_print("\n        %s 5 %%  %s 20 %%  %s 45 %%  %s 70 %% and more\n", shade[1], shade[2], shade[3], shade[4]);
+    return ca_heatmap_print(s->w + (size_t)h * s->tokens * s->tokens, s->tokens, s->tokens, &look);
 }
 
 /* ------------------------------------------------------------------ the parts */
@@ -241,10 +222,10 @@ static int show(struct options *o, struct runner *r, struct case_file *c)
         ca_cli_error("head %d: there are heads 0 ... %d", o->head, s.heads - 1);
         code = CA_EXIT_BAD;
     } else {
-        print_map(&s, o->head >= 0 ? o->head : most_decided(&s));
+        st = print_map(&s, o->head >= 0 ? o->head : most_decided(&s));
     }
     free(s.w);
-    return code;
+    if (st == CLATTN_OK) return code;
 failed:
     ca_cli_status(st);
     return ca_cli_exit_code(st);

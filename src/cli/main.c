@@ -13,6 +13,7 @@ static const struct command {
     {"run", ca_cmd_run, "run cases (folders with a case.json) and compare their outputs"},
     {"bench", ca_cmd_bench, "time problems, \"f32 b1 h8 q2048 k2048 d64 causal\""},
     {"explain", ca_cmd_explain, "show every algorithm for a problem: its cost, or why it is refused"},
+    {"inspect", ca_cmd_inspect, "tell and draw what attention heads do, from their weights"},
     {"selftest", ca_cmd_selftest, "compute known answers on the devices"},
 };
 #define NUM_COMMANDS (sizeof commands / sizeof commands[0])

@@ -19,7 +19,7 @@ static const struct attr_row attention_attrs[] = {
     {"align", V_WORD, "top_left bottom_right offset"},
     {"q_offset", V_INT},
     {"window", V_WINDOW},
-    {"layout", V_WORD, "BHSD BSHD THD", "BHSD BSHD"},
+    {"layout", V_WORD, "BHSD BSHD THD"},
     {"q_heads", V_INT, "1"},
     {"kv_heads", V_INT, "1"},
     {"softcap", V_NUMBER, "0"},
@@ -36,7 +36,7 @@ static const struct attr_row attention_attrs[] = {
     {"dropout_p", V_NUMBER, "0", "0"},
     {"seed", V_INT},
     {"offset", V_INT, "0"},
-    {"page_size", V_INT, "1", ""},
+    {"page_size", V_INT, "1"},
     {"kv_format", V_WORD, "int8 fp8_e4m3 q8_0 q4_0", ""},
     {"rope_interleaved", V_BOOL, NULL, "false"},
     END};
@@ -66,9 +66,9 @@ static const struct attr_row attention_attrs[] = {
     {"v", 'c', 0, "B Hkv Nk Dv", REQ, OK}
 
 #define SCORE_INPUTS /* what attention takes besides q, k, v */ \
-    {"cu_seqlens_q", 'i', 0, "B+1", "layout=THD"}, \
-    {"cu_seqlens_k", 'i', 0, "B+1", "layout=THD"}, \
-    {"block_table", 'i', 0, "B _", "page_size"}, \
+    {"cu_seqlens_q", 'i', 0, "B+1", "layout=THD", OK}, \
+    {"cu_seqlens_k", 'i', 0, "B+1", "layout=THD", OK}, \
+    {"block_table", 'i', 0, "B _", "page_size", OK}, \
     {"kv_lens", 'i', 0, "B", NULL, OK}, \
     {"q_offset", 'i', 0, "B", "align=offset", OK}, \
     {"bias", 'f', 0, "~B Hq Nq Nk", NULL, OK}, \
@@ -79,8 +79,8 @@ static const struct attr_row attention_attrs[] = {
     {"q_rope_sin", 'f', 0, "_ _", "+q_rope_cos"}, \
     {"k_rope_cos", 'f', 0, "_ _", "+k_rope_sin"}, \
     {"k_rope_sin", 'f', 0, "_ _", "+k_rope_cos"}, \
-    {"k_new", 'f', 0, "_ _ _ _", "+v_new"}, \
-    {"v_new", 'f', 0, "_ _ _ _", "+k_new"}, \
+    {"k_new", 'f', 0, "_ _ _ _", "+v_new", OK}, \
+    {"v_new", 'f', 0, "_ _ _ _", "+k_new", OK}, \
     {"k_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format"}, \
     {"v_scale", 'f', 0, "_ | _ _ | _ _ _", "kv_format"}, \
     {"k_zero", 'f', 0, "_ _ | _ _ _", "kv_format"}, \
@@ -112,10 +112,10 @@ static const struct slot_row attention_outputs[] = {
     {"out", 'f', 0, "B Hq Nq Dv", NULL, OK},
     {"lse", 's', W_THD, "Hq Tq", NULL, OK},
     {"lse", 's', 0, "B Hq Nq", NULL, OK},
-    {"weights", 's', W_THD, "_ _ _ _ | _ _ _", NULL},
-    {"weights", 's', 0, "B Hq Nq _", NULL},
-    {"k_cache", 'c', 0, "=k", "+k_new"},
-    {"v_cache", 'c', 0, "=v", "+v_new"},
+    {"weights", 's', W_THD, "_ _ _ _ | _ _ _", NULL, OK},
+    {"weights", 's', 0, "B Hq Nq _", NULL, OK},
+    {"k_cache", 'c', 0, "=k", "+k_new", OK},
+    {"v_cache", 'c', 0, "=v", "+v_new", OK},
     {"spent", 'i', 0, "_ _ _", "pattern=top_p"},
     END};
 

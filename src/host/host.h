@@ -19,6 +19,10 @@ struct host_kernels {
     size_t (*scratch)(const ca_args *a);    /* bytes per thread, 64-byte aligned */
     void (*wide)(HOST_TILE_ARGS);           /* query tile number TILE of head H of batch B */
     void (*narrow)(HOST_TILE_ARGS);         /* the same with fewer rows per tile */
+    /* cl/steps.h: row R of the new keys and values; row i of the weights */
+    void (*append)(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r);
+    void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i,
+                    void *scratch);
     void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
 };
 
@@ -29,5 +33,6 @@ struct host_isa {
 /* The best level that this CPU has; CLATTN_ISA=name asks for a lower one. */
 const struct host_isa *ca_host_isa(void);
 int ca_host_threads(void);
+int ca_host_thread(void); /* within a parallel region: which one this is */
 
 #endif

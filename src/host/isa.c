@@ -60,3 +60,12 @@ int ca_host_threads(void)
     return 1;
 #endif
 }
+
+int ca_host_thread(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}

@@ -44,6 +44,7 @@
 #define RB 16
 #define DK 64
 #include "decode.h"
+#include "steps.h"
 
 static size_t vectors(int64_t dims) { return (size_t)(dims + VL - 1) / VL; }
 
@@ -73,10 +74,23 @@ static void part_of_keys(HOST_PART_ARGS)
     decode(a, x, q, k, v, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, (float *)(ov + RB * vectors(a->Dv)));
 }
 
+static void append_keys(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r)
+{
+    append(a, x, k_new, v_new, k, v, a->D, a->Dv, b, hk, r);
+}
+
+static void weights_of(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i,
+                       void *scratch)
+{
+    vf *qv = scratch;
+    weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)(qv + vectors(a->D)));
+}
+
 #define SYMBOL_(isa, type) ca_host_##isa##_##type
 #define SYMBOL(isa, type) SYMBOL_(isa, type)
 extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
+    .append = append_keys, .weights = weights_of,
 };

@@ -47,14 +47,49 @@ static clattn_status check_tensors(const struct problem *p, const struct io *io)
     return st;
 }
 
-/* What the kernels would clamp: on the host it can be told. */
+/* Sequences behind one another in TOTAL rows, none longer than MOST. */
+static clattn_status check_cu(const int32_t *cu, int64_t count, int64_t total, int64_t most, const char *name)
+{
+    if (!cu) return CLATTN_OK;
+    CA_REQUIRE(cu[0] >= 0, CLATTN_E_ARGUMENT, "%s[0] is %d, below 0", name, (int)cu[0]);
+    for (int64_t b = 0; b < count; b++) {
+        CA_REQUIRE(cu[b + 1] >= cu[b], CLATTN_E_ARGUMENT, "%s[%lld] is %d, below %d before it", name, (long long)b + 1,
+                   (int)cu[b + 1], (int)cu[b]);
+        CA_REQUIRE((int64_t)cu[b + 1] - cu[b] <= most, CLATTN_E_ARGUMENT, "%s[%lld] is %d, %d behind the one before; the longest length is %lld",
+                   name, (long long)b + 1, (int)cu[b + 1], (int)(cu[b + 1] - cu[b]), (long long)most);
+    }
+    CA_REQUIRE(cu[count] <= total, CLATTN_E_ARGUMENT, "%s[%lld] is %d, beyond the %lld rows", name, (long long)count, (int)cu[count],
+               (long long)total);
+    return CLATTN_OK;
+}
+
+static clattn_status check_table(const struct problem *p, const int32_t *table, const int32_t *lens)
+{
+    int64_t width = table ? p->Nk / p->page_size : 0;
+    for (int64_t b = 0; table && b < p->B; b++)
+        for (int64_t n = 0; n < width; n++) {
+            int32_t page = table[b * width + n];
+            bool needed = n * p->page_size < (lens ? lens[b] + p->new_len : p->Nk);
+            CA_REQUIRE(page < p->pages && page >= (needed ? 0 : -1), CLATTN_E_ARGUMENT,
+                       "block_table[%lld][%lld] is %d%s; there are %lld pages", (long long)b, (long long)n, (int)page,
+                       page == -1 ? ", but is needed" : "", (long long)p->pages);
+        }
+    return CLATTN_OK;
+}
+
+/* What the kernels would keep within bounds: on the host it can be told. */
 static clattn_status check_values(const struct problem *p, const struct io *io)
 {
     const int32_t *lens = io->t[CA_LENS].host;
+    clattn_status st;
     for (int64_t b = 0; lens && b < p->B; b++)
-        CA_REQUIRE(lens[b] >= 0 && lens[b] <= p->Nk, CLATTN_E_ARGUMENT, "kv_lens[%lld] is %d, not in 0 ... %lld", (long long)b,
-                   (int)lens[b], (long long)p->Nk);
-    return CLATTN_OK;
+        CA_REQUIRE(lens[b] >= 0 && lens[b] <= p->Nk - p->new_len, CLATTN_E_ARGUMENT, "kv_lens[%lld] is %d, not in 0 ... %lld", (long long)b,
+                   (int)lens[b], (long long)(p->Nk - p->new_len));
+    CA_TRY(check_cu(io->t[CA_CUQ].host, p->B, p->Tq, p->Nq, "cu_seqlens_q"));
+    CA_TRY(check_cu(io->t[CA_CUK].host, p->B, p->Tk, p->Nk, "cu_seqlens_k"));
+    CA_TRY(check_table(p, io->t[CA_TABLE].host, lens));
+done:
+    return st;
 }
 
 static clattn_status check_buffers(const struct clattn_plan *plan, const struct io *io)
@@ -73,11 +108,19 @@ done:
 
 /* ----------------------------------------------------------- device memory */
 
-/* The algorithm's commands; at least a marker, so that there always is an event. */
+/* New keys into the cache, the algorithm, the weights. */
+static clattn_status all_steps(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    clattn_status st = given(&io->t[CA_KNEW]) ? ca_append(plan, io, c) : CLATTN_OK;
+    if (st == CLATTN_OK) st = plan->algo->enqueue(plan, io, c);
+    return st == CLATTN_OK ? ca_weights(plan, io, c) : st;
+}
+
+/* The commands; at least a marker, so that there always is an event. */
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
     cl_event marker;
-    clattn_status st = plan->algo->enqueue(plan, io, c);
+    clattn_status st = all_steps(plan, io, c);
     if (st != CLATTN_OK || c->last) return st;
     cl_int code = ca_cl.EnqueueMarkerWithWaitList(c->queue, ca_chain_count(c), ca_chain_list(c), &marker);
     if (code != CL_SUCCESS) return ca_context_fail(plan->ctx, code, "clEnqueueMarkerWithWaitList", NULL);
@@ -136,6 +179,12 @@ static void join_spans(struct span span[], int group[], int n)
     }
 }
 
+/* What the device reads.  New keys are in the caches by then: those are the caller's memory, which is at hand. */
+static bool goes_to_device(int s)
+{
+    return !ca_slot_is_output((enum ca_slot)s) && s != CA_KNEW && s != CA_VNEW;
+}
+
 /* Wraps the inputs in place; SPAN's buffers are the caller's to release. */
 static clattn_status use_in_place(const struct clattn_plan *plan, const struct io *host, struct io *dev,
                                   struct span span[CA_SLOTS])
@@ -143,14 +192,14 @@ static clattn_status use_in_place(const struct clattn_plan *plan, const struct i
     int group[CA_SLOTS];
     clattn_status st = CLATTN_OK;
     for (int s = 0; s < CA_SLOTS; s++) {
-        if (ca_slot_is_output((enum ca_slot)s) || !host->t[s].host) continue;
+        if (!goes_to_device(s) || !host->t[s].host) continue;
         span[s].from = (uintptr_t)host->t[s].host;
         span[s].to = span[s].from + ca_slot_bytes(&plan->p, (enum ca_slot)s);
     }
     join_spans(span, group, CA_SLOTS);
     for (int s = 0; s < CA_SLOTS; s++) {
         struct span *g = &span[group[s]];
-        if (g->from == g->to || !host->t[s].host || ca_slot_is_output((enum ca_slot)s)) continue;
+        if (g->from == g->to || !host->t[s].host || !goes_to_device(s)) continue;
         if (!g->mem) CA_TRY(ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, g->to - g->from,
                                              (const void *)g->from, ca_slot_name[s], &g->mem));
         dev->t[s] = (struct tensor){ .mem = g->mem, .offset = (uintptr_t)host->t[s].host - g->from };
@@ -182,9 +231,9 @@ static clattn_status stage_outputs(const struct clattn_plan *plan, struct stage 
 {
     cl_mem_flags flags = CL_MEM_READ_WRITE | (plan->ctx->dev.unified ? CL_MEM_ALLOC_HOST_PTR : 0);
     clattn_status st = CLATTN_OK;
-    for (int s = CA_OUT; s <= CA_LSE; s++) {
+    for (int s = 0; s < CA_SLOTS; s++) {
         size_t bytes = ca_slot_bytes(&plan->p, (enum ca_slot)s);
-        if (!host->t[s].host || !bytes) continue;
+        if (!ca_slot_is_output((enum ca_slot)s) || !host->t[s].host || !bytes) continue;
         CA_TRY(ca_stage_buffer(plan, stage, &stage->mem[s], flags, bytes, ca_slot_name[s]));
         dev->t[s].mem = stage->mem[s];
     }
@@ -199,10 +248,10 @@ done:
 static clattn_status map_outputs(const struct clattn_plan *plan, const struct io *dev, struct chain *c,
                                  void *mapped[CA_SLOTS])
 {
-    for (int s = CA_OUT; s <= CA_LSE; s++) {
+    for (int s = 0; s < CA_SLOTS; s++) {
         cl_event e;
         cl_int code;
-        if (!dev->t[s].mem) continue;
+        if (!ca_slot_is_output((enum ca_slot)s) || !dev->t[s].mem) continue;
         mapped[s] = ca_cl.EnqueueMapBuffer(c->queue, dev->t[s].mem, CL_FALSE, CL_MAP_READ, 0,
                                            ca_slot_bytes(&plan->p, (enum ca_slot)s), ca_chain_count(c),
                                            ca_chain_list(c), &e, &code);
@@ -216,7 +265,7 @@ static clattn_status map_outputs(const struct clattn_plan *plan, const struct io
 static bool unmap_outputs(const struct io *dev, struct chain *c, void *const mapped[CA_SLOTS])
 {
     bool good = true;
-    for (int s = CA_OUT; s <= CA_LSE; s++) {
+    for (int s = 0; s < CA_SLOTS; s++) {
         cl_event e;
         if (!mapped[s]) continue;
         cl_int code = ca_cl.EnqueueUnmapMemObject(c->queue, dev->t[s].mem, mapped[s], ca_chain_count(c),
@@ -227,13 +276,13 @@ static bool unmap_outputs(const struct io *dev, struct chain *c, void *const map
     return good;
 }
 
-/* Copies the elements of out and nothing between them. */
-static void copy_strided(const struct problem *p, char *to, const char *from)
+/* Copies the elements of out in the rows [FIRST, END) of each head, and nothing between them. */
+static void copy_strided(const struct problem *p, char *to, const char *from, int64_t first, int64_t end)
 {
     size_t size = ca_dtype_size(p->dtype);
-    for (int64_t b = 0; b < p->B; b++)
+    for (int64_t b = 0; b < ca_out_batch(p); b++)
         for (int64_t h = 0; h < p->Hq; h++)
-            for (int64_t i = 0; i < p->Nq; i++) {
+            for (int64_t i = first; i < end; i++) {
                 size_t row = (size_t)(b * p->o.b + h * p->o.h + i * p->o.s) * size;
                 if (p->o.d == 1) memcpy(to + row, from + row, (size_t)p->Dv * size);
                 else for (int64_t d = 0; d < p->Dv; d++) {
@@ -243,11 +292,18 @@ static void copy_strided(const struct problem *p, char *to, const char *from)
             }
 }
 
+/* What a ragged batch has between FIRST and END belongs to some sequence, the rest is left alone. */
 static void copy_outputs(const struct problem *p, const struct io *host, void *const mapped[CA_SLOTS])
 {
-    if (mapped[CA_OUT] && ca_slot_has_gaps(p, CA_OUT)) copy_strided(p, host->t[CA_OUT].host, mapped[CA_OUT]);
+    const int32_t *cu = host->t[CA_CUQ].host;
+    int64_t N = ca_out_rows(p), first = cu ? cu[0] : 0, end = cu ? cu[p->B] : N;
+    bool all = first == 0 && end == N;
+    const float *lse = mapped[CA_LSE];
+    if (mapped[CA_OUT] && (!all || ca_slot_has_gaps(p, CA_OUT))) copy_strided(p, host->t[CA_OUT].host, mapped[CA_OUT], first, end);
     else if (mapped[CA_OUT]) memcpy(host->t[CA_OUT].host, mapped[CA_OUT], ca_slot_bytes(p, CA_OUT));
-    if (mapped[CA_LSE]) memcpy(host->t[CA_LSE].host, mapped[CA_LSE], ca_slot_bytes(p, CA_LSE));
+    for (int64_t h = 0; lse && h < ca_out_batch(p) * p->Hq; h++)
+        memcpy((float *)host->t[CA_LSE].host + h * N + first, lse + h * N + first, (size_t)(end - first) * sizeof *lse);
+    if (mapped[CA_WEIGHTS]) memcpy(host->t[CA_WEIGHTS].host, mapped[CA_WEIGHTS], ca_slot_bytes(p, CA_WEIGHTS));
 }
 
 /* On a device: inputs in place where it shares the host's memory, else copied; then the algorithm; then outputs. */
@@ -268,9 +324,10 @@ static clattn_status run_staged(const struct clattn_plan *plan, const struct io 
         c.wait = &stage->ready;
     }
     CA_TRY(stage_outputs(plan, stage, host, &dev));
+    CA_TRY(ca_append(plan, host, &c));
     if (ctx->dev.unified && !(ctx->dev.quirks & CA_QUIRK_COPY)) CA_TRY(use_in_place(plan, host, &dev, span));
     else for (int s = 0; s < CA_SLOTS; s++)
-        if (!ca_slot_is_output((enum ca_slot)s)) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
+        if (goes_to_device(s)) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
     CA_TRY(enqueue(plan, &dev, &c));
     CA_TRY(map_outputs(plan, &dev, &c, mapped));
     CA_TRY(ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p)));
@@ -300,7 +357,7 @@ clattn_status ca_plan_run_host(const struct clattn_plan *plan, struct io *io)
     CA_TRY(check_values(&plan->p, io));
     if (ca_is_host(&plan->ctx->dev)) {
         struct chain none = { 0 };
-        st = plan->algo->enqueue(plan, io, &none);
+        st = all_steps(plan, io, &none);
     } else {
         st = run_staged(plan, io);
     }

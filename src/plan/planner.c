@@ -299,6 +299,7 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     n = ladder(p, &ctx->dev, params, c);
     if (algorithm) CA_TRY(build_named(pl, algorithm, c, n, &chosen));
     else CA_TRY(build_cheapest(pl, c, n, &chosen));
+    CA_TRY(ca_steps_build(pl));
     if (!ca_is_host(&ctx->dev)) CA_TRY(ca_staging_create(&pl->staging));
     CA_TRY(make_explanation(pl, chosen, c, n));
     ca_log(2, "%.*s", (int)strcspn(pl->explain, "\n"), pl->explain);

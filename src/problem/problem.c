@@ -10,6 +10,8 @@
 const char *const ca_slot_name[CA_SLOTS] = {
     [CA_Q] = "q", [CA_K] = "k", [CA_V] = "v", [CA_OUT] = "out", [CA_LSE] = "lse", [CA_QOFF] = "q_offset",
     [CA_LENS] = "kv_lens", [CA_SLOPES] = "alibi_slopes", [CA_SINKS] = "sinks", [CA_BIAS] = "bias", [CA_MASK] = "mask",
+    [CA_CUQ] = "cu_seqlens_q", [CA_CUK] = "cu_seqlens_k", [CA_TABLE] = "block_table",
+    [CA_KNEW] = "k_new", [CA_VNEW] = "v_new", [CA_WEIGHTS] = "weights",
 };
 
 const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
@@ -21,6 +23,12 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_SINKS: return p->has_sinks ? NULL : "the plan's sinks is 0";
     case CA_BIAS: return p->bias.on ? NULL : "the plan's bias has no shape";
     case CA_MASK: return p->mask.on ? NULL : "the plan's mask has no shape";
+    case CA_CUQ: return p->ragged ? NULL : "the plan's layout is not CLATTN_THD";
+    case CA_CUK: return !p->ragged ? "the plan's layout is not CLATTN_THD" : p->page_size ? "the plan's keys are paged" : NULL;
+    case CA_TABLE: return p->page_size ? NULL : "the plan's page_size is 0";
+    case CA_KNEW:
+    case CA_VNEW: return p->new_len ? NULL : "the plan's new_len is 0";
+    case CA_WEIGHTS: return p->weights ? NULL : "the plan's weights is CLATTN_NO_WEIGHTS";
     default: return NULL;
     }
 }
@@ -43,6 +51,12 @@ static struct axes broadcast_axes(const struct problem *p, const struct ca_broad
                             t->j ? t->cols : ca_min(p->Nk, 1) } };
 }
 
+static struct axes kv_axes(const struct problem *p, int64_t dim)
+{
+    return p->page_size ? (struct axes){ { p->pages, p->Hkv, p->page_size, dim } }
+         : p->ragged ? (struct axes){ { 1, p->Hkv, p->Tk, dim } } : (struct axes){ { p->B, p->Hkv, p->Nk, dim } };
+}
+
 static struct axes slot_axes(const struct problem *p, enum ca_slot s)
 {
     switch (s) {
@@ -51,11 +65,17 @@ static struct axes slot_axes(const struct problem *p, enum ca_slot s)
     case CA_SINKS: return (struct axes){ { p->has_sinks, p->Hq, 1, 1 } };
     case CA_SLOPES: return (struct axes){ { p->has_alibi ? p->slopes_b ? p->B : ca_min(p->B, 1) : 0, p->Hq, 1, 1 } };
     case CA_LENS: return (struct axes){ { p->lens ? p->B : 0, 1, 1, 1 } };
-    case CA_Q: return (struct axes){ { p->B, p->Hq, p->Nq, p->D } };
-    case CA_K: return (struct axes){ { p->B, p->Hkv, p->Nk, p->D } };
-    case CA_V: return (struct axes){ { p->B, p->Hkv, p->Nk, p->Dv } };
-    case CA_OUT: return (struct axes){ { p->B, p->Hq, p->Nq, p->Dv } };
-    case CA_LSE: return (struct axes){ { p->B, p->Hq, p->Nq, 1 } };
+    case CA_CUQ: return (struct axes){ { p->ragged ? p->B + 1 : 0, 1, 1, 1 } };
+    case CA_CUK: return (struct axes){ { p->ragged && !p->page_size ? p->B + 1 : 0, 1, 1, 1 } };
+    case CA_TABLE: return (struct axes){ { p->page_size ? p->B : 0, p->page_size ? p->Nk / p->page_size : 0, 1, 1 } };
+    case CA_KNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->D } };
+    case CA_VNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dv } };
+    case CA_WEIGHTS: return (struct axes){ { p->weights ? p->B : 0, p->Hq, p->Nq, p->Nk } };
+    case CA_Q: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->D } };
+    case CA_K: return kv_axes(p, p->D);
+    case CA_V: return kv_axes(p, p->Dv);
+    case CA_OUT: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->Dv } };
+    case CA_LSE: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), 1 } };
     default: return (struct axes){ { p->B, 1, 1, 1 } };
     }
 }
@@ -63,7 +83,7 @@ static struct axes slot_axes(const struct problem *p, enum ca_slot s)
 /* The stride of each axis of a tensor that is packed in this order; false when one does not fit. */
 static bool packed_strides(const struct axes *x, clattn_layout layout, int64_t stride[4])
 {
-    static const int order[2][4] = { [CLATTN_BHSD] = { 3, 2, 1, 0 }, [CLATTN_BSHD] = { 3, 1, 2, 0 } };
+    static const int order[3][4] = { [CLATTN_BHSD] = { 3, 2, 1, 0 }, [CLATTN_BSHD] = { 3, 1, 2, 0 }, [CLATTN_THD] = { 3, 1, 2, 0 } };
     int64_t next = 1;
     bool fits = true;
     for (int i = 0; i < 4; i++) {
@@ -165,7 +185,7 @@ fill:
 static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
 {
     CA_REQUIRE(dtype_known(a->dtype), CLATTN_E_ARGUMENT, "dtype %d is not f32, f16 or bf16", (int)a->dtype);
-    CA_REQUIRE(a->layout == CLATTN_BHSD || a->layout == CLATTN_BSHD, CLATTN_E_ARGUMENT,
+    CA_REQUIRE(a->layout == CLATTN_BHSD || a->layout == CLATTN_BSHD || a->layout == CLATTN_THD, CLATTN_E_ARGUMENT,
                "layout %d is not a clattn_layout", (int)a->layout);
     CA_REQUIRE(a->batch >= 0, CLATTN_E_ARGUMENT, "batch %" PRId64 " is negative", a->batch);
     CA_REQUIRE(a->batch <= INT32_MAX, CLATTN_E_TOO_LARGE, "batch %" PRId64 " exceeds %d", a->batch, INT32_MAX);
@@ -192,6 +212,54 @@ static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
     p->Nk = a->kv_len;
     p->D = a->head_dim;
     p->Dv = a->v_dim ? a->v_dim : a->head_dim;
+    return CLATTN_OK;
+}
+
+/* Ragged or paged. */
+static clattn_status init_storage(struct problem *p, const clattn_attention *a)
+{
+    p->ragged = a->layout == CLATTN_THD;
+    CA_REQUIRE(p->ragged || (a->q_total == 0 && a->kv_total == 0), CLATTN_E_ARGUMENT,
+               "q_total %" PRId64 ", kv_total %" PRId64 " are given, but layout %d is not CLATTN_THD", a->q_total, a->kv_total,
+               (int)a->layout);
+    CA_REQUIRE(a->q_total >= 0 && a->q_total <= CA_MAX_LEN, CLATTN_E_ARGUMENT, "q_total %" PRId64 " is not in 0 ... %d", a->q_total,
+               CA_MAX_LEN);
+    CA_REQUIRE(a->kv_total >= 0 && a->kv_total <= CA_MAX_LEN, CLATTN_E_ARGUMENT, "kv_total %" PRId64 " is not in 0 ... %d",
+               a->kv_total, CA_MAX_LEN);
+    CA_REQUIRE(!p->ragged || a->batch + a->q_total <= INT32_MAX, CLATTN_E_TOO_LARGE,
+               "batch %" PRId64 " and q_total %" PRId64 " exceed %d together", a->batch, a->q_total, INT32_MAX);
+    CA_REQUIRE(a->page_size >= 0 && a->page_size <= CA_MAX_LEN, CLATTN_E_ARGUMENT, "page_size %" PRId64 " is not in 0 ... %d",
+               a->page_size, CA_MAX_LEN);
+    CA_REQUIRE(a->page_size || !a->pages, CLATTN_E_ARGUMENT, "pages %" PRId64 " is given without page_size", a->pages);
+    CA_REQUIRE(!a->page_size || (a->pages >= 1 && a->pages <= INT32_MAX), CLATTN_E_ARGUMENT, "pages %" PRId64 " is not in 1 ... %d",
+               a->pages, INT32_MAX);
+    CA_REQUIRE(!a->page_size || a->kv_len % a->page_size == 0, CLATTN_E_ARGUMENT,
+               "kv_len %" PRId64 " is no multiple of page_size %" PRId64, a->kv_len, a->page_size);
+    CA_REQUIRE(!a->page_size || !a->kv_total, CLATTN_E_ARGUMENT, "kv_total %" PRId64 " is given, but the keys are paged", a->kv_total);
+    p->Tq = a->q_total;
+    p->Tk = a->kv_total;
+    p->page_size = a->page_size;
+    p->pages = a->pages;
+    CA_REQUIRE(a->new_len >= 0 && a->new_len <= a->kv_len, CLATTN_E_ARGUMENT, "new_len %" PRId64 " is not in 0 ... kv_len %" PRId64,
+               a->new_len, a->kv_len);
+    CA_REQUIRE(!a->new_len || a->kv_lens, CLATTN_E_ARGUMENT, "new_len %" PRId64 " is given, but kv_lens is 0", a->new_len);
+    CA_REQUIRE(!a->new_len || !p->ragged || a->page_size, CLATTN_E_ARGUMENT, "new_len %" PRId64
+               " is given, but the keys are ragged and leave no room", a->new_len);
+    p->new_len = a->new_len;
+    return CLATTN_OK;
+}
+
+/* The weights have no strides, but a size. */
+static clattn_status init_weights(struct problem *p, const clattn_attention *a)
+{
+    CA_REQUIRE((int)a->weights >= CLATTN_NO_WEIGHTS && (int)a->weights <= CLATTN_WEIGHTS_PROBS, CLATTN_E_ARGUMENT,
+               "weights %d is not a clattn_weights", (int)a->weights);
+    p->weights = a->weights;
+    struct axes x = slot_axes(p, CA_WEIGHTS);
+    int64_t stride[4], elements, bytes;
+    CA_REQUIRE(axes_empty(&x) || (packed_strides(&x, CLATTN_BHSD, stride) && extent(&x, stride, &elements) &&
+               ca_mul64(elements, (int64_t)sizeof(float), &bytes) && (uint64_t)bytes <= SIZE_MAX / 2), CLATTN_E_TOO_LARGE,
+               "weights [%" PRId64 "][%" PRId64 "][%" PRId64 "][%" PRId64 "] overflow", x.n[0], x.n[1], x.n[2], x.n[3]);
     return CLATTN_OK;
 }
 
@@ -268,9 +336,9 @@ static clattn_status init_mask(struct problem *p, const clattn_attention *a)
     CA_REQUIRE(a->kv_lens >= 0 && a->kv_lens <= p->Nk, CLATTN_E_ARGUMENT, "kv_lens %" PRId64 " is not in 0 ... kv_len %" PRId64,
                a->kv_lens, p->Nk);
     p->lens = a->kv_lens;
-    p->bottom_right = p->lens && a->align == CLATTN_BOTTOM_RIGHT;
+    p->bottom_right = (p->lens || p->ragged) && a->align == CLATTN_BOTTOM_RIGHT;
     p->offset = (int32_t)(a->align == CLATTN_BOTTOM_RIGHT ? p->Nk - p->Nq : a->q_offset);
-    if (p->B == 0 || p->Nq == 0 || p->Nk == 0) { /* nothing is masked: one form for all of them */
+    if (ca_problem_empty(p)) { /* nothing is masked: one form for all of them */
         p->left = p->right = CA_UNLIMITED;
         p->offset = 0;
         p->bottom_right = false;
@@ -302,10 +370,15 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
 
     CA_TRY(ca_check_size(a, a->size, sizeof *a, "clattn_attention"));
     CA_TRY(init_sizes(&fresh, a));
+    clattn_layout kv_layout = a->page_size ? CLATTN_BSHD : a->layout;
+    CA_TRY(init_storage(&fresh, a));
     CA_TRY(init_strides(&fresh, CA_Q, &a->q, a->layout, &fresh.q));
-    CA_TRY(init_strides(&fresh, CA_K, &a->k, a->layout, &fresh.k));
-    CA_TRY(init_strides(&fresh, CA_V, &a->v, a->layout, &fresh.v));
+    CA_TRY(init_strides(&fresh, CA_K, &a->k, kv_layout, &fresh.k));
+    CA_TRY(init_strides(&fresh, CA_V, &a->v, kv_layout, &fresh.v));
     CA_TRY(init_strides(&fresh, CA_OUT, &a->out, a->layout, &fresh.o));
+    CA_TRY(init_strides(&fresh, CA_KNEW, &a->k_new, a->layout, &fresh.kn));
+    CA_TRY(init_strides(&fresh, CA_VNEW, &a->v_new, a->layout, &fresh.vn));
+    CA_TRY(init_weights(&fresh, a));
     CA_TRY(init_score(&fresh, a));
     CA_TRY(init_mask(&fresh, a));
     memcpy(p, &fresh, sizeof *p);
@@ -317,7 +390,9 @@ done:
 
 static void slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4])
 {
-    const struct ca_strides *const given[CA_SLOTS] = { &p->q, &p->k, &p->v, &p->o };
+    const struct ca_strides *const given[CA_SLOTS] = {
+        [CA_Q] = &p->q, [CA_K] = &p->k, [CA_V] = &p->v, [CA_OUT] = &p->o, [CA_KNEW] = &p->kn, [CA_VNEW] = &p->vn,
+    };
     const struct ca_broadcast *t = s == CA_BIAS ? &p->bias : s == CA_MASK ? &p->mask : NULL;
     if (t) {
         int64_t g[4] = { t->b, t->h, t->i, t->j };
@@ -340,7 +415,7 @@ size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
 
 size_t ca_slot_size(const struct problem *p, enum ca_slot s)
 {
-    return s <= CA_OUT ? ca_dtype_size(p->dtype) : s == CA_MASK ? 1 : 4;
+    return s <= CA_OUT || s == CA_KNEW || s == CA_VNEW ? ca_dtype_size(p->dtype) : s == CA_MASK ? 1 : 4;
 }
 
 bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)
@@ -353,7 +428,10 @@ bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)
     return (double)ca_slot_elements(p, s) > distinct;
 }
 
-bool ca_problem_empty(const struct problem *p) { return p->B == 0 || p->Nq == 0 || p->Nk == 0; }
+bool ca_problem_empty(const struct problem *p)
+{
+    return p->B == 0 || p->Nq == 0 || p->Nk == 0 || (p->ragged && (p->Tq == 0 || (p->Tk == 0 && !p->page_size)));
+}
 
 /* The sum of min(max(x, 0), MOST) over the COUNT integers that start at FIRST. */
 static double sum_clamped(int64_t first, int64_t count, int64_t most)
@@ -368,7 +446,8 @@ double ca_problem_pairs(const struct problem *p)
 {
     if (ca_problem_empty(p)) return 0;
     int64_t offset = p->offset;
-    return sum_clamped(offset + p->right + 1, p->Nq, p->Nk) - sum_clamped(offset - p->left, p->Nq, p->Nk);
+    double pairs = sum_clamped(offset + p->right + 1, p->Nq, p->Nk) - sum_clamped(offset - p->left, p->Nq, p->Nk);
+    return p->ragged ? pairs * (double)p->Tq / ((double)p->Nq * (double)p->B) : pairs; /* as if all were of the longest length */
 }
 
 double ca_problem_flops(const struct problem *p)
@@ -383,6 +462,7 @@ double ca_problem_bytes(const struct problem *p)
     ca_int lo = ca_key_lo(p->offset, p->left, (ca_int)p->Nk); /* keys outside of all windows are never read */
     ca_int hi = ca_key_hi(p->offset + p->Nq - 1, p->right, (ca_int)p->Nk);
     double rows = (double)p->Hq * (double)p->Nq + (double)p->Hkv * (double)(hi - lo);
+    if (p->ragged) rows = (double)p->Hq * (double)p->Tq / (double)p->B + (double)p->Hkv * (double)p->Tk / (double)p->B;
     return rows * (double)(p->D + p->Dv) * (double)p->B * (double)ca_dtype_size(p->dtype);
 }
 
@@ -397,12 +477,16 @@ struct problem ca_problem_expected(const struct problem *p)
 void ca_problem_args(const struct problem *p, ca_args *a)
 {
     *a = (ca_args){
-        .q_b = p->q.b, .q_h = p->q.h, .k_b = p->k.b, .k_h = p->k.h,
-        .v_b = p->v.b, .v_h = p->v.h, .o_b = p->o.b, .o_h = p->o.h,
+        .q_b = p->ragged ? 0 : p->q.b, .q_h = p->q.h, .k_b = p->ragged && !p->page_size ? 0 : p->k.b, .k_h = p->k.h,
+        .v_b = p->ragged && !p->page_size ? 0 : p->v.b, .v_h = p->v.h, .o_b = p->ragged ? 0 : p->o.b, .o_h = p->o.h,
+        .lse_b = p->ragged ? 0 : p->Hq * p->Nq, .lse_h = ca_out_rows(p), .Tq = (ca_int)p->Tq, .Tk = (ca_int)p->Tk,
+        .page_size = (ca_int)p->page_size, .pages = (ca_int)p->pages, .table_b = p->page_size ? p->Nk / p->page_size : 0,
         .q_s = (ca_int)p->q.s, .q_d = (ca_int)p->q.d, .k_s = (ca_int)p->k.s, .k_d = (ca_int)p->k.d,
         .v_s = (ca_int)p->v.s, .v_d = (ca_int)p->v.d, .o_s = (ca_int)p->o.s, .o_d = (ca_int)p->o.d,
         .B = (ca_int)p->B, .Hq = (ca_int)p->Hq, .Hkv = (ca_int)p->Hkv, .group = (ca_int)(p->Hq / p->Hkv),
         .Nq = (ca_int)p->Nq, .Nk = (ca_int)p->Nk, .D = (ca_int)p->D, .Dv = (ca_int)p->Dv,
+        .kn_b = p->kn.b, .kn_h = p->kn.h, .kn_s = (ca_int)p->kn.s, .kn_d = (ca_int)p->kn.d, .vn_b = p->vn.b, .vn_h = p->vn.h,
+        .vn_s = (ca_int)p->vn.s, .vn_d = (ca_int)p->vn.d, .new_len = (ca_int)p->new_len, .stage = (ca_int)p->weights,
         .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,

@@ -15,6 +15,9 @@ struct ca_broadcast { int64_t b, h, i, j, cols; bool on; };
 struct problem {
     clattn_dtype dtype;
     int64_t B, Hq, Hkv, Nq, Nk, D, Dv;
+    bool ragged;             /* q, out, lse have one batch row of Tq rows, and k, v one of Tk unless they are paged */
+    int64_t Tq, Tk;
+    int64_t page_size, pages; /* 0: not paged; else k and v have pages for batch rows */
     struct ca_strides q, k, v, o;
     float scale, softcap;    /* softcap 0: off */
     uint32_t left, right;    /* CA_UNLIMITED when open; causal is right = 0 */
@@ -25,6 +28,9 @@ struct problem {
     int64_t lens;            /* 0: all keys of each batch row exist; else kv_lens tells, and this is the length to expect */
     int64_t slopes_b;        /* elements from one batch row's slopes to the next's */
     struct ca_broadcast bias, mask;
+    int64_t new_len;         /* keys appended before */
+    struct ca_strides kn, vn;
+    clattn_weights weights;
 };
 
 #define CA_MAX_DIM 576
@@ -33,10 +39,13 @@ struct problem {
 #define CA_MAX_ROW_STRIDE (1 << 22) /* elements: a tile of up to 256 rows stays within 30 bits, */
 #define CA_MAX_ROW_SPAN (1 << 30)   /* as does one row, so that their sum fits 31 */
 
-/* The tensors of a problem; every table about tensors is indexed by this.  From CA_QOFF on: the order of cl/optional.h. */
-enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK, CA_SLOTS };
+/* The tensors of a problem; every table about tensors is indexed by this.  From CA_QOFF to
+ * CA_OPTIONAL_END: the order of cl/optional.h. */
+enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
+               CA_CUQ, CA_CUK, CA_TABLE, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SLOTS };
+#define CA_OPTIONAL_END CA_KNEW
 extern const char *const ca_slot_name[CA_SLOTS];
-static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE; }
+static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS; }
 static inline bool ca_slot_is_optional(enum ca_slot s) { return s == CA_LSE || s == CA_QOFF; }
 /* NULL, or why P takes no such tensor. */
 const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s);
@@ -67,6 +76,12 @@ static inline size_t ca_slot_bytes(const struct problem *p, enum ca_slot s)
 
 /* Does memory that belongs to the user lie between the elements of this tensor? */
 bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s);
+
+/* Batch rows, and query rows of each, as out and lse have them. */
+static inline int64_t ca_out_batch(const struct problem *p) { return p->ragged ? 1 : p->B; }
+static inline int64_t ca_out_rows(const struct problem *p) { return p->ragged ? p->Tq : p->Nq; }
+/* Rows of lse: all there are. */
+static inline int64_t ca_all_rows(const struct problem *p) { return ca_out_batch(p) * p->Hq * ca_out_rows(p); }
 
 bool ca_problem_empty(const struct problem *p);  /* no output element, or no key at all */
 double ca_problem_pairs(const struct problem *p); /* (query, key) pairs per head and batch that count */

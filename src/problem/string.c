@@ -3,7 +3,8 @@
  * row of one of the tables below.
  *
  * bias=BHQK and mask=BHQK name the axes that are not of size 1; bias=BHQK:40 ends after 40 keys.  alibi=BH is alibi with
- * slopes of their own for each batch row.
+ * slopes of their own for each batch row.  total=TQ,TK makes it ragged, q and k being the longest lengths; kv=paged16 has
+ * as many pages as are needed unless pages= says how many; new=N keys are appended; weights=STAGE.
  *
  * Beyond the flags that name attributes, biasstride= and maskstride= as well as qstride=, kstride=, vstride= and ostride= give a
  * tensor's strides, BATCH,HEAD,ROW,DIM (or KEY) in elements, so that every problem has a string. */
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/checked.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -109,6 +111,9 @@ static bool set_kstride(clattn_attention *a, const char *value) { return set_str
 static bool set_vstride(clattn_attention *a, const char *value) { return set_strides(&a->v, value); }
 static bool set_ostride(clattn_attention *a, const char *value) { return set_strides(&a->out, value); }
 
+static bool set_knewstride(clattn_attention *a, const char *value) { return set_strides(&a->k_new, value); }
+static bool set_vnewstride(clattn_attention *a, const char *value) { return set_strides(&a->v_new, value); }
+
 static bool set_alibi(clattn_attention *a, const char *value)
 {
     a->alibi = value[0] ? CLATTN_ALIBI_BATCH_HEAD : CLATTN_ALIBI_HEAD;
@@ -138,6 +143,31 @@ static bool set_mask(clattn_attention *a, const char *value) { return set_axes(&
 static bool set_biasstride(clattn_attention *a, const char *value) { return read_ints(value, ',', a->bias.stride, 4); }
 static bool set_maskstride(clattn_attention *a, const char *value) { return read_ints(value, ',', a->mask.stride, 4); }
 
+/* Words joined by +, of which this version knows pagedN. */
+static bool set_kv(clattn_attention *a, const char *value)
+{
+    return strncmp(value, "paged", 5) == 0 && read_ints(value + 5, ',', &a->page_size, 1) && a->page_size > 0;
+}
+static bool set_pages(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->pages, 1); }
+static bool set_new(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->new_len, 1); }
+static bool set_total(clattn_attention *a, const char *value)
+{
+    int64_t t[2];
+    if (!read_ints(value, ',', t, 2)) return false;
+    a->layout = CLATTN_THD;
+    a->q_total = t[0];
+    a->kv_total = t[1];
+    return true;
+}
+
+static const char *const stages[] = { "none", "raw", "capped", "biased", "probs" };
+static bool set_weights(clattn_attention *a, const char *value)
+{
+    for (int i = CLATTN_WEIGHTS_RAW; i <= CLATTN_WEIGHTS_PROBS; i++)
+        if (strcmp(value, stages[i]) == 0) a->weights = (clattn_weights)i;
+    return a->weights != CLATTN_NO_WEIGHTS;
+}
+
 static void complete_axes(const clattn_attention *a, clattn_broadcast *t)
 {
     const int64_t full[4] = { a->batch, a->q_heads, a->q_len, a->kv_len };
@@ -158,14 +188,21 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "mask", set_mask, VALUE },
     { "sinks", set_sinks, NOTHING },
     { "lens", set_lens, VALUE },
+    { "total", set_total, VALUE },
+    { "kv", set_kv, VALUE },
+    { "pages", set_pages, VALUE },
+    { "new", set_new, VALUE },
+    { "weights", set_weights, VALUE },
     { "layout", set_layout, VALUE },
     { "qstride", set_qstride, VALUE },
     { "kstride", set_kstride, VALUE },
     { "vstride", set_vstride, VALUE },
     { "ostride", set_ostride, VALUE },
+    { "knewstride", set_knewstride, VALUE },
+    { "vnewstride", set_vnewstride, VALUE },
     { "biasstride", set_biasstride, VALUE },
     { "maskstride", set_maskstride, VALUE },
-    { "var", NULL, VALUE }, { "kv", NULL, VALUE }, { "rope", NULL, NOTHING }, { "score", NULL, VALUE }, { "mod", NULL, VALUE },
+    { "var", NULL, VALUE }, { "rope", NULL, NOTHING }, { "score", NULL, VALUE }, { "mod", NULL, VALUE },
     { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
     { "dropout", NULL, VALUE }, { "seed", NULL, VALUE },
 };
@@ -222,7 +259,7 @@ static clattn_status parse_flag(struct parse *ps, const char *token, const struc
     CA_REQUIRE(f->takes == EITHER || (f->takes == NOTHING) == !equals, CLATTN_E_ARGUMENT, "problem string: \"%s\" %s", token,
                f->takes == NOTHING ? "takes no value" : "needs a value");
     CA_REQUIRE(f->set(ps->a, equals ? equals + 1 : ""), CLATTN_E_ARGUMENT,
-               "problem string: the value of \"%s\" is wrong", token);
+               "problem string: the value of \"%s\" is wrong, or not known to this version", token);
 done:
     return st;
 }
@@ -273,6 +310,7 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
             st = ca_fail(CLATTN_E_ARGUMENT, "problem string: %c is missing", *need);
             goto done;
         }
+    if (a->page_size && !a->pages) a->pages = a->batch * (a->kv_len / a->page_size) > 0 ? a->batch * (a->kv_len / a->page_size) : 1;
     complete_axes(a, &a->bias);
     complete_axes(a, &a->mask);
 done:
@@ -287,22 +325,28 @@ static bool same_strides(const struct ca_strides *a, const struct ca_strides *b)
     return a->b == b->b && a->h == b->h && a->s == b->s && a->d == b->d;
 }
 
-/* Nothing for packed BHSD, "layout=bshd" when that says it all, else the strides of each tensor that departs. */
+/* Nothing for packed BHSD, "layout=bshd" when that says it all, else the strides of each tensor that departs.  A ragged
+ * problem's layout is THD, and pages lie as [pages][page_size][kv_heads][dim]. */
 static void put_strides(struct ca_text *t, const struct problem *p)
 {
-    const struct ca_strides *mine[4] = { &p->q, &p->k, &p->v, &p->o };
-    bool differ[2][4], any[2] = { false, false };
+    static const struct { const char *name; enum ca_slot slot; } rows[] = {
+        { "q", CA_Q }, { "k", CA_K }, { "v", CA_V }, { "o", CA_OUT }, { "knew", CA_KNEW }, { "vnew", CA_VNEW },
+    };
+    enum { ROWS = sizeof rows / sizeof rows[0] };
+    const struct ca_strides *mine[ROWS] = { &p->q, &p->k, &p->v, &p->o, &p->kn, &p->vn };
+    bool differ[2][ROWS], any[2] = { false, false };
     for (int layout = 0; layout < 2; layout++)
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < ROWS; i++) {
+            bool paged = p->page_size && (rows[i].slot == CA_K || rows[i].slot == CA_V);
             struct ca_strides packed;
-            differ[layout][i] = !ca_packed_strides(p, (enum ca_slot)i, (clattn_layout)layout, &packed) ||
+            differ[layout][i] = !ca_packed_strides(p, rows[i].slot, p->ragged || paged ? CLATTN_BSHD : (clattn_layout)layout, &packed) ||
                                 !same_strides(mine[i], &packed);
             any[layout] = any[layout] || differ[layout][i];
         }
     if (any[CLATTN_BHSD] && !any[CLATTN_BSHD]) ca_text_put(t, " layout=bshd");
-    else for (int i = 0; i < 4; i++)
+    else for (int i = 0; i < ROWS; i++)
         if (differ[CLATTN_BHSD][i])
-            ca_text_put(t, " %cstride=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, "qkvo"[i], mine[i]->b, mine[i]->h,
+            ca_text_put(t, " %sstride=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, rows[i].name, mine[i]->b, mine[i]->h,
                         mine[i]->s, mine[i]->d);
 }
 
@@ -335,7 +379,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->right == 0) ca_text_put(&t, " causal");
     if (p->has_qoff) ca_text_put(&t, " align=offset:%" PRId32, p->offset);
     else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED || p->has_alibi) &&
-             (p->lens ? !p->bottom_right : p->offset != p->Nk - p->Nq))
+             (p->lens || p->ragged ? !p->bottom_right : p->offset != p->Nk - p->Nq))
         ca_text_put(&t, " align=top_left");
     if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && p->right != 0))
         ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->left,
@@ -347,6 +391,11 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     put_broadcast(&t, p, "mask", &p->mask);
     if (p->has_sinks) ca_text_put(&t, " sinks");
     if (p->lens) ca_text_put(&t, " lens=%" PRId64, p->lens);
+    if (p->ragged) ca_text_put(&t, " total=%" PRId64 ",%" PRId64, p->Tq, p->Tk);
+    if (p->page_size) ca_text_put(&t, " kv=paged%" PRId64, p->page_size);
+    if (p->page_size && p->pages != ca_max(p->B * (p->Nk / p->page_size), 1)) ca_text_put(&t, " pages=%" PRId64, p->pages);
+    if (p->new_len) ca_text_put(&t, " new=%" PRId64, p->new_len);
+    if (p->weights) ca_text_put(&t, " weights=%s", stages[p->weights]);
     put_strides(&t, p);
     uselocale(before);
     return t.length;
