@@ -20,15 +20,28 @@ typedef double wide;
 #define as_float ca_bits_f32
 
 #define TENSORS void *t0, void *t1, void *t2, void *t3, void *t4, void *t5, const ca_op a
+/* All f32 (indices apart), which the compiler then knows, or any types. */
+#define UNITS(name, a) \
+    _Pragma("omp parallel for num_threads(threads) schedule(static)") \
+    for (ca_long unit = 0; unit < (a).units; unit++) name##_unit(t[0], t[1], t[2], t[3], t[4], t[5], a, unit);
 #define KERNEL(name) \
     INLINE void name##_unit(TENSORS, ca_long unit); \
     void ca_item_##name(void *const t[CA_OPERANDS], const ca_op *a, int threads) \
     { \
-        _Pragma("omp parallel for num_threads(threads) schedule(static)") \
-        for (ca_long unit = 0; unit < a->units; unit++) \
-            name##_unit(t[0], t[1], t[2], t[3], t[4], t[5], *a, unit); \
+        ca_op f32 = *a; \
+        if (all_f32(&f32)) { UNITS(name, f32) } else { UNITS(name, *a) } \
     } \
     INLINE void name##_unit(TENSORS, ca_long unit)
+
+INLINE bool all_f32(ca_op *a)
+{
+    bool all = true;
+    for (int k = 0; k < CA_OPERANDS; k++) {
+        all = all && a->type[k] != TYPE_F16 && a->type[k] != TYPE_BF16;
+        a->type[k] = a->type[k] < 0 ? -1 : TYPE_F32;
+    }
+    return all;
+}
 
 INLINE float load_as(const void *t, ca_int type, ca_long i)
 {

@@ -8,7 +8,7 @@
 #ifndef CA_OPS_H
 #define CA_OPS_H
 
-#include "item.h"
+#include "op.h"
 #include "plan/plan.h"
 
 /* A kernel of cl/: its name there, and the same text compiled for the host. */
