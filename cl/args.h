@@ -18,6 +18,8 @@ typedef uint8_t ca_byte;
 typedef int8_t ca_signed_byte;
 #endif
 
+#define CA_MODS 4           /* buffers that a user's score_mod and mask_mod may have */
+
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
  * Bases per (batch, head) are 64-bit; a tile's rows times its row stride fit 31 bits.
  * Ragged: q, k, v, out and lse have one batch row, in which sequence b begins at row cu_q[b] or cu_k[b].
@@ -35,6 +37,7 @@ typedef struct ca_args {
     ca_long mask_0, mask_b, mask_h, mask_i;        /* bytes, likewise */
     ca_long k_scale_0, v_scale_0, k_zero_0, v_zero_0, q_cos_0, q_sin_0, k_cos_0, k_sin_0;
     ca_long score_w_0, leaks_0;
+    ca_long mod_0[CA_MODS];
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */

@@ -18,7 +18,7 @@
 
 /* K and V are read where they are, or unpacked to f32 in private memory first; in OpenCL these are two address spaces. */
 #ifdef __OPENCL_C_VERSION__
-#define UNPACKED (STORAGE != 0 || !UNIT || PAGED || QUANT || ROPE)
+#define UNPACKED (STORAGE != 0 || !UNIT || PAGED || SPECIAL)
 #define IN_PLACE(A, dim_stride, at) 0
 #if UNPACKED
 #define KV
@@ -106,6 +106,20 @@ APART int FN(mask_class)(const ca_args *A, const ca_optional *X, const struct FN
     return seen == 0 ? NO_KEY : seen == rows * n ? ALL_KEYS : SOME_KEYS;
 }
 
+/* The user's functions on one vector of rows, lane by lane; rows past the end are the last one. */
+APART vf FN(mod)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf x, int a, int key, int mask)
+{
+    float y[VL];
+    VSTORE(x, y);
+    for (int l = 0; l < VL; l++) {
+        int row = a * VL + l < w->rows ? a * VL + l : w->rows - 1, i = (int)(w->p0 + row);
+        (void)i;
+        if (mask) y[l] = CALL_MASK_MOD(A, X, w->b, w->h, i, key) ? y[l] : -CA_INFINITY;
+        else y[l] = CALL_SCORE_MOD(A, X, y[l], w->b, w->h, i, key);
+    }
+    return VLOAD(y);
+}
+
 /* All that becomes of the scores S of a tile of N keys from K0 on before softmax, beyond scale: what cl/score.h does, in
  * lanes; then the rows' intervals.  TOP becomes the new maximum. */
 APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked,
@@ -126,9 +140,11 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 int key = k0 + j + e;
                 if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
                 if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
+                if (IS_ON(SCORE_MOD, X->score_mod)) x = FN(mod)(A, X, w, x, a, key, 0);
                 if (IS_ON(BIAS, X->bias)) x = MASKED_WHERE(IS_MASKED(bias[e]), x + bias[e]);
                 if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(SPLAT((float)(w->p0 - key)) + lane), x);
                 if (IS_ON(MASK, masked)) x = MASKED_WHERE(seen[e] == SPLAT(0.f), x);
+                if (IS_ON(MASK_MOD, X->mask_mod)) x = FN(mod)(A, X, w, x, a, key, 1);
                 if (partial) x = VSEL((r->lo[a] <= SPLATI(key)) & (r->hi[a] > SPLATI(key)), x, SPLAT(-CA_INFINITY));
                 top[a] = VMAX(top[a], x);
                 s[(j + e) * QV + a] = x;

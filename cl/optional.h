@@ -48,8 +48,14 @@
 #ifndef SCORE
 #define SCORE 0
 #endif
+#ifndef SCORE_MOD
+#define SCORE_MOD 0
+#endif
+#ifndef MASK_MOD
+#define MASK_MOD 0
+#endif
 #define SPECIAL (QUANT || ROPE || SCORE) /* elements are not simply loaded (elements.h) */
-#define SCORED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || MASK)
+#define SCORED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || MASK || SCORE_MOD || MASK_MOD)
 #else
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
@@ -63,6 +69,12 @@ typedef struct ca_optional {
     CA_GLOBAL const ca_int *cu_q, *cu_k, *table;
     CA_GLOBAL const float *k_scale, *v_scale, *k_zero, *v_zero, *q_cos, *q_sin, *k_cos, *k_sin;
     CA_GLOBAL const float *score_w, *leaks;
+    CA_GLOBAL const float *mod[CA_MODS];
+#ifndef __OPENCL_C_VERSION__
+    float (*score_mod)(void *data, float score, int b, int h, int i, int j);
+    int (*mask_mod)(void *data, int b, int h, int i, int j);
+    void *mod_data;
+#endif
 } ca_optional;
 #define OPTIONAL_PARAMS \
     CA_GLOBAL const ca_int *qoff, CA_GLOBAL const ca_int *lens, CA_GLOBAL const float *slopes, \
@@ -71,9 +83,27 @@ typedef struct ca_optional {
     CA_GLOBAL const float *k_scale, CA_GLOBAL const float *v_scale, CA_GLOBAL const float *k_zero, \
     CA_GLOBAL const float *v_zero, CA_GLOBAL const float *q_cos, CA_GLOBAL const float *q_sin, \
     CA_GLOBAL const float *k_cos, CA_GLOBAL const float *k_sin, \
-    CA_GLOBAL const float *score_w, CA_GLOBAL const float *leaks
+    CA_GLOBAL const float *score_w, CA_GLOBAL const float *leaks, \
+    CA_GLOBAL const float *mod0, CA_GLOBAL const float *mod1, CA_GLOBAL const float *mod2, CA_GLOBAL const float *mod3
 #define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table, k_scale, v_scale, k_zero, v_zero, \
-                   q_cos, q_sin, k_cos, k_sin, score_w, leaks }
+                   q_cos, q_sin, k_cos, k_sin, score_w, leaks, { mod0, mod1, mod2, mod3 } }
+
+/* The user's functions; in OpenCL C they stand before the kernel's text (src/problem/mods.c). */
+#ifndef __OPENCL_C_VERSION__
+#define CALL_SCORE_MOD(A, X, s, b, h, i, j) ((void)(A), (X)->score_mod((X)->mod_data, s, b, h, i, j))
+#define CALL_MASK_MOD(A, X, b, h, i, j) ((void)(A), (X)->mask_mod((X)->mod_data, b, h, i, j))
+#else
+#if SCORE_MOD
+#define CALL_SCORE_MOD(A, X, s, b, h, i, j) user_score_mod(s, b, h, i, j MOD_ARGS(A, X))
+#else
+#define CALL_SCORE_MOD(A, X, s, b, h, i, j) (s)
+#endif
+#if MASK_MOD
+#define CALL_MASK_MOD(A, X, b, h, i, j) user_mask_mod(b, h, i, j MOD_ARGS(A, X))
+#else
+#define CALL_MASK_MOD(A, X, b, h, i, j) 1
+#endif
+#endif
 
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f

@@ -30,6 +30,9 @@
 #endif
 
 __kernel __attribute__((reqd_work_group_size(W, 1, 1)))
+#ifdef SUBGROUP
+__attribute__((intel_reqd_sub_group_size(SUBGROUP)))
+#endif
 void attn_rows(__global const stored *restrict q, __global const stored *restrict k,
                __global const stored *restrict v, __global stored *restrict out,
                __global float *restrict lse, OPTIONAL_PARAMS, ca_args a)

@@ -1,5 +1,6 @@
 /* score.h -- from q.k to the score that softmax sees, in the kernels that work score by score (flash.h and decode.h do
- * the same in lanes): a leak, softcap, then bias and ALiBi, then mask.  Features are constants: what is off is not compiled.
+ * the same in lanes): a leak, softcap, the user's score_mod, then bias and ALiBi, then mask and
+ * mask_mod.  Features are constants: what is off is not compiled.
  * A score of -INFINITY is that of a key that is not there. */
 #ifndef CA_SCORE_H
 #define CA_SCORE_H
@@ -20,6 +21,7 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
 {
     if (SCORE == CA_GAT) s = s > 0.f ? s : s * x->leaks[a->leaks_0 + h];
     if (SOFTCAP) s = a->softcap * lean_tanh(s * (1.f / a->softcap));
+    if (SCORE_MOD) s = CALL_SCORE_MOD(a, x, s, b, h, (int)p, j);
     if (BIAS) {
         float t = j < a->bias_cols ? x->bias[a->bias_0 + b * a->bias_b + h * a->bias_h + i * a->bias_i + (ca_long)j * a->bias_j]
                                    : -INFINITY;
@@ -29,6 +31,8 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
     if (MASK && !(j < a->mask_cols &&
                   x->mask[a->mask_0 + b * a->mask_b + h * a->mask_h + i * a->mask_i + (ca_long)j * a->mask_j]))
         s = -INFINITY;
+    if (MASK_MOD)
+        if (!CALL_MASK_MOD(a, x, b, h, (int)p, j)) s = -INFINITY;
     return s;
 }
 

@@ -247,6 +247,11 @@ typedef enum clattn_weights {
     CLATTN_WEIGHTS_PROBS = 4   /* after softmax; 0 where masked; a sink's share is missing */
 } clattn_weights;
 
+/* The user's functions on the host, which compiles no OpenCL C: see score_mod and mask_mod.  Called by several threads. */
+typedef float (*clattn_score_callback)(void *data, float score, int b, int h, int i, int j);
+typedef int (*clattn_mask_callback)(void *data, int b, int h, int i, int j);
+#define CLATTN_MAX_MODS 4 /* buffers */
+
 /* One attention.  Set it up with clattn_attention_init, then change what differs. */
 typedef struct clattn_attention {
     size_t size;            /* sizeof(clattn_attention); set by clattn_attention_init */
@@ -293,6 +298,16 @@ typedef struct clattn_attention {
                                even, 0 = none: row i of the tables turns query i, row j key j; with new_len row r turns row r of
                                k_new, and the cache holds turned keys */
     int rope_interleaved;   /* nonzero: pairs of dims (2i, 2i + 1), else (i, i + rope / 2) */
+    const char *score_mod;  /* the body of an OpenCL C 1.2 function of (float score, int b, int h, int i, int j), i being the query's
+                               position p, j the key, that returns the new score, after softcap; NULL = none (FlexAttention's
+                               idea, Dong et al. 2024).  It must not fail for any row and key that there is.  Copied. */
+    const char *mask_mod;   /* the same of (int b, int h, int i, int j), nonzero = attend */
+    const char *mod_buffers; /* names, divided by blanks, by which both see the tensors mods[0] ..., __global const float *name */
+    const char *mod_scalars; /* "name=number", divided by blanks: const float name */
+    int64_t mod_lengths[CLATTN_MAX_MODS]; /* elements of each buffer */
+    clattn_score_callback score_callback; /* what the host calls instead: it needs one for each text, and OpenCL a text for each */
+    clattn_mask_callback mask_callback;
+    void *callback_data;
     clattn_weights weights; /* computed beside the output, by a pass of its own over q and k */
 } clattn_attention;
 
@@ -358,6 +373,7 @@ typedef struct clattn_buffers {
     clattn_buffer k_scale, v_scale, k_zero, v_zero; /* in, f32, where the field of that name says so */
     clattn_buffer q_rope_cos, q_rope_sin; /* in, if .q_rope: f32 [q_len][q_rope / 2] */
     clattn_buffer score_w;   /* in, f32, for CLATTN_ADDITIVE with .score_ws and CLATTN_GENERAL */
+    clattn_buffer mods[CLATTN_MAX_MODS]; /* in, f32, as many as .mod_buffers names */
     clattn_buffer leaks;     /* in, CLATTN_GAT: f32 [q_heads] */
     clattn_buffer k_rope_cos, k_rope_sin; /* in, if .k_rope: f32 [kv_len, or new_len if above 0][k_rope / 2] */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
@@ -385,7 +401,7 @@ typedef struct clattn_pointers {
     const void *k_new, *v_new; /* k and v are then written, through their const pointers, even if what follows fails */
     float *weights;
     const float *k_scale, *v_scale, *k_zero, *v_zero, *q_rope_cos, *q_rope_sin, *k_rope_cos, *k_rope_sin;
-    const float *score_w, *leaks;
+    const float *score_w, *leaks, *mods[CLATTN_MAX_MODS];
 } clattn_pointers;
 
 /* Executes the plan on ordinary memory, on whatever device it is planned for, and

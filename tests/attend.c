@@ -55,6 +55,7 @@ void shape_print(const struct shape *s, char text[200])
     if (s->new_len) n += snprintf(text + n, 200 - (size_t)n, " new%d", s->new_len);
     if (s->weights) n += snprintf(text + n, 200 - (size_t)n, " weights%d", (int)s->weights);
     if (s->kv_format) n += snprintf(text + n, 200 - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
+    if (s->mod) n += snprintf(text + n, 200 - (size_t)n, " mod");
     if (s->score) n += snprintf(text + n, 200 - (size_t)n, " score%d", (int)s->score);
     if (s->rope) n += snprintf(text + n, 200 - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
     if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
@@ -208,7 +209,8 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
     d->v = draw_tensor(s, s->Hkv, s->Nk, s->Dv, shared, &seed);
     if (s->alibi) d->slopes = draw_heads(s, s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, 0.1f, &seed);
     int dq = s->q_dim ? s->q_dim : s->D, ws = s->score == CLATTN_GENERAL ? dq * s->D : s->score_ws;
-    struct shape w = { .Hq = ws };
+    struct shape w = { .Hq = ws }, seven = { .Hq = 7 };
+    if (s->mod) d->table = draw_heads(&seven, 1, 1, &seed);
     if (ws) d->score_w = draw_heads(&w, 1, 0.5f, &seed);
     if (s->score == CLATTN_GAT) d->leaks = draw_heads(s, 1, 0.3f, &seed);
     if (s->sinks) d->sinks = draw_heads(s, 1, 2, &seed);
@@ -231,7 +233,7 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 void data_free(struct data *d)
 {
     float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask, d->k_bytes, d->v_bytes, d->k_scale, d->v_scale,
-                     d->k_zero, d->v_zero, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks };
+                     d->k_zero, d->v_zero, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     *d = (struct data){ .q = NULL };
 }
@@ -274,7 +276,7 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
                           .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
                           .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset, .lens = s->lens,
                           .score = (int)s->score, .w = s->score == CLATTN_GAT ? d->leaks : d->score_w, .w_count = s->score_ws,
-                          .Dq = s->q_dim, .score_scale = 0.75, .bias.x = d->bias, .mask.x = d->mask,
+                          .Dq = s->q_dim, .score_scale = 0.75, .table = d->table, .bias.x = d->bias, .mask.x = d->mask,
                           .slopes = { d->slopes, { s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, 1, 1 } },
                           .sinks = { d->sinks, { 1, s->Hq, 1, 1 } } };
     if (s->bias) shape_broadcast(s, s->bias, o->bias.n);

@@ -43,6 +43,7 @@ struct shape {
     clattn_scale scale_kind;
     clattn_score score;
     int score_ws, q_dim;           /* of an additive score; dims of q for a general one, 0 = D */
+    int mod;                       /* with a score_mod and a mask_mod, those of the oracle's table */
     int rope, rope_pairs;          /* dims that are turned, by quarters of a circle */
     int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
     enum reach {
@@ -57,7 +58,7 @@ struct shape {
 struct data {
     float *q, *k, *v, *slopes, *sinks, *bias, *mask;
     float *k_bytes, *v_bytes, *k_scale, *v_scale, *k_zero, *v_zero; /* what k and v are quantised as */
-    float *score_w, *leaks;
+    float *score_w, *leaks, *table;
     float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
 };
 /* What came out, packed likewise. */

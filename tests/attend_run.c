@@ -34,6 +34,20 @@ static int sum(const int32_t *x, int n)
     return all;
 }
 
+/* The oracle's functions, as the host calls them; DATA is where the table's address is. */
+static const float *callback_table;
+static float score_callback(void *data, float score, int b, int h, int i, int j)
+{
+    (void)b, (void)h;
+    const float *table = *(const float **)data;
+    return score + 0.125f * (float)(i - j) + table[j % 7];
+}
+static int mask_callback(void *data, int b, int h, int i, int j)
+{
+    (void)data, (void)b, (void)h;
+    return (i + j) % 4 != 0;
+}
+
 static void describe(const struct shape *s, clattn_attention *a)
 {
     clattn_attention_init(a);
@@ -49,6 +63,12 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->kv_format = s->kv_format, a->k_scale = a->v_scale = s->scale_kind;
     if (s->kv_format == CLATTN_KV_INT8) a->k_zero = a->v_zero = s->scale_kind;
     a->score = s->score, a->score_ws = s->score_ws, a->q_dim = s->q_dim, a->score_scale = 0.75;
+    if (s->mod) {
+        a->score_mod = "return score + gain * (i - j)\n + table[j % 7];";
+        a->mask_mod = "return (i + j) % 4 != 0;";
+        a->mod_buffers = "table", a->mod_lengths[0] = 7, a->mod_scalars = "gain=0.125";
+        a->score_callback = score_callback, a->mask_callback = mask_callback, a->callback_data = &callback_table;
+    }
     a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
     a->new_len = s->new_len, a->weights = s->weights;
     a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
@@ -202,6 +222,8 @@ static bool make_elements(struct tensors *t, const struct shape *s, const struct
     if (d->score_w || s->score == CLATTN_GENERAL || s->score_ws)
         ok = make_list(t, CA_SCOREW, CLATTN_F32, s->score == CLATTN_GENERAL ? s->q_dim ? s->q_dim : s->D : 1,
                        s->score == CLATTN_GENERAL ? s->D : s->score_ws, d->score_w);
+    callback_table = d->table;
+    if (s->mod) ok = ok && make_list(t, CA_MOD, CLATTN_F32, 1, 7, d->table);
     if (s->score == CLATTN_GAT) ok = make_list(t, CA_LEAKS, CLATTN_F32, 1, s->Hq, d->leaks);
     if (s->kv_format && s->scale_kind)
         ok = make_scales(t, CA_KSCALE, s, s->D, d->k_scale) && make_scales(t, CA_VSCALE, s, s->Dv, d->v_scale);
@@ -386,7 +408,7 @@ static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
                           start_of(t, CA_CUK), start_of(t, CA_TABLE), start_of(t, CA_KNEW), start_of(t, CA_VNEW),
                           start_of(t, CA_WEIGHTS), start_of(t, CA_KSCALE), start_of(t, CA_VSCALE), start_of(t, CA_KZERO),
                           start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN),
-                          start_of(t, CA_SCOREW), start_of(t, CA_LEAKS) };
+                          start_of(t, CA_SCOREW), start_of(t, CA_LEAKS), { start_of(t, CA_MOD) } };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
@@ -566,7 +588,7 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
         [CA_CUQ] = &b.cu_seqlens_q, [CA_CUK] = &b.cu_seqlens_k, [CA_TABLE] = &b.block_table, [CA_KSCALE] = &b.k_scale,
         [CA_VSCALE] = &b.v_scale, [CA_KZERO] = &b.k_zero, [CA_VZERO] = &b.v_zero, [CA_QCOS] = &b.q_rope_cos,
         [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_SCOREW] = &b.score_w,
-        [CA_LEAKS] = &b.leaks, [CA_KNEW] = &b.k_new,
+        [CA_LEAKS] = &b.leaks, [CA_MOD] = &b.mods[0], [CA_MOD + 1] = &b.mods[1], [CA_MOD + 2] = &b.mods[2], [CA_MOD + 3] = &b.mods[3], [CA_KNEW] = &b.k_new,
         [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights,
     };
     cl_int state = CL_COMPLETE;

@@ -50,6 +50,7 @@ bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
     if (o->causal && j > p) return false;
     if (o->left >= 0 && j < p - o->left) return false;
     if (o->right >= 0 && j > p + o->right) return false;
+    if (o->table && ((p + j) & 3) == 0) return false;
     if (o->mask.x && at(&o->mask, b, h, i, j, 0) == 0) return false;
     if (o->bias.x && at(&o->bias, b, h, i, j, -INFINITY) == -INFINITY) return false;
     return true;
@@ -96,6 +97,7 @@ static double exact_score(const struct oracle *o, struct row r, const struct inp
     if (o->score == 3 && s < 0) s *= o->w[r.h];
     if (stage >= ORACLE_CAPPED && o->softcap != 0) s = o->softcap * tanh(s / o->softcap);
     if (stage < ORACLE_BIASED) return s;
+    if (o->table) s += (double)(r.i + o->offset[r.b] - j) / 8 + o->table[j % 7];
     if (o->bias.x) s += at(&o->bias, r.b, r.h, r.i, j, 0);
     if (o->slopes.x) s -= at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs((double)(r.i + o->offset[r.b] - j));
     *magnitude += fabs(s);
@@ -182,6 +184,7 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         s[j] = variant & 1 && !o->score ? sum : sum * scale;
         if (o->score == 3 && s[j] < 0) s[j] *= o->w[r.h];
         if (cap != 0) s[j] = (base2 ? cap * log2e : cap) * tanhf(s[j] / cap);
+        if (o->table) s[j] += ((float)(r.i + o->offset[r.b] - j) * 0.125f + o->table[j % 7]) * (base2 ? log2e : 1);
         if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0) * (base2 ? log2e : 1);
         if (o->slopes.x)
             s[j] -= at(&o->slopes, r.b, r.h, 0, 0, 0) * (base2 ? log2e : 1) * fabsf((float)(r.i + o->offset[r.b] - j));

@@ -42,6 +42,7 @@ struct oracle {
     const float *w;
     long w_count, Dq;            /* Dq 0 = D */
     double score_scale;
+    const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7], and only keys with (p + j) % 4 != 0; NULL: none */
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
     double rho, lse_room;

@@ -439,6 +439,35 @@ START_TEST(device_list)
 }
 END_TEST
 
+/* The compiler's log comes with the lines of the user's text, and all works after. */
+START_TEST(user_texts)
+{
+    clattn_plan *other = NULL;
+    if (!open_context(_i)) return;
+    s.a.score_mod = "return score;";
+    if (_i == 0) {
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_UNSUPPORTED, "score_callback");
+    } else {
+        s.a.score_mod = "\nreturn score + no_such_name;";
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_BUILD, "score_mod:2");
+        ck_assert_msg(strstr(clattn_last_message(), "no_such_name") != NULL, "%s", clattn_last_message());
+        s.a.score_mod = "return score + table[j];"; /* a name that was not passed */
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_BUILD, "table");
+    }
+    s.a.mod_buffers = "score";
+    FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "\"score\" is an argument already");
+    s.a.mod_buffers = "table";
+    FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "mod_lengths[0] 0");
+    s.a.mod_buffers = NULL;
+    s.a.mod_scalars = "cap=";
+    FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "cap=");
+    s.a.mod_scalars = s.a.score_mod = NULL;
+    WORKS(clattn_plan_create(ctx, &s.a, NULL, &plan));
+    runs();
+    close_all();
+}
+END_TEST
+
 static void add(TCase *t)
 {
     tcase_add_test(t, names_and_version);
@@ -456,6 +485,7 @@ static void add(TCase *t)
     tcase_add_loop_test(t, inputs_may_share_memory, 0, 2);
     tcase_add_loop_test(t, empty_problems, 0, 2);
     tcase_add_loop_test(t, offsets_per_batch_row, 0, 2);
+    tcase_add_loop_test(t, user_texts, 0, 2);
     tcase_add_test(t, no_such_device);
     tcase_add_test(t, device_list);
 }

@@ -255,6 +255,14 @@ static const struct shape weights[] = {
     { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, SPARE },
 };
 
+/* The user's functions. */
+static const struct shape mods[] = {
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .mod = 1, CAUSAL, SLOW },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), .mod = 1, .softcap = 3, .weights = CLATTN_WEIGHTS_PROBS },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .mod = 1, .q_lens = q_some, .lens = some, .bias = "hk", SPARE },
+    { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .mod = 1, .page = 16, .lens = some, SPARE },
+};
+
 /* Every kernel and every mask once, with as little work as can be. */
 static const struct shape tiny[] = {
     { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY },
@@ -275,6 +283,7 @@ static const struct shape tiny[] = {
     { F32, .B = 2, H(2, 1), N(3, 5), D(32, 32), .kv_format = CLATTN_KV_Q4_0, .rope = 32, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(5, 5), .score = CLATTN_ADDITIVE, .score_ws = 5, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(1, 5), .score = CLATTN_GAT, .reach = TINY },
+    { F32, H(2, 1), N(3, 5), D(8, 8), .mod = 1, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -283,7 +292,7 @@ static const struct shape tiny[] = {
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
-    LIST(storages), LIST(weights), LIST(elements),
+    LIST(storages), LIST(weights), LIST(elements), LIST(mods),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -337,6 +346,7 @@ START_TEST(test_scores) { run_list(&lists[5], _i); } END_TEST
 START_TEST(test_storages) { run_list(&lists[6], _i); } END_TEST
 START_TEST(test_weights) { run_list(&lists[7], _i); } END_TEST
 START_TEST(test_elements) { run_list(&lists[8], _i); } END_TEST
+START_TEST(test_mods) { run_list(&lists[9], _i); } END_TEST
 
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
@@ -363,7 +373,7 @@ int main(void)
         { "memories", test_memories, lists[2].count }, { "masks", test_masks, lists[3].count },
         { "tiny", test_tiny, lists[4].count }, { "scores", test_scores, lists[5].count },
         { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
-        { "elements", test_elements, lists[8].count },
+        { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

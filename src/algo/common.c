@@ -14,12 +14,13 @@ const struct algo *ca_algo_find(const char *name)
 
 static bool unit(const struct problem *p) { return p->q.d == 1 && p->k.d == 1 && p->v.d == 1 && p->o.d == 1; }
 
-void ca_optional_host(const struct io *io, ca_optional *x)
+void ca_optional_host(const struct problem *p, const struct io *io, ca_optional *x)
 {
     *x = (ca_optional){ io->t[CA_QOFF].host, io->t[CA_LENS].host, io->t[CA_SLOPES].host, io->t[CA_SINKS].host, io->t[CA_BIAS].host,
                         io->t[CA_MASK].host, io->t[CA_CUQ].host, io->t[CA_CUK].host, io->t[CA_TABLE].host, io->t[CA_KSCALE].host, io->t[CA_VSCALE].host,
                         io->t[CA_KZERO].host, io->t[CA_VZERO].host, io->t[CA_QCOS].host, io->t[CA_QSIN].host,
-                        io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host };
+                        io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host, { NULL },
+                        p->score_callback, p->mask_callback, p->callback_data };
 }
 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
@@ -71,6 +72,7 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
     a->table_0 = elements(&io->t[CA_TABLE], sizeof(int32_t));
     a->score_w_0 = elements(&io->t[CA_SCOREW], sizeof(float));
     a->leaks_0 = elements(&io->t[CA_LEAKS], sizeof(float));
+    for (int k = 0; k < CA_MODS; k++) a->mod_0[k] = elements(&io->t[CA_MOD + k], sizeof(float));
     a->k_scale_0 = elements(&io->t[CA_KSCALE], sizeof(float));
     a->v_scale_0 = elements(&io->t[CA_VSCALE], sizeof(float));
     a->k_zero_0 = elements(&io->t[CA_KZERO], sizeof(float));

@@ -127,7 +127,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     int64_t units = j.form == PARTS ? p->B * p->Hkv : ca_out_batch(p) * p->Hq, rows = ca_all_rows(p);
 
     ca_io_args(p, io, &j.a);
-    ca_optional_host(io, &j.x);
+    ca_optional_host(p, io, &j.x);
     j.a.split_len = plan->params.v[PART];
     j.a.splits = j.form == PARTS ? (int)ca_max(ca_ceil_div(p->Nk, j.a.split_len), 1) : 1;
     j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)

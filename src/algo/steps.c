@@ -17,7 +17,7 @@ clattn_status ca_steps_build(struct clattn_plan *plan)
                CA_WEIGHTS_ROUNDS(p), CA_MAX_ROUNDS);
     int n = ca_common_options(p, dev, options, sizeof options);
     snprintf(options + n, sizeof options - (size_t)n, " -DVL=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4);
-    return ca_program_get(plan->ctx, "steps", options, &plan->steps);
+    return ca_program_get_with(plan->ctx, "steps", p->mods, options, &plan->steps);
 }
 
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c)
@@ -29,7 +29,7 @@ clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, str
     ca_io_args(p, io, &a);
     if (t[CA_K].host) { /* of device memory too, where the caller's is at hand */
         ca_optional x;
-        ca_optional_host(io, &x);
+        ca_optional_host(p, io, &x);
         for (int64_t n = 0; n < p->B * p->Hkv * p->new_len; n++)
             ca_host_isa()->type[p->dtype]->append(&a, &x, t[CA_KNEW].host, t[CA_VNEW].host, t[CA_K].host, t[CA_V].host,
                                                   (int)(n / p->new_len / p->Hkv), (int)(n / p->new_len % p->Hkv), (int)(n % p->new_len));
@@ -52,7 +52,7 @@ static clattn_status weights_on_host(const struct problem *p, const struct io *i
     size_t each = (size_t)ca_round_up((int64_t)k->scratch(a), 64), all = each * (size_t)threads;
     char *scratch = aligned_alloc(64, all);
     if (!scratch) return ca_no_memory(all, "the threads' scratch");
-    ca_optional_host(io, &x);
+    ca_optional_host(p, io, &x);
 #pragma omp parallel num_threads(threads)
     {
         char *mine = scratch + each * (size_t)ca_host_thread();

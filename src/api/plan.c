@@ -63,6 +63,8 @@ clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, co
         [CA_QCOS] = from_buffer(buffers->q_rope_cos), [CA_QSIN] = from_buffer(buffers->q_rope_sin),
         [CA_KCOS] = from_buffer(buffers->k_rope_cos), [CA_KSIN] = from_buffer(buffers->k_rope_sin),
         [CA_SCOREW] = from_buffer(buffers->score_w), [CA_LEAKS] = from_buffer(buffers->leaks),
+        [CA_MOD] = from_buffer(buffers->mods[0]), [CA_MOD + 1] = from_buffer(buffers->mods[1]), [CA_MOD + 2] = from_buffer(buffers->mods[2]),
+        [CA_MOD + 3] = from_buffer(buffers->mods[3]),
     }, .workspace = from_buffer(buffers->workspace) };
     CA_TRY(ca_plan_enqueue(plan, &io, &c));
     if (event) { /* the caller's from now on */
@@ -94,6 +96,8 @@ clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *po
         [CA_QCOS] = from_pointer(pointers->q_rope_cos), [CA_QSIN] = from_pointer(pointers->q_rope_sin),
         [CA_KCOS] = from_pointer(pointers->k_rope_cos), [CA_KSIN] = from_pointer(pointers->k_rope_sin),
         [CA_SCOREW] = from_pointer(pointers->score_w), [CA_LEAKS] = from_pointer(pointers->leaks),
+        [CA_MOD] = from_pointer(pointers->mods[0]), [CA_MOD + 1] = from_pointer(pointers->mods[1]), [CA_MOD + 2] = from_pointer(pointers->mods[2]),
+        [CA_MOD + 3] = from_pointer(pointers->mods[3]),
     } };
     CA_TRY(ca_plan_run_host(plan, &io));
 done:

@@ -271,6 +271,30 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     describe_positions(c, a);
 }
 
+/* score_mod and mask_mod; TEXTS holds what A points to. */
+struct mod_texts { char buffers[512], scalars[1024]; };
+static void describe_mods(const struct case_file *c, struct mod_texts *texts, clattn_attention *a)
+{
+    size_t i, n = 0;
+    json_t *value;
+    const char *name;
+    memset(texts, 0, sizeof *texts);
+    a->score_mod = ca_case_word(c, "score_mod", NULL);
+    a->mask_mod = ca_case_word(c, "mask_mod", NULL);
+    a->mod_buffers = texts->buffers;
+    a->mod_scalars = texts->scalars;
+    json_array_foreach(json_object_get(c->attrs, "mod_buffers"), i, value) {
+        if (n < sizeof texts->buffers) n += (size_t)snprintf(texts->buffers + n, sizeof texts->buffers - n, "%s ", json_string_value(value));
+        if (i < CLATTN_MAX_MODS) a->mod_lengths[i] = (int64_t)ca_case_input(c, json_string_value(value))->a.count;
+    }
+    n = 0;
+    json_object_foreach(json_object_get(c->attrs, "mod_scalars"), name, value) {
+        double x = 0;
+        ca_json_number(value, &x);
+        if (n < sizeof texts->scalars) n += (size_t)snprintf(texts->scalars + n, sizeof texts->scalars - n, "%s=%.17g ", name, x);
+    }
+}
+
 /* CASES.md allows more than the library takes: CASE_DONE, or CASE_SKIPPED with the reason. */
 static int within_limits(struct runner *r, const struct case_file *c, const clattn_attention *a)
 {
@@ -279,6 +303,8 @@ static int within_limits(struct runner *r, const struct case_file *c, const clat
     if (a->v_dim < 1) return skip(r, "value dimension %" PRId64 " is not supported", a->v_dim);
     if (ca_case_has(c, "scale") && !isfinite((float)a->scale))
         return skip(r, "a scale that is not finite in f32 is not supported", 0);
+    if (json_array_size(json_object_get(c->attrs, "mod_buffers")) > CLATTN_MAX_MODS)
+        return skip(r, "more than %" PRId64 " mod_buffers are not supported", CLATTN_MAX_MODS);
     if (a->softcap != 0 && !CA_SOFTCAP_FITS(a->softcap))
         return skip(r, "a softcap outside of 1e-37 ... 1e37 is not supported", 0);
     return CASE_DONE;
@@ -382,6 +408,13 @@ static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, c
 {
     clattn_status st = CLATTN_OK;
     for (int i = 0; st == CLATTN_OK && i < CA_SLOTS; i++) st = take_input(c, type, w, i);
+    size_t k;
+    json_t *name;
+    json_array_foreach(json_object_get(c->attrs, "mod_buffers"), k, name) {
+        const struct ca_npy *t = &ca_case_input(c, json_string_value(name))->a;
+        if (st == CLATTN_OK && t->type != CA_NPY_F4) st = ca_npy_convert(t, CA_NPY_F4, &w->in[CA_MOD + k]);
+        w->data[CA_MOD + k] = w->in[CA_MOD + k].data ? w->in[CA_MOD + k].data : t->data;
+    }
     if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
     return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;
@@ -401,6 +434,7 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .k_scale = w->data[CA_KSCALE], .v_scale = w->data[CA_VSCALE], .k_zero = w->data[CA_KZERO], .v_zero = w->data[CA_VZERO],
         .q_rope_cos = w->data[CA_QCOS], .q_rope_sin = w->data[CA_QSIN], .k_rope_cos = w->data[CA_KCOS],
         .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
+        .mods = {w->data[CA_MOD], w->data[CA_MOD + 1], w->data[CA_MOD + 2], w->data[CA_MOD + 3]},
     };
     return clattn_execute_host(plan, &p);
 }
@@ -432,7 +466,9 @@ int ca_attention_run(struct runner *r, struct case_file *c)
     clattn_status st = CLATTN_OK;
     enum ca_npy_type type = compute_type(c);
     memset(&w, 0, sizeof w);
+    struct mod_texts texts;
     describe(c, type, &a);
+    describe_mods(c, &texts, &a);
     int end = within_limits(r, c, &a);
     struct problem p;
     if (end == CASE_DONE && a.q_heads > 0) st = ca_problem_init(&p, &a);

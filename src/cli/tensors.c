@@ -66,7 +66,7 @@ static bool is_mod_buffer(const struct case_file *c, const char *name)
 /* The rows of inputs, in table order; buffers of score_mod come last. */
 static bool list_inputs(struct case_file *c)
 {
-    static const struct slot_row buffer = {"mod_buffers", 'f', 0, "...", NULL, false, false};
+    static const struct slot_row buffer = {"mod_buffers", 'f', 0, "...", NULL, false, true};
     json_t *inputs = json_object_get(c->root, "inputs"), *value;
     const char *key;
     char field[128];

@@ -97,6 +97,17 @@ static size_t workspace_of(const struct candidate *c, const struct problem *p, c
     return c->algo->workspace ? c->algo->workspace(p, dev, &c->params) : 0;
 }
 
+/* The user's functions are text for OpenCL and callbacks for the host. */
+static const char *mods_reason(const struct problem *p, const struct device *dev)
+{
+    bool score = strstr(p->mods, "user_score_mod") != NULL, mask = strstr(p->mods, "user_mask_mod") != NULL;
+    if (ca_is_host(dev) && ((score && !p->score_callback) || (mask && !p->mask_callback)))
+        return "the host compiles no OpenCL C: score_mod needs score_callback there, mask_mod mask_callback";
+    if (!ca_is_host(dev) && ((p->score_callback && !score) || (p->mask_callback && !mask)))
+        return "an OpenCL device calls no C functions: score_callback needs score_mod there, mask_callback mask_mod";
+    return NULL;
+}
+
 /* Asks algorithm number INDEX all there is to ask. */
 static void judge(struct candidate *c, unsigned index, const struct problem *p, const struct device *dev,
                   const char *params)
@@ -109,6 +120,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     c->source = "default";
     c->cost_ms = INFINITY;
     if (index < 32 && dev->bad_algos >> index & 1) reason = "it failed its self-test on this device";
+    if (!reason) reason = mods_reason(p, dev);
     if (reason) {
         refuse(c, "%s", reason);
         return;
@@ -227,7 +239,7 @@ static clattn_status build(struct clattn_plan *plan, const struct candidate *c)
     if (c->algo->options) c->algo->options(&plan->p, dev, &c->params, options, sizeof options);
     CA_REQUIRE(strlen(options) < sizeof options - 1, CLATTN_E_INTERNAL, "the build options of %s are too long",
                c->algo->name);
-    return ca_program_get(plan->ctx, c->algo->source, options, &plan->program);
+    return ca_program_get_with(plan->ctx, c->algo->source, plan->p.mods, options, &plan->program);
 }
 
 /* A failure that another algorithm would not cure. */
@@ -257,6 +269,7 @@ static clattn_status build_cheapest(struct clattn_plan *plan, struct candidate *
         st = build(plan, &c[i]);
         *chosen = &c[i];
         if (st == CLATTN_OK || is_final(st)) return st;
+        if (st == CLATTN_E_BUILD && plan->p.mods[0]) return st; /* the user's text: the log is the answer */
         refuse(&c[i], "%s", ca_message());
         ca_message_clear();
         ca_log(1, "%s is passed over: %s", c[i].algo->name, c[i].reason);

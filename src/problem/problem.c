@@ -15,10 +15,12 @@ const char *const ca_slot_name[CA_SLOTS] = {
     [CA_KSCALE] = "k_scale", [CA_VSCALE] = "v_scale", [CA_KZERO] = "k_zero", [CA_VZERO] = "v_zero",
     [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
     [CA_SCOREW] = "score_w", [CA_LEAKS] = "leaks",
+    [CA_MOD] = "mods[0]", [CA_MOD + 1] = "mods[1]", [CA_MOD + 2] = "mods[2]", [CA_MOD + 3] = "mods[3]",
 };
 
 const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
 {
+    if (s >= CA_MOD && s < CA_MOD + CA_MODS) return p->mod_lengths[s - CA_MOD] ? NULL : "the plan's mod_buffers names fewer";
     switch (s) {
     case CA_QOFF: return p->has_qoff ? NULL : "the plan's align is not CLATTN_OFFSET";
     case CA_LENS: return p->lens ? NULL : "the plan's kv_lens is 0";
@@ -90,6 +92,7 @@ static struct axes kv_axes(const struct problem *p, int64_t dim)
 
 static struct axes slot_axes(const struct problem *p, enum ca_slot s)
 {
+    if (s >= CA_MOD && s < CA_MOD + CA_MODS) return (struct axes){ { 1, 1, 1, p->mod_lengths[s - CA_MOD] } };
     switch (s) {
     case CA_BIAS: return broadcast_axes(p, &p->bias);
     case CA_MASK: return broadcast_axes(p, &p->mask);
@@ -449,7 +452,7 @@ static clattn_status init_mask(struct problem *p, const clattn_attention *a)
     int64_t most = p->has_qoff ? INT32_MAX : p->offset, least = p->has_qoff ? INT32_MIN : p->bottom_right ? -p->Nq : p->offset;
     p->left = canonical_window(a->window_left, ca_max(most + p->Nq - 1, 0));
     p->right = canonical_window(right, ca_max(p->Nk - 1 - least, 0));
-    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED && !p->has_alibi) { /* positions do not matter */
+    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED && !p->has_alibi && !p->mods[0] && !p->score_callback && !p->mask_callback) { /* positions do not matter */
         p->offset = 0;
         p->bottom_right = false;
     }
@@ -475,6 +478,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_storage(&fresh, a));
     CA_TRY(init_product(&fresh, a));
     CA_TRY(init_elements(&fresh, a));
+    CA_TRY(ca_problem_mods(&fresh, a));
     CA_TRY(init_strides(&fresh, CA_Q, &a->q, a->layout, &fresh.q));
     CA_TRY(init_strides(&fresh, CA_K, &a->k, kv_layout, &fresh.k));
     CA_TRY(init_strides(&fresh, CA_V, &a->v, kv_layout, &fresh.v));
@@ -599,7 +603,8 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
         .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
-        .scored = p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->mask.on,
+        .scored = p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->mask.on || p->mods[0] ||
+                  p->score_callback || p->mask_callback,
         .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

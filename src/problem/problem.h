@@ -3,6 +3,7 @@
 #ifndef CA_PROBLEM_H
 #define CA_PROBLEM_H
 
+#include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include "args.h"
@@ -11,6 +12,8 @@
 struct ca_strides { int64_t b, h, s, d; };
 /* A tensor [b][h][i][j] that broadcasts along the axes whose stride is 0; keys from COLS on are masked. */
 struct ca_broadcast { int64_t b, h, i, j, cols; bool on; };
+
+#define CA_MAX_MOD_TEXT 4096
 
 struct problem {
     clattn_dtype dtype;
@@ -40,6 +43,11 @@ struct problem {
     clattn_scale k_scale, v_scale, k_zero, v_zero;
     int64_t q_rot, k_rot;
     bool rope_pairs;
+    char mods[CA_MAX_MOD_TEXT]; /* the user's functions as they stand before a kernel (mods.c); "" none */
+    int64_t mod_lengths[CA_MODS];
+    clattn_score_callback score_callback;
+    clattn_mask_callback mask_callback;
+    void *callback_data;
 };
 
 #define CA_MAX_DIM 576
@@ -52,7 +60,7 @@ struct problem {
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
                CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
-               CA_SCOREW, CA_LEAKS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SLOTS };
+               CA_SCOREW, CA_LEAKS, CA_MOD, CA_KNEW = CA_MOD + CA_MODS, CA_VNEW, CA_WEIGHTS, CA_SLOTS };
 #define CA_OPTIONAL_END CA_KNEW
 extern const char *const ca_slot_name[CA_SLOTS];
 static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS; }
@@ -65,10 +73,16 @@ void ca_attention_defaults(clattn_attention *a);
 /* Descriptor -> problem: defaults, strides, overflow, one REQUIRE per rule. */
 clattn_status ca_problem_init(struct problem *p, const clattn_attention *a);
 
+/* mods.c: checks A's user functions and makes the text of P->mods. */
+clattn_status ca_problem_mods(struct problem *p, const clattn_attention *a);
+
 /* Problem string <-> descriptor: "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0".
  * Unknown tokens are refused by name. */
 clattn_status ca_problem_parse(const char *text, clattn_attention *a);
 size_t ca_problem_print(const struct problem *p, char *text, size_t size);
+
+/* Numbers are read and written as in C, whatever locale a program has set: hand what is returned to uselocale after. */
+locale_t ca_enter_c_locale(void);
 
 size_t ca_dtype_size(clattn_dtype t);
 const char *ca_dtype_name(clattn_dtype t);

@@ -26,7 +26,7 @@
 /* A program may have set a locale that writes 0,5: numbers here are always the C locale's. */
 static locale_t c_locale;
 static void make_c_locale(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
-static locale_t enter_c_locale(void)
+locale_t ca_enter_c_locale(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_c_locale);
@@ -291,7 +291,7 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
     struct parse ps = { .a = a };
     char token[MAX_TOKEN];
     clattn_status st = CLATTN_OK;
-    locale_t before = enter_c_locale();
+    locale_t before = ca_enter_c_locale();
 
     ca_attention_defaults(a);
     for (text += strspn(text, blank); *text; text += strspn(text, blank)) {
@@ -367,15 +367,28 @@ static void put_broadcast(struct ca_text *t, const struct problem *p, const char
     if (!packed) ca_text_put(t, " %sstride=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, name, x->b, x->h, x->i, x->j);
 }
 
+/* What has no token that could be read again: said all the same, so that no two problems look alike. */
+static void put_elements(struct ca_text *t, const struct problem *p)
+{
+    static const char *const formats[] = { "", "int8", "fp8", "q8_0", "q4_0" }, *const scores[] = { "", "additive", "general", "gat" };
+    if (p->kv_format) ca_text_put(t, " kv=%s", formats[p->kv_format]);
+    if (p->kv_format) ca_text_put(t, ":%d,%d,%d,%d", (int)p->k_scale, (int)p->v_scale, (int)p->k_zero, (int)p->v_zero);
+    if (p->q_rot || p->k_rot) ca_text_put(t, " rope=%" PRId64 ",%" PRId64 "%s", p->q_rot, p->k_rot, p->rope_pairs ? ",pairs" : "");
+    if (p->score) ca_text_put(t, " score=%s", scores[p->score]);
+    if (p->score == CLATTN_ADDITIVE) ca_text_put(t, ":%" PRId64 ",%.9g", p->score_ws, (double)p->score_scale);
+    if (p->score == CLATTN_GENERAL) ca_text_put(t, ":%" PRId64, p->Dq);
+    if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod");
+}
+
 size_t ca_problem_print(const struct problem *p, char *text, size_t size)
 {
     struct ca_text t = { text, size, 0 };
-    locale_t before = enter_c_locale();
+    locale_t before = ca_enter_c_locale();
 
     ca_text_put(&t, "%s b%" PRId64 " h%" PRId64, ca_dtype_name(p->dtype), p->B, p->Hq);
     if (p->Hkv != p->Hq) ca_text_put(&t, "/%" PRId64, p->Hkv);
-    ca_text_put(&t, " q%" PRId64 " k%" PRId64 " d%" PRId64, p->Nq, p->Nk, p->D);
-    if (p->Dv != p->D) ca_text_put(&t, "/%" PRId64, p->Dv);
+    ca_text_put(&t, " q%" PRId64 " k%" PRId64 " d%" PRId64, p->Nq, p->Nk, p->Dk);
+    if (p->Dv != p->Dk) ca_text_put(&t, "/%" PRId64, p->Dv);
     if (p->right == 0) ca_text_put(&t, " causal");
     if (p->has_qoff) ca_text_put(&t, " align=offset:%" PRId32, p->offset);
     else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED || p->has_alibi) &&
@@ -396,6 +409,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->page_size && p->pages != ca_max(p->B * (p->Nk / p->page_size), 1)) ca_text_put(&t, " pages=%" PRId64, p->pages);
     if (p->new_len) ca_text_put(&t, " new=%" PRId64, p->new_len);
     if (p->weights) ca_text_put(&t, " weights=%s", stages[p->weights]);
+    put_elements(&t, p);
     put_strides(&t, p);
     uselocale(before);
     return t.length;

@@ -25,7 +25,8 @@ struct kernel_list {
 
 struct program {
     struct program *next;
-    const struct ca_source *source;
+    const struct ca_source *source; /* an embedded text, or OWN */
+    struct ca_source own;           /* with a user's text before the embedded one */
     char *options;
     cl_program program;
     struct kernel_list *kernels;
@@ -45,6 +46,7 @@ static void program_free(struct program *p, bool release)
     if (release && p->program) ca_cl.ReleaseProgram(p->program);
     free(p->kernels);
     free(p->options);
+    free((char *)(uintptr_t)p->own.text);
     free(p);
 }
 
@@ -137,12 +139,22 @@ done:
     return st;
 }
 
+static const struct ca_source *find_source(const char *name)
+{
+    for (const struct ca_source *s = ca_sources; s->name; s++)
+        if (!strcmp(s->name, name)) return s;
+    return NULL;
+}
+
+/* A text that is not embedded is the caller's: it is copied. */
 static struct program *new_program(const struct ca_source *source, const char *options)
 {
     struct program *p = calloc(1, sizeof *p);
-    if (p) p->source = source;
+    bool own = find_source(source->name) != source;
+    if (p && own) p->own = (struct ca_source){ source->name, strdup(source->text), source->length };
+    if (p) p->source = own ? &p->own : source;
     if (p) p->options = strdup(options);
-    if (p && p->options) return p;
+    if (p && p->options && p->source->text) return p;
     program_free(p, false);
     return NULL;
 }
@@ -221,18 +233,16 @@ static void save(const clattn_context *ctx, const struct program *p, const struc
 
 /* --------------------------------------------------------------------- get */
 
-static const struct ca_source *find_source(const char *name)
+static bool same_text(const struct ca_source *a, const struct ca_source *b)
 {
-    for (const struct ca_source *s = ca_sources; s->name; s++)
-        if (!strcmp(s->name, name)) return s;
-    return NULL;
+    return a == b || (a->length == b->length && !strcmp(a->name, b->name) && !memcmp(a->text, b->text, a->length));
 }
 
 /* Under the lock. */
 static struct program *find(const clattn_context *ctx, const struct ca_source *source, const char *options)
 {
     for (struct program *p = ctx->programs; p; p = p->next)
-        if (p->source == source && !strcmp(p->options, options)) return p;
+        if (same_text(p->source, source) && !strcmp(p->options, options)) return p;
     return NULL;
 }
 
@@ -286,23 +296,48 @@ done:
     return st;
 }
 
-clattn_status ca_program_get(clattn_context *ctx, const char *source, const char *options, struct program **program)
+/* USER's text, then SOURCE's, which says itself what its lines are; E_MEMORY when TEXT is NULL. */
+static struct ca_source with_user(const struct ca_source *source, const char *user)
+{
+    size_t room = strlen(user) + source->length + 2;
+    char *text = malloc(room);
+    if (text) snprintf(text, room, "%s\n%.*s", user, (int)source->length, source->text);
+    return (struct ca_source){ source->name, text, text ? strlen(text) : 0 };
+}
+
+clattn_status ca_program_get_with(clattn_context *ctx, const char *source, const char *user, const char *options,
+                                  struct program **program)
 {
     const struct ca_source *text = find_source(source);
+    struct ca_source both = { NULL, NULL, 0 };
     clattn_status st = ca_context_alive(ctx);
     char *whole;
 
     *program = NULL;
     if (st != CLATTN_OK) return st;
     CA_REQUIRE(text, CLATTN_E_INTERNAL, "there is no cl/%s.cl in this library", source);
+    if (user[0]) {
+        both = with_user(text, user);
+        text = &both;
+        if (!both.text) return ca_no_memory(strlen(user), "a kernel's text");
+    }
     size_t room = sizeof STANDARD + 1 + strlen(options);
     whole = malloc(room);
-    if (!whole) return ca_no_memory(room, "build options");
+    if (!whole) {
+        free((char *)(uintptr_t)both.text);
+        return ca_no_memory(room, "build options");
+    }
     snprintf(whole, room, "%s %s", STANDARD, options);
     *program = find_locked(ctx, text, whole);
     if (!*program) st = make(ctx, text, whole, program);
     free(whole);
+    free((char *)(uintptr_t)both.text);
     return st;
+}
+
+clattn_status ca_program_get(clattn_context *ctx, const char *source, const char *options, struct program **program)
+{
+    return ca_program_get_with(ctx, source, "", options, program);
 }
 
 /* ----------------------------------------------------------------- kernels */

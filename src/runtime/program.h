@@ -14,6 +14,10 @@ extern const struct ca_source ca_sources[];   /* ends with name NULL */
  * On failure nothing is kept, and the message holds the end of the compiler's log. */
 clattn_status ca_program_get(clattn_context *ctx, const char *source, const char *options, struct program **program);
 
+/* The same with a USER's text before it ("": none), which is part of what the program is found by. */
+clattn_status ca_program_get_with(clattn_context *ctx, const char *source, const char *user, const char *options,
+                                  struct program **program);
+
 /* Borrows a kernel object; give it back after the enqueue. */
 clattn_status ca_kernel_take(clattn_context *ctx, struct program *program, const char *name, cl_kernel *kernel);
 void ca_kernel_give(clattn_context *ctx, struct program *program, const char *name, cl_kernel kernel);
