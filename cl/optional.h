@@ -122,15 +122,15 @@ static inline ca_seq ca_seq_of(const ca_args *a, const ca_optional *x, ca_int b)
     ca_seq s = { 0, 0, a->Nq, a->Nk, a->offset };
     if (IS_ON(RAGGED, x->cu_q)) {
         s.q_row = ca_within(x->cu_q[a->cu_q_0 + b], 0, a->Tq);
-        s.Nq = ca_within(x->cu_q[a->cu_q_0 + b + 1] - s.q_row, 0, a->Tq - s.q_row);
+        s.Nq = ca_within(x->cu_q[a->cu_q_0 + b + 1], s.q_row, a->Tq) - s.q_row;
         if (s.Nq > a->Nq) s.Nq = a->Nq;
         if (!IS_ON(PAGED, a->page_size)) {
             s.k_row = ca_within(x->cu_k[a->cu_k_0 + b], 0, a->Tk);
-            s.Nk = ca_within(x->cu_k[a->cu_k_0 + b + 1] - s.k_row, 0, a->Tk - s.k_row);
+            s.Nk = ca_within(x->cu_k[a->cu_k_0 + b + 1], s.k_row, a->Tk) - s.k_row;
             if (s.Nk > a->Nk) s.Nk = a->Nk;
         }
     }
-    if (IS_ON(LENS, x->lens)) s.Nk = ca_within(ca_within(x->lens[a->lens_0 + b], 0, a->Nk) + a->new_len, 0, s.Nk);
+    if (IS_ON(LENS, x->lens)) s.Nk = ca_within(ca_within(x->lens[a->lens_0 + b], 0, a->Nk - a->new_len) + a->new_len, 0, s.Nk);
     if (a->bottom_right) s.p0 = (ca_long)s.Nk - s.Nq;
     if (IS_ON(HAS_QOFF, x->qoff) && a->has_qoff) s.p0 = x->qoff[a->qoff_0 + b];
     return s;
@@ -138,7 +138,8 @@ static inline ca_seq ca_seq_of(const ca_args *a, const ca_optional *x, ca_int b)
 
 /* Ragged work without a list of it: tile t of sequence b, tiles being of ROWS rows, has number cu_q[b] / ROWS + b + t.  That
  * leaves each sequence as many numbers as it has tiles, or one more, since
- * floor((s + n) / ROWS) + 1 - floor(s / ROWS) >= ceil(n / ROWS).  Returns b, the last that begins at NUMBER or before. */
+ * floor((s + n) / ROWS) + 1 - floor(s / ROWS) >= ceil(n / ROWS).  Returns b, the last that begins at NUMBER or before, and
+ * -1 in TILE for what cannot be one (where cu_q falls it might be so large that its rows overflow). */
 static inline ca_int ca_seq_of_tile(const ca_args *a, const ca_optional *x, ca_int number, ca_int rows, ca_int *tile)
 {
     ca_int first = 0, count = a->B;
@@ -149,7 +150,8 @@ static inline ca_int ca_seq_of_tile(const ca_args *a, const ca_optional *x, ca_i
             count -= upper;
         } else count = upper;
     }
-    *tile = number - ca_within(x->cu_q[a->cu_q_0 + first], 0, a->Tq) / rows - first;
+    ca_int t = number - ca_within(x->cu_q[a->cu_q_0 + first], 0, a->Tq) / rows - first;
+    *tile = t > a->Tq / rows ? -1 : t < -1 ? -1 : t;
     return first;
 }
 

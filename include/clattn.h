@@ -367,8 +367,8 @@ typedef struct clattn_buffers {
     clattn_buffer cu_seqlens_k; /* in, CLATTN_THD unless paged: the same of k and v */
     clattn_buffer block_table; /* in, if .page_size: int32 [batch][kv_len / page_size], numbers of pages; those behind the last
                                 key of a row may be -1; what is out of range in device memory is read as the nearest page */
-    clattn_buffer k_new, v_new; /* in, if .new_len; k and v are written then.  What would lie behind kv_len, or in a page that is
-                                none, is not written */
+    clattn_buffer k_new, v_new; /* in, if .new_len; k and v are written then (by a call that fails, too) and must overlap nothing but
+                                each other.  What would lie behind kv_len, or in a page that is none, is not written */
     clattn_buffer weights;   /* out, if .weights */
     clattn_buffer k_scale, v_scale, k_zero, v_zero; /* in, f32, where the field of that name says so */
     clattn_buffer q_rope_cos, q_rope_sin; /* in, if .q_rope: f32 [q_len][q_rope / 2] */

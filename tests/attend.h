@@ -103,6 +103,11 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
  * cl_mem with offsets, a wait list and an event, again with the same bits. */
 bool attend_thoroughly(const struct shape *s, const char *algo, const struct data *d, struct result *r);
 void result_free(struct result *r);
+/* Runs ALGO with PARAMS (NULL: the device's) on cl_mem TIMES times, with numbers of all sizes in kv_lens, q_offset,
+ * cu_seqlens and block_table.  The results may be anything, but nothing else may be written; every second time the
+ * buffers are no larger than their tensors, for those who watch their bounds. */
+void attend_garbage(const struct shape *s, const char *algo, const char *params, const struct data *d, uint64_t seed,
+                    int times);
 
 /* The exact result of S on D; false: no memory (counted). */
 bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o);

@@ -6,8 +6,8 @@
 
 /* ------------------------------------------------------------ tensors of a shape */
 
-/* One image a slot of the library's; a tensor that the shape has not has no bytes. */
-struct tensors { struct image m[CA_SLOTS]; clattn_attention a; };
+/* One image a slot of the library's; a tensor that the shape has not has no bytes.  TIGHT: on cl_mem without the guards. */
+struct tensors { struct image m[CA_SLOTS]; clattn_attention a; bool tight; };
 
 /* Strides of the tensor as MEMORY wants it; GIVEN becomes what the caller passes (all 0: from the layout). */
 static void lay_out(struct image *m, enum memory memory, bool is_kv, clattn_strides *given)
@@ -385,10 +385,10 @@ static bool call_ok(clattn_status st, const char *call, const char *what)
     return st == CLATTN_OK;
 }
 
-static clattn_plan *make_plan(const struct tensors *t, const char *algo, const char *what)
+static clattn_plan *make_plan(const struct tensors *t, const char *algo, const char *params, const char *what)
 {
     clattn_plan *plan = NULL;
-    clattn_plan_options o = { .size = sizeof o, .algorithm = algo };
+    clattn_plan_options o = { .size = sizeof o, .algorithm = algo, .params = params };
     return call_ok(clattn_plan_create(attend_context(), &t->a, &o, &plan), "clattn_plan_create", what) ? plan : NULL;
 }
 
@@ -458,7 +458,7 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
     clattn_plan *plan = NULL;
     *r = (struct result){ .out = NULL };
     name_it(s, algo, what);
-    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, what)) && run_host(plan, &t, what) &&
+    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, NULL, what)) && run_host(plan, &t, what) &&
               read_result(s, d, &t, what, r);
     if (!ok) result_free(r);
     clattn_plan_destroy(plan);
@@ -496,6 +496,11 @@ struct cl_run {
 };
 
 enum { WORKSPACE_OFFSET = 256, WORKSPACE_GUARD = 1024 };
+static size_t workspace_offset(const struct tensors *t) { return t->tight ? 0 : WORKSPACE_OFFSET; }
+
+/* The part of an image that is on the device. */
+static size_t held_from(const struct tensors *t, int slot) { return t->tight ? image_offset(&t->m[slot]) : 0; }
+static size_t held_bytes(const struct tensors *t, int slot) { return image_bytes(&t->m[slot]) - 2 * held_from(t, slot); }
 
 /* A buffer of BYTES filled with canaries of type T. */
 static cl_mem make_buffer(struct cl_run *r, int t, size_t bytes, const char *what)
@@ -527,10 +532,10 @@ static bool cl_prepare(struct cl_run *r, const struct tensors *t, const clattn_p
     r->gate = clCreateUserEvent(c->context, &code);
     if (!cl_ok(code, "clCreateUserEvent", what)) return false;
     for (int i = 0; i < CA_SLOTS; i++)
-        if (t->m[i].bytes && !(r->mem[i] = make_buffer(r, t->m[i].dtype, image_bytes(&t->m[i]), what))) return false;
+        if (t->m[i].bytes && !(r->mem[i] = make_buffer(r, t->m[i].dtype, held_bytes(t, i), what))) return false;
     r->workspace_bytes = clattn_plan_workspace(plan);
     if (r->workspace_bytes)
-        r->workspace = make_buffer(r, CLATTN_F32, WORKSPACE_OFFSET + r->workspace_bytes + WORKSPACE_GUARD, what);
+        r->workspace = make_buffer(r, CLATTN_F32, r->workspace_bytes + (t->tight ? 0 : WORKSPACE_OFFSET + WORKSPACE_GUARD), what);
     return !r->workspace_bytes || r->workspace;
 }
 
@@ -555,8 +560,8 @@ static bool cl_write_inputs(struct cl_run *r, const struct tensors *t, const cha
 {
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) &&
-            (!cl_ok(clEnqueueWriteBuffer(r->move, r->mem[i], CL_FALSE, 0, image_bytes(&t->m[i]), t->m[i].bytes, 1, &r->gate,
-                                         &r->written[r->num_written]), "clEnqueueWriteBuffer", what) || !++r->num_written))
+            (!cl_ok(clEnqueueWriteBuffer(r->move, r->mem[i], CL_FALSE, 0, held_bytes(t, i), t->m[i].bytes + held_from(t, i), 1,
+                                         &r->gate, &r->written[r->num_written]), "clEnqueueWriteBuffer", what) || !++r->num_written))
             return false;
     return true;
 }
@@ -595,8 +600,8 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
     bool ok = false, open = is_oclgrind(); /* where clFlush waits for what was enqueued, a closed gate is for ever */
     if (!cl_prepare(&r, t, plan, what)) goto done;
     for (int i = 0; i < CA_SLOTS; i++)
-        if (r.mem[i]) *slot[i] = (clattn_buffer){ r.mem[i], image_offset(&t->m[i]) };
-    if (own_workspace) b.workspace = (clattn_buffer){ r.workspace, WORKSPACE_OFFSET };
+        if (r.mem[i]) *slot[i] = (clattn_buffer){ r.mem[i], image_offset(&t->m[i]) - held_from(t, i) };
+    if (own_workspace) b.workspace = (clattn_buffer){ r.workspace, workspace_offset(t) };
     if (!cl_write_inputs(&r, t, what)) goto done;
     if (open && !cl_ok(clSetUserEventStatus(r.gate, CL_COMPLETE), "clSetUserEventStatus", what)) goto done;
     if (!call_ok(clattn_execute(plan, r.work, &b, r.num_written, r.written, &r.done), "clattn_execute", what)) goto done;
@@ -611,19 +616,19 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
     if ((!open && !cl_ok(clSetUserEventStatus(r.gate, CL_COMPLETE), "clSetUserEventStatus", what)) ||
         !cl_ok(clWaitForEvents(1, &r.done), "clWaitForEvents", what)) goto done;
     for (int i = 0; i < CA_SLOTS; i++) { /* the inputs' images take what is there now: they must stay too */
-        unsigned char *back = t->m[i].bytes ? malloc(image_bytes(&t->m[i])) : NULL;
+        unsigned char *held = t->m[i].bytes + held_from(t, i), *back = t->m[i].bytes ? malloc(held_bytes(t, i)) : NULL;
         if (!t->m[i].bytes) continue;
-        if (!back || !cl_ok(clEnqueueReadBuffer(r.move, r.mem[i], CL_TRUE, 0, image_bytes(&t->m[i]), back, 0, NULL,
-                                                NULL), "clEnqueueReadBuffer", what)) {
+        if (!back || !cl_ok(clEnqueueReadBuffer(r.move, r.mem[i], CL_TRUE, 0, held_bytes(t, i), back, 0, NULL, NULL),
+                            "clEnqueueReadBuffer", what)) {
             free(back);
             goto done;
         }
-        if (must_stay(t, i) && memcmp(back, t->m[i].bytes, image_bytes(&t->m[i])))
+        if (must_stay(t, i) && memcmp(back, held, held_bytes(t, i)))
             wrong("%s: the input %s was changed", what, ca_slot_name[i]);
-        memcpy(t->m[i].bytes, back, image_bytes(&t->m[i]));
+        memcpy(held, back, held_bytes(t, i));
         free(back);
     }
-    if (own_workspace && r.workspace) check_workspace(&r, what);
+    if (own_workspace && r.workspace && !t->tight) check_workspace(&r, what);
     ok = true;
 done:
     if (!ok && r.gate && !open) clSetUserEventStatus(r.gate, -1);
@@ -640,7 +645,7 @@ bool attend_thoroughly(const struct shape *s, const char *algo, const struct dat
     bool ok = false;
     *r = (struct result){ .out = NULL };
     name_it(s, algo, what);
-    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, what)) || !run_host(plan, &first, what) ||
+    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, NULL, what)) || !run_host(plan, &first, what) ||
         !read_result(s, d, &first, what, r)) goto done;
     if (!tensors_make(&again, s, d) || !run_host(plan, &again, what)) goto done;
     same_bits(&first, &again, "a second execution", what);
@@ -657,4 +662,46 @@ done:
     tensors_free(&first);
     tensors_free(&again);
     return ok;
+}
+
+/* ------------------------------------------------------------------- garbage */
+
+static int32_t garbage(uint64_t *state, int round)
+{
+    static const int32_t extreme[] = { INT32_MIN, INT32_MIN + 1, -1, 0, INT32_MAX - 1, INT32_MAX, 1 << 30, -(1 << 30) };
+    int kind = round % 4 == 0 ? 0 : draw_below(state, 6); /* now and then nothing that makes sense */
+    return kind == 0 ? (int32_t)draw_bits(state) : kind == 1 ? extreme[draw_below(state, 8)] : draw_below(state, 16) - 2;
+}
+
+static void put_garbage(struct tensors *t, uint64_t *state, int round)
+{
+    static const int slots[] = { CA_QOFF, CA_LENS, CA_CUQ, CA_CUK, CA_TABLE };
+    for (size_t n = 0; n < sizeof slots / sizeof slots[0]; n++) {
+        struct image *m = &t->m[slots[n]];
+        int32_t *x = m->bytes ? image_start(m) : NULL; /* of so many elements, side by side */
+        for (size_t e = 0; x && e < m->elements - 2 * GUARD; e++) x[e] = garbage(state, round);
+    }
+}
+
+void attend_garbage(const struct shape *s, const char *algo, const char *params, const struct data *d, uint64_t seed,
+                    int times)
+{
+    char what[240 + 100];
+    struct tensors t = { .tight = false };
+    clattn_plan *plan = NULL;
+    name_it(s, algo, what);
+    snprintf(what + strlen(what), 100, " %s", params ? params : "");
+    for (int round = 0; round < times; round++) {
+        if (!tensors_make(&t, s, d)) break;
+        if (!plan && !(plan = make_plan(&t, algo, params, what))) break;
+        put_garbage(&t, &seed, round);
+        t.tight = is_oclgrind() || round % 2 == 1;
+        if (!run_cl(plan, &t, true, what)) break;
+        for (int i = 0; i < CA_SLOTS; i++)
+            if (t.m[i].bytes && image_strays(&t.m[i]))
+                wrong("%s, garbage %d: %zu places around %s were written", what, round, image_strays(&t.m[i]), ca_slot_name[i]);
+        tensors_free(&t);
+    }
+    clattn_plan_destroy(plan);
+    tensors_free(&t);
 }

@@ -89,26 +89,31 @@ void *image_start(const struct image *m) { return m->bytes + GUARD * image_width
 size_t image_offset(const struct image *m) { return GUARD * image_width(m->dtype); }
 size_t image_bytes(const struct image *m) { return m->elements * image_width(m->dtype); }
 
+size_t image_strays(const struct image *m)
+{
+    unsigned char *member = calloc(m->elements, 1);
+    size_t stray = 0;
+    if (!member) return m->elements;
+    FOR_ELEMENTS(m, e, at) member[e] = 1;
+    for (size_t e = 0; e < m->elements; e++) stray += !member[e] && get_bits(m, e) != image_canary(m->dtype);
+    free(member);
+    return stray;
+}
+
 /* The values of an output; a failure when one was not written, or a place between or around them was. */
 float *image_read(const struct image *m, const char *name, const char *what)
 {
     float *x = malloc((count(m) + 1) * sizeof *x);
-    unsigned char *member = calloc(m->elements, 1);
-    size_t missing = 0, stray = 0;
-    if (!x || !member) {
-        free(x);
-        free(member);
+    size_t missing = 0, stray = image_strays(m);
+    if (!x) {
         wrong("no memory");
         return NULL;
     }
     FOR_ELEMENTS(m, e, at) {
-        member[e] = 1;
         missing += get_bits(m, e) == image_canary(m->dtype);
         x[at] = decode(m->dtype, get_bits(m, e));
     }
-    for (size_t e = 0; e < m->elements; e++) stray += !member[e] && get_bits(m, e) != image_canary(m->dtype);
     if (missing) wrong("%s: %zu elements of %s were not written", what, missing, name);
     if (stray) wrong("%s: %zu places between or around the elements of %s were written", what, stray, name);
-    free(member);
     return x;
 }

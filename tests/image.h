@@ -33,6 +33,8 @@ bool image_make(struct image *m, const float *values);
 void *image_start(const struct image *m);      /* of the tensor */
 size_t image_offset(const struct image *m);    /* of the tensor, in bytes */
 size_t image_bytes(const struct image *m);     /* of everything */
+/* Places written that are not the tensor's. */
+size_t image_strays(const struct image *m);
 /* The values of an output, packed; counts a failure when one was not written, or a place that is not the
  * tensor's was. */
 float *image_read(const struct image *m, const char *name, const char *what);

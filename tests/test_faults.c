@@ -148,6 +148,61 @@ char *__wrap_strdup(const char *s) { return fails_now(&alloc_countdown) ? NULL :
 static struct device dev;
 static struct small s;
 
+/* With steps before and after the algorithm: the last keys come from k_new, and the weights are wanted too. */
+enum { NEW = 2, WEIGHTS = SMALL_ROWS * SMALL_NK };
+static float cache[2][SMALL_KV], new_keys[2][SMALL_B * SMALL_HKV * NEW * SMALL_D], weights[WEIGHTS];
+static const int32_t lens[SMALL_B] = { SMALL_NK - NEW, SMALL_NK - NEW };
+
+static void add_steps(void)
+{
+    for (int t = 0; t < 2; t++) {
+        const float *all = t ? s.v : s.k;
+        for (int e = 0; e < SMALL_KV; e++) { /* the cache, and what is missing there */
+            int row = e / SMALL_D, j = row % SMALL_NK, at = (row / SMALL_NK * NEW + j - (SMALL_NK - NEW)) * SMALL_D + e % SMALL_D;
+            cache[t][e] = j < SMALL_NK - NEW ? all[e] : NAN;
+            if (j >= SMALL_NK - NEW) new_keys[t][at] = all[e];
+        }
+    }
+    s.a.kv_lens = SMALL_NK, s.a.new_len = NEW, s.a.weights = CLATTN_WEIGHTS_PROBS;
+    s.p.k = cache[0], s.p.v = cache[1], s.p.kv_lens = lens, s.p.k_new = new_keys[0], s.p.v_new = new_keys[1];
+    s.p.weights = weights;
+}
+
+static void canaries(void)
+{
+    small_canaries(&s);
+    for (int e = 0; e < WEIGHTS; e++) weights[e] = SMALL_CANARY;
+    for (int e = 0; e < SMALL_KV; e++) /* what an execution before has appended */
+        if (e / SMALL_D % SMALL_NK >= SMALL_NK - NEW) cache[0][e] = cache[1][e] = NAN;
+}
+
+static bool untouched(void)
+{
+    for (int e = 0; e < WEIGHTS; e++) if (weights[e] != SMALL_CANARY) return false;
+    return small_untouched(&s);
+}
+
+/* Each row of the weights adds up to 1. */
+static bool weights_done(void)
+{
+    for (int row = 0; row < SMALL_ROWS && s.a.weights; row++) {
+        float sum = 0;
+        for (int j = 0; j < SMALL_NK; j++) sum += weights[row * SMALL_NK + j];
+        if (!(fabsf(sum - 1) < 1e-5f)) return false;
+    }
+    return true;
+}
+
+/* The answer, from keys that are all there. */
+static bool attention_done(void)
+{
+    const clattn_pointers p = s.p;
+    s.p.k = s.k, s.p.v = s.v;
+    bool right = small_done(&s);
+    s.p = p;
+    return right && weights_done();
+}
+
 /* An operation around attention, with a table of the library's own, in place of an attention. */
 static bool around;
 static clattn_status use_around(clattn_context *ctx, float *to)
@@ -160,7 +215,7 @@ static clattn_status use_around(clattn_context *ctx, float *to)
 /* The answer is that of the host, and the guards are as they were. */
 static bool done(void)
 {
-    if (!around) return small_done(&s);
+    if (!around) return attention_done();
     static float wanted[SMALL_Q];
     clattn_context *host = NULL;
     if (wanted[0] == 0 && (clattn_context_create("host", &host) || use_around(host, wanted))) return false;
@@ -184,7 +239,7 @@ static clattn_status use(clattn_context *ctx)
 static void scenario(atomic_int *count, int n, const char *what, bool *again)
 {
     clattn_context *ctx = NULL;
-    small_canaries(&s);
+    canaries();
     ca_message_clear();
     atomic_store(count, n);
     clattn_status st = ca_context_open(&dev, &ctx);
@@ -195,11 +250,11 @@ static void scenario(atomic_int *count, int n, const char *what, bool *again)
         ck_assert_msg(done(), "%s %d: wrong result", what, n);
     } else {
         /* After the first execution the second fails: then the first one's answer is there. */
-        ck_assert_msg(small_untouched(&s) || done(), "%s %d: outputs are half written", what, n);
+        ck_assert_msg(untouched() || done(), "%s %d: outputs are half written", what, n);
         ck_assert_msg(clattn_last_message()[0] != 0, "%s %d: no message for %s", what, n, clattn_status_name(st));
     }
     if (ctx && !atomic_load(&ctx->lost)) {
-        small_canaries(&s);
+        canaries();
         st = use(ctx);
         ck_assert_msg(st == CLATTN_OK, "%s %d: afterwards %s", what, n, clattn_last_message());
         ck_assert_msg(done(), "%s %d: wrong result afterwards", what, n);
@@ -214,31 +269,36 @@ static const cl_int codes[] = {
     CL_OUT_OF_RESOURCES, CL_OUT_OF_HOST_MEMORY, CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_INVALID_COMMAND_QUEUE,
 };
 
+/* An attention, one with steps, an operation around. */
+static void walk(atomic_int *count, const char *what)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        bool again = true;
+        if (kind == 1) add_steps();
+        around = kind == 2;
+        for (int n = 1; again; n++) scenario(count, n, what, &again);
+    }
+}
+
 START_TEST(opencl_call_fails)
 {
     char what[64];
-    bool again = true;
     small_init(&s);
     if (!small_device(&dev)) return;
     fault_code = codes[_i];
     snprintf(what, sizeof what, "%s from call", clattn_status_name(fault_code));
     intercept();
-    for (int n = 1; again; n++) scenario(&countdown, n, what, &again);
-    around = again = true;
-    for (int n = 1; again; n++) scenario(&countdown, n, what, &again);
+    walk(&countdown, what);
 }
 END_TEST
 
 START_TEST(allocation_fails)
 {
-    bool again = true;
     small_init(&s);
     if (_i == 0) ca_device_host(&dev);
     else if (!small_device(&dev)) return;
     else intercept();
-    for (int n = 1; again; n++) scenario(&alloc_countdown, n, "no memory at allocation", &again);
-    around = again = true;
-    for (int n = 1; again; n++) scenario(&alloc_countdown, n, "no memory at allocation", &again);
+    walk(&alloc_countdown, "no memory at allocation");
 }
 END_TEST
 

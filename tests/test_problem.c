@@ -98,6 +98,125 @@ START_TEST(ladder)
 }
 END_TEST
 
+/* Ragged or paged, with everything that goes with it. */
+enum form { THD, PAGES };
+static clattn_attention formed(enum form form)
+{
+    clattn_attention a = simple();
+    a.batch = 3, a.q_heads = 4, a.kv_heads = 2, a.kv_len = 8, a.kv_lens = 8;
+    a.bias = a.mask = (clattn_broadcast){ .shape = { 3, 4, 5, 8 } };
+    if (form == THD) {
+        a.layout = CLATTN_THD, a.q_total = 12, a.kv_total = 20;
+        a.out = (clattn_strides){ 1, 4, 16, 1 };
+    } else {
+        a.page_size = 4, a.pages = 5, a.new_len = 2;
+        a.k = (clattn_strides){ 32, 4, 8, 1 };
+        a.k_new = a.v_new = (clattn_strides){ 16, 8, 4, 1 };
+    }
+    return a;
+}
+
+/* Rules about fields that go together: one of them changed. */
+static const struct { enum form form; size_t field; int64_t value; clattn_status status; const char *words[2]; } together[] = {
+#define WITH(t, f, v, s, a, b) { t, offsetof(clattn_attention, f), v, CLATTN_E_##s, { a, b } }
+    WITH(THD, batch, -1, ARGUMENT, "batch -1", "negative"),
+    WITH(THD, q_total, -1, ARGUMENT, "q_total -1", "1073741824"),
+    WITH(THD, q_total, (1 << 30) + 1, ARGUMENT, "q_total 1073741825", "1073741824"),
+    WITH(THD, kv_total, -7, ARGUMENT, "kv_total -7", "1073741824"),
+    WITH(THD, kv_total, BIG, ARGUMENT, "kv_total 1099511627776", "1073741824"),
+    WITH(THD, q_len, BIG, TOO_LARGE, "q_len", "1099511627776"),
+    WITH(THD, new_len, 2, ARGUMENT, "new_len 2", "ragged and leave no room"),
+    WITH(THD, bias.shape[2], 4, ARGUMENT, "bias.shape[2] (row) is 4", "neither 1 nor 5"), /* the longest length */
+    WITH(THD, mask.shape[2], 12, ARGUMENT, "mask.shape[2] (row) is 12", "neither 1 nor 5"), /* not the total */
+    WITH(THD, bias.shape[3], 9, ARGUMENT, "bias.shape[3] (key) is 9", "neither 1 nor 8"),
+    WITH(THD, mask.shape[0], 1 + 1, ARGUMENT, "mask.shape[0] (batch) is 2", "neither 1 nor 3"),
+    WITH(THD, out.row, 3, ARGUMENT, "out strides", "overlap"),
+    WITH(PAGES, q_total, 5, ARGUMENT, "q_total 5", "CLATTN_THD"),
+    WITH(PAGES, kv_total, 5, ARGUMENT, "kv_total 5", "CLATTN_THD"),
+    WITH(PAGES, kv_len, 9, ARGUMENT, "kv_len 9", "page_size 4"),
+    WITH(PAGES, page_size, 3, ARGUMENT, "kv_len 8", "page_size 3"),
+    WITH(PAGES, page_size, BIG, ARGUMENT, "page_size 1099511627776", "1073741824"),
+    WITH(PAGES, page_size, 0, ARGUMENT, "pages 5", "without page_size"),
+    WITH(PAGES, pages, 0, ARGUMENT, "pages 0", "1 ... 2147483647"),
+    WITH(PAGES, pages, -1, ARGUMENT, "pages -1", "1 ... 2147483647"),
+    WITH(PAGES, pages, BIG, ARGUMENT, "pages 1099511627776", "1 ... 2147483647"),
+    WITH(PAGES, new_len, 9, ARGUMENT, "new_len 9", "kv_len 8"),
+    WITH(PAGES, k.batch, INT64_MAX / 4, TOO_LARGE, "k: batch 5 x 2305843009213693951", "overflows"),
+    WITH(PAGES, k_new.head, -1, ARGUMENT, "k_new.head stride -1", "negative"),
+    WITH(PAGES, v_new.row, 1 << 23, TOO_LARGE, "v_new.row stride 8388608", "4194304"),
+};
+
+START_TEST(ladder_of_fields_together)
+{
+    clattn_attention a = formed(together[_i].form);
+    struct problem p;
+    made(&a);
+    *(int64_t *)((char *)&a + together[_i].field) = together[_i].value;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &a), together[_i].status);
+    for (int w = 0; w < 2; w++)
+        ck_assert_msg(strstr(ca_message(), together[_i].words[w]) != NULL, "\"%s\" lacks \"%s\"", ca_message(), together[_i].words[w]);
+}
+END_TEST
+
+/* The numbers of a ragged batch's tiles fit 32 bits. */
+START_TEST(too_many_sequences)
+{
+    clattn_attention a = simple();
+    struct problem p;
+    a.layout = CLATTN_THD, a.q_heads = a.kv_heads = 1;
+    a.q_total = 1 << 30, a.batch = (1 << 30) - 1;
+    made(&a);
+    a.batch++;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_TOO_LARGE);
+    ck_assert_msg(strstr(ca_message(), "batch 1073741824 and q_total 1073741824 exceed 2147483647") != NULL, "%s", ca_message());
+}
+END_TEST
+
+/* The weights are the only tensor that has both lengths. */
+START_TEST(weights_too_large)
+{
+    clattn_attention a = simple();
+    struct problem p;
+    a.batch = 1, a.q_heads = a.kv_heads = 4;
+    a.q_len = a.kv_len = 1 << 30;
+    made(&a);
+    a.weights = CLATTN_WEIGHTS_PROBS;
+    ca_message_clear();
+    ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_TOO_LARGE);
+    ck_assert_msg(strstr(ca_message(), "weights [1][4][1073741824][1073741824]") != NULL, "%s", ca_message());
+    a.kv_len = 0; /* none at all */
+    p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_WEIGHTS), 0);
+}
+END_TEST
+
+/* What each optional tensor must hold: the sizes that executions demand. */
+START_TEST(sizes_of_lists)
+{
+    clattn_attention a = simple();
+    a.batch = 3, a.kv_len = 8, a.layout = CLATTN_THD, a.q_total = 12, a.kv_total = 20;
+    struct problem p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_CUQ), 4 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_CUK), 4 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_LSE), 6 * 12 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_K), 20 * 3 * 4 * 4);
+    a.kv_total = 0, a.page_size = 4, a.pages = 5, a.kv_lens = 8, a.new_len = 2;
+    p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_CUQ), 4 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_CUK), 0);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_TABLE), 3 * 2 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_K), 5 * 4 * 3 * 4 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_KNEW), 3 * 3 * 2 * 4 * 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_LENS), 3 * 4);
+    a.batch = 0, a.q_total = 0; /* even then there is a first beginning */
+    p = made(&a);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_CUQ), 4);
+    ck_assert_uint_eq(ca_slot_bytes(&p, CA_TABLE), 0);
+}
+END_TEST
+
 START_TEST(size_field_grows)
 {
     struct { clattn_attention a; char more[16]; } longer = { simple(), { 0 } };
@@ -381,6 +500,10 @@ int main(void)
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, ladder, 0, COUNT(rules));
+    tcase_add_loop_test(t, ladder_of_fields_together, 0, COUNT(together));
+    tcase_add_test(t, too_many_sequences);
+    tcase_add_test(t, weights_too_large);
+    tcase_add_test(t, sizes_of_lists);
     tcase_add_test(t, size_field_grows);
     tcase_add_test(t, scale_and_offset_ranges);
     tcase_add_test(t, softcap_range);

@@ -1,7 +1,6 @@
 /* steps.c -- what a plan does before and after its algorithm: new keys and values go into the cache before, weights are written
  * after (cl/steps.h). */
 #include "algo/algo.h"
-#include <stdlib.h>
 #include "host/host.h"
 
 #define CA_WEIGHTS_ROUNDS(p) ((double)(p)->Nk * ((double)(p)->D + 24))
@@ -44,25 +43,16 @@ clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, str
     return ca_launch(plan->ctx, &l, c);
 }
 
-static clattn_status weights_on_host(const struct problem *p, const struct io *io, const ca_args *a)
+static void weights_on_host(const struct problem *p, const struct io *io, const ca_args *a)
 {
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     ca_optional x;
     int threads = ca_host_threads();
-    size_t each = (size_t)ca_round_up((int64_t)k->scratch(a), 64), all = each * (size_t)threads;
-    char *scratch = aligned_alloc(64, all);
-    if (!scratch) return ca_no_memory(all, "the threads' scratch");
     ca_optional_host(p, io, &x);
-#pragma omp parallel num_threads(threads)
-    {
-        char *mine = scratch + each * (size_t)ca_host_thread();
-#pragma omp for schedule(dynamic, 16)
-        for (int64_t n = 0; n < p->B * p->Hq * p->Nq; n++)
-            k->weights(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_WEIGHTS].host, (int)(n / p->Nq / p->Hq),
-                       (int)(n / p->Nq % p->Hq), (int)(n % p->Nq), mine);
-    }
-    free(scratch);
-    return CLATTN_OK;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
+    for (int64_t n = 0; n < p->B * p->Hq * p->Nq; n++)
+        k->weights(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_WEIGHTS].host, (int)(n / p->Nq / p->Hq),
+                   (int)(n / p->Nq % p->Hq), (int)(n % p->Nq));
 }
 
 clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c)
@@ -71,7 +61,10 @@ clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, st
     ca_args a;
     if (!p->weights || ca_slot_bytes(p, CA_WEIGHTS) == 0) return CLATTN_OK;
     ca_io_args(p, io, &a);
-    if (ca_is_host(&plan->ctx->dev)) return weights_on_host(p, io, &a);
+    if (ca_is_host(&plan->ctx->dev)) {
+        weights_on_host(p, io, &a);
+        return CLATTN_OK;
+    }
     const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_WEIGHTS] };
     struct launch_arg args[CA_MAX_ARGS];
     struct launch l = {

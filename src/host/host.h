@@ -21,8 +21,7 @@ struct host_kernels {
     void (*narrow)(HOST_TILE_ARGS);         /* the same with fewer rows per tile */
     /* cl/steps.h: row R of the new keys and values; row i of the weights */
     void (*append)(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r);
-    void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i,
-                    void *scratch);
+    void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i);
     void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
 };
 

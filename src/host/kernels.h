@@ -1,6 +1,7 @@
 /* kernels.h -- one storage type's kernels at one instruction-set level: the build compiles each of
  * flash_f32.c, flash_f16.c, flash_bf16.c once per level with -DISA=level. */
 #include "host/host.h"
+#include "problem/problem.h"
 
 /* Vector width and register blocks by level; found by perf/sweep. */
 #if defined(__AVX512F__)
@@ -79,11 +80,10 @@ static void append_keys(const ca_args *a, const ca_optional *x, const void *k_ne
     append(a, x, k_new, v_new, k, v, a->D, a->Dv, b, hk, r);
 }
 
-static void weights_of(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i,
-                       void *scratch)
+static void weights_of(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i)
 {
-    vf *qv = scratch;
-    weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)(qv + vectors(a->D)));
+    vf qv[(CA_MAX_DIM + VL - 1) / VL], s[DK / VL]; /* no scratch that might be missing when the output is there already */
+    weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s);
 }
 
 #define SYMBOL_(isa, type) ca_host_##isa##_##type
