@@ -52,6 +52,10 @@ static clattn_pointers pointers_to(char *const m[CA_SLOTS])
         .sinks = (float *)m[CA_SINKS], .bias = (float *)m[CA_BIAS], .mask = (uint8_t *)m[CA_MASK],
         .cu_seqlens_q = (int32_t *)m[CA_CUQ], .cu_seqlens_k = (int32_t *)m[CA_CUK], .block_table = (int32_t *)m[CA_TABLE],
         .k_new = m[CA_KNEW], .v_new = m[CA_VNEW], .weights = (float *)m[CA_WEIGHTS],
+        .k_scale = (float *)m[CA_KSCALE], .v_scale = (float *)m[CA_VSCALE], .k_zero = (float *)m[CA_KZERO],
+        .v_zero = (float *)m[CA_VZERO], .q_rope_cos = (float *)m[CA_QCOS], .q_rope_sin = (float *)m[CA_QSIN],
+        .k_rope_cos = (float *)m[CA_KCOS], .k_rope_sin = (float *)m[CA_KSIN], .score_w = (float *)m[CA_SCOREW],
+        .leaks = (float *)m[CA_LEAKS], .mods = { (float *)m[CA_MOD], (float *)m[CA_MOD + 1], (float *)m[CA_MOD + 2], (float *)m[CA_MOD + 3] },
     };
 }
 
@@ -199,7 +203,10 @@ static clattn_buffers buffers_of(const clattn_buffer b[CA_SLOTS])
         .size = sizeof(clattn_buffers), .q = b[CA_Q], .k = b[CA_K], .v = b[CA_V], .out = b[CA_OUT], .lse = b[CA_LSE],
         .q_offset = b[CA_QOFF], .kv_lens = b[CA_LENS], .alibi_slopes = b[CA_SLOPES], .sinks = b[CA_SINKS], .bias = b[CA_BIAS],
         .mask = b[CA_MASK], .cu_seqlens_q = b[CA_CUQ], .cu_seqlens_k = b[CA_CUK], .block_table = b[CA_TABLE],
-        .k_new = b[CA_KNEW], .v_new = b[CA_VNEW], .weights = b[CA_WEIGHTS],
+        .k_new = b[CA_KNEW], .v_new = b[CA_VNEW], .weights = b[CA_WEIGHTS], .k_scale = b[CA_KSCALE], .v_scale = b[CA_VSCALE],
+        .k_zero = b[CA_KZERO], .v_zero = b[CA_VZERO], .q_rope_cos = b[CA_QCOS], .q_rope_sin = b[CA_QSIN], .k_rope_cos = b[CA_KCOS],
+        .k_rope_sin = b[CA_KSIN], .score_w = b[CA_SCOREW], .leaks = b[CA_LEAKS],
+        .mods = { b[CA_MOD], b[CA_MOD + 1], b[CA_MOD + 2], b[CA_MOD + 3] },
     };
 }
 
