@@ -77,15 +77,32 @@ static inline clattn_attention random_attention(void)
         a.kv_len = a.page_size * draw(0, 4);
         a.kv_total = 0;
     }
+    if (draw(0, 4) == 0) {
+        a.kv_format = (clattn_kv_format)draw(1, 4);
+        if (a.kv_format >= CLATTN_KV_Q8_0) a.head_dim = 32, a.v_dim = 64;
+        if (a.kv_format == CLATTN_KV_INT8 && a.layout != CLATTN_THD) {
+            a.k_scale = (clattn_scale)draw(0, 2), a.v_scale = (clattn_scale)draw(0, 2);
+            a.k_zero = (clattn_scale)draw(0, 2), a.v_zero = (clattn_scale)draw(0, 2);
+        }
+        if (a.kv_format == CLATTN_KV_FP8) a.k_scale = (clattn_scale)(3 * draw(0, 1)), a.v_scale = (clattn_scale)(3 * draw(0, 1));
+    }
+    if (draw(0, 4) == 0) {
+        a.q_rope = 2 * draw(0, a.head_dim / 2), a.k_rope = 2 * draw(0, a.head_dim / 2);
+        a.rope_interleaved = (int)draw(0, 1);
+    } else if (draw(0, 4) == 0) {
+        a.score = (clattn_score)draw(1, a.head_dim == 1 ? 3 : 2);
+        if (a.score == CLATTN_ADDITIVE) a.score_ws = draw(0, 1), a.score_scale = (double)draw(1, 9) / 4;
+        if (a.score == CLATTN_GENERAL) a.q_dim = draw(0, 9);
+    }
     a.weights = (clattn_weights)(draw(0, 3) ? 0 : draw(1, 4));
     a.alibi = (clattn_alibi)(draw(0, 3) ? 0 : draw(1, 2));
     a.sinks = draw(0, 3) == 0;
     if (draw(0, 3) == 0) a.kv_lens = draw(0, (int)a.kv_len);
-    if (a.kv_lens && (a.layout != CLATTN_THD || a.page_size) && draw(0, 1)) a.new_len = draw(0, (int)a.kv_len);
+    if (a.kv_lens && !a.kv_format && (a.layout != CLATTN_THD || a.page_size) && draw(0, 1)) a.new_len = draw(0, (int)a.kv_len);
     if (draw(0, 3) == 0) a.bias = random_broadcast(&a);
     if (draw(0, 3) == 0) a.mask = random_broadcast(&a);
-    if (draw(0, 3) == 0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
-    if (draw(0, 3) == 0) a.out = (clattn_strides){ 400000, 8000, 80, draw(1, 8) };
+    if (draw(0, 3) == 0 && a.kv_format < CLATTN_KV_Q8_0) a.k = (clattn_strides){ draw(0, 9), draw(0, 99), draw(0, 999), draw(1, 9) };
+    if (draw(0, 3) == 0 && a.v_dim < 10) a.out = (clattn_strides){ 400000, 8000, 80, draw(1, 8) };
     return a;
 }
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/philox.h"
@@ -24,16 +25,37 @@ static void draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uin
     }
 }
 
+/* Random bytes of quantised keys and values; the scale of GGML's blocks is 2^-6. */
+static void draw_bytes(const struct problem *p, int slot, uint8_t *byte, size_t count, uint64_t seed)
+{
+    size_t block = p->kv_format == CLATTN_KV_Q8_0 ? 34 : p->kv_format == CLATTN_KV_Q4_0 ? 18 : 0;
+    for (size_t e = 0; e < count; e++) {
+        byte[e] = (uint8_t)(255 * ca_philox_uniform(seed, (uint64_t)slot, e)); /* never fp8's NaN, 255 */
+        if (byte[e] == 127) byte[e] = 0;
+        if (block && e % block < 2) byte[e] = e % block ? 0x24 : 0;
+    }
+}
+
+/* Sequences, and pages, share what there is evenly, pages from the last on. */
+static void draw_places(const struct problem *p, int slot, int32_t *i32, size_t count)
+{
+    for (size_t e = 0; e < count; e++)
+        i32[e] = slot == CA_TABLE ? (int32_t)((size_t)p->pages - 1 - e % (size_t)p->pages)
+                                  : (int32_t)((slot == CA_CUQ ? p->Tq : p->Tk) * (int64_t)e / ca_max(p->B, 1));
+}
+
 /* The numbers of an optional tensor: slopes as in the ALiBi paper, a mask with one key in ten away. */
 static void draw_optional(const struct problem *p, int slot, void *data, size_t count, uint64_t seed)
 {
     float *f32 = data;
     int32_t *i32 = data;
     uint8_t *byte = data;
-    if (slot == CA_BIAS || slot == CA_SINKS) draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    if (slot == CA_CUQ || slot == CA_CUK || slot == CA_TABLE) draw_places(p, slot, i32, count);
+    else if (slot == CA_KNEW || slot == CA_VNEW) draw(data, p->dtype, count, seed, (uint64_t)slot);
+    else if (slot != CA_SLOPES && slot != CA_LENS && slot != CA_MASK) draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_SLOPES) f32[e] = exp2f(-8.f * (float)(e % (size_t)p->Hq + 1) / (float)p->Hq);
-        if (slot == CA_LENS) i32[e] = (int32_t)p->lens;
+        if (slot == CA_LENS) i32[e] = (int32_t)ca_min(p->lens, p->Nk - p->new_len);
         if (slot == CA_MASK) byte[e] = ca_philox_uniform(seed, (uint64_t)slot, e) >= 0.1f;
     }
 }
@@ -43,9 +65,9 @@ static clattn_status upload(struct sample *s, int slot, size_t bytes)
 {
     clattn_context *ctx = s->plan->ctx;
     cl_int code;
-    cl_mem_flags flags = slot == CA_OUT ? CL_MEM_READ_WRITE : CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR;
-    s->mem[slot] =
-        ca_cl.CreateBuffer(ctx->context, flags, bytes ? bytes : 64, slot == CA_OUT ? NULL : s->host[slot], &code);
+    bool out = ca_slot_is_output((enum ca_slot)slot);
+    cl_mem_flags flags = out ? CL_MEM_READ_WRITE : CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR;
+    s->mem[slot] = ca_cl.CreateBuffer(ctx->context, flags, bytes ? bytes : 64, out ? NULL : s->host[slot], &code);
     if (code != CL_SUCCESS) return ca_cl_fail(code, "clCreateBuffer", ca_slot_name[slot]);
     free(s->host[slot]);
     s->host[slot] = NULL;
@@ -57,8 +79,10 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     size_t bytes = ca_slot_bytes(s->p, (enum ca_slot)slot), room = (bytes + 127) / 64 * 64;
     s->host[slot] = aligned_alloc(64, room);
     if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
-    if (slot == CA_OUT) memset(s->host[slot], 0, room);
+    if (ca_slot_is_output((enum ca_slot)slot)) memset(s->host[slot], 0, room);
     else if (slot > CA_OUT) draw_optional(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
+    else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
+        draw_bytes(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
     return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
 }

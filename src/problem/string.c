@@ -143,11 +143,72 @@ static bool set_mask(clattn_attention *a, const char *value) { return set_axes(&
 static bool set_biasstride(clattn_attention *a, const char *value) { return read_ints(value, ',', a->bias.stride, 4); }
 static bool set_maskstride(clattn_attention *a, const char *value) { return read_ints(value, ',', a->mask.stride, 4); }
 
-/* Words joined by +, of which this version knows pagedN. */
+/* Formats with the scales that are usual for them; kvscale= gives others. */
+static const struct kv_word { const char *name; clattn_kv_format format; clattn_scale scale; } kv_words[] = {
+    { "int8", CLATTN_KV_INT8, CLATTN_SCALE_BY_KEY }, { "int8c", CLATTN_KV_INT8, CLATTN_SCALE_BY_DIM },
+    { "fp8", CLATTN_KV_FP8, CLATTN_SCALE_BY_HEAD }, { "q8_0", CLATTN_KV_Q8_0, CLATTN_NO_SCALE },
+    { "q4_0", CLATTN_KV_Q4_0, CLATTN_NO_SCALE },
+};
+#define NUM_KV_WORDS (sizeof kv_words / sizeof kv_words[0])
+
+/* Words joined by +: pagedN, a format. */
 static bool set_kv(clattn_attention *a, const char *value)
 {
-    return strncmp(value, "paged", 5) == 0 && read_ints(value + 5, ',', &a->page_size, 1) && a->page_size > 0;
+    while (*value) {
+        char word[32];
+        size_t n = strcspn(value, "+"), i = 0;
+        if (n == 0 || n >= sizeof word) return false;
+        memcpy(word, value, n);
+        word[n] = 0;
+        value += n + (value[n] == '+');
+        if (strncmp(word, "paged", 5) == 0) {
+            if (a->page_size || !read_ints(word + 5, ',', &a->page_size, 1) || a->page_size <= 0) return false;
+            continue;
+        }
+        while (i < NUM_KV_WORDS && strcmp(word, kv_words[i].name) != 0) i++;
+        if (i == NUM_KV_WORDS || a->kv_format) return false;
+        a->kv_format = kv_words[i].format;
+        a->k_scale = a->v_scale = kv_words[i].scale;
+    }
+    return a->page_size || a->kv_format;
 }
+static bool set_kvscale(clattn_attention *a, const char *value)
+{
+    int64_t kind[4];
+    if (!read_ints(value, ',', kind, 4)) return false;
+    for (int i = 0; i < 4; i++)
+        if (kind[i] < 0 || kind[i] > CLATTN_SCALE_BY_HEAD) return false;
+    a->k_scale = (clattn_scale)kind[0], a->v_scale = (clattn_scale)kind[1];
+    a->k_zero = (clattn_scale)kind[2], a->v_zero = (clattn_scale)kind[3];
+    return true;
+}
+
+/* "rope": all dims of q and k; "rope=64,64" or "rope=64,64,pairs". */
+#define ALL_DIMS -1
+static bool set_rope(clattn_attention *a, const char *value)
+{
+    a->q_rope = a->k_rope = ALL_DIMS;
+    if (!*value) return true;
+    if (!read_int(&value, &a->q_rope) || *value++ != ',' || !read_int(&value, &a->k_rope)) return false;
+    a->rope_interleaved = strcmp(value, ",pairs") == 0;
+    return a->q_rope >= 0 && a->k_rope >= 0 && (*value == 0 || a->rope_interleaved);
+}
+
+static const char *const score_names[] = { "dot", "additive", "general", "gat" };
+/* "additive" (a weight for each dim) or "additive:WS,SCALE"; "general" or "general:QDIM"; "gat". */
+static bool set_score(clattn_attention *a, const char *value)
+{
+    size_t n = strcspn(value, ":");
+    for (int i = CLATTN_ADDITIVE; i <= CLATTN_GAT; i++)
+        if (strlen(score_names[i]) == n && strncmp(value, score_names[i], n) == 0) a->score = (clattn_score)i;
+    value += n;
+    if (a->score == CLATTN_ADDITIVE) a->score_ws = ALL_DIMS;
+    if (a->score == CLATTN_DOT || *value == 0) return a->score != CLATTN_DOT;
+    value++;
+    if (a->score == CLATTN_GENERAL) return read_ints(value, ',', &a->q_dim, 1);
+    return a->score == CLATTN_ADDITIVE && read_int(&value, &a->score_ws) && *value++ == ',' && set_number(&a->score_scale, value);
+}
+
 static bool set_pages(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->pages, 1); }
 static bool set_new(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->new_len, 1); }
 static bool set_total(clattn_attention *a, const char *value)
@@ -190,6 +251,9 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "lens", set_lens, VALUE },
     { "total", set_total, VALUE },
     { "kv", set_kv, VALUE },
+    { "kvscale", set_kvscale, VALUE },
+    { "rope", set_rope, EITHER },
+    { "score", set_score, VALUE },
     { "pages", set_pages, VALUE },
     { "new", set_new, VALUE },
     { "weights", set_weights, VALUE },
@@ -202,7 +266,7 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "vnewstride", set_vnewstride, VALUE },
     { "biasstride", set_biasstride, VALUE },
     { "maskstride", set_maskstride, VALUE },
-    { "var", NULL, VALUE }, { "rope", NULL, NOTHING }, { "score", NULL, VALUE }, { "mod", NULL, VALUE },
+    { "var", NULL, VALUE }, { "mod", NULL, VALUE },
     { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
     { "dropout", NULL, VALUE }, { "seed", NULL, VALUE },
 };
@@ -311,6 +375,8 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
             goto done;
         }
     if (a->page_size && !a->pages) a->pages = a->batch * (a->kv_len / a->page_size) > 0 ? a->batch * (a->kv_len / a->page_size) : 1;
+    if (a->q_rope == ALL_DIMS) a->q_rope = a->k_rope = a->head_dim;
+    if (a->score_ws == ALL_DIMS) a->score_ws = a->head_dim;
     complete_axes(a, &a->bias);
     complete_axes(a, &a->mask);
 done:
@@ -367,17 +433,27 @@ static void put_broadcast(struct ca_text *t, const struct problem *p, const char
     if (!packed) ca_text_put(t, " %sstride=%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, name, x->b, x->h, x->i, x->j);
 }
 
-/* What has no token that could be read again: said all the same, so that no two problems look alike. */
-static void put_elements(struct ca_text *t, const struct problem *p)
+/* " kv=paged16+int8", and where its scales are not those that go with the word. */
+static void put_kv(struct ca_text *t, const struct problem *p)
 {
-    static const char *const formats[] = { "", "int8", "fp8", "q8_0", "q4_0" }, *const scores[] = { "", "additive", "general", "gat" };
-    if (p->kv_format) ca_text_put(t, " kv=%s", formats[p->kv_format]);
-    if (p->kv_format) ca_text_put(t, ":%d,%d,%d,%d", (int)p->k_scale, (int)p->v_scale, (int)p->k_zero, (int)p->v_zero);
+    const struct kv_word *w = NULL;
+    if (!p->page_size && !p->kv_format) return;
+    ca_text_put(t, " kv=");
+    if (p->page_size) ca_text_put(t, "paged%" PRId64 "%s", p->page_size, p->kv_format ? "+" : "");
+    for (size_t i = 0; i < NUM_KV_WORDS; i++)
+        if (p->kv_format == kv_words[i].format && (!w || p->k_scale == kv_words[i].scale)) w = &kv_words[i];
+    if (w) ca_text_put(t, "%s", w->name);
+    if (w && (p->k_scale != w->scale || p->v_scale != w->scale || p->k_zero || p->v_zero))
+        ca_text_put(t, " kvscale=%d,%d,%d,%d", (int)p->k_scale, (int)p->v_scale, (int)p->k_zero, (int)p->v_zero);
+}
+
+static void put_score(struct ca_text *t, const struct problem *p)
+{
     if (p->q_rot || p->k_rot) ca_text_put(t, " rope=%" PRId64 ",%" PRId64 "%s", p->q_rot, p->k_rot, p->rope_pairs ? ",pairs" : "");
-    if (p->score) ca_text_put(t, " score=%s", scores[p->score]);
+    if (p->score) ca_text_put(t, " score=%s", score_names[p->score]);
     if (p->score == CLATTN_ADDITIVE) ca_text_put(t, ":%" PRId64 ",%.9g", p->score_ws, (double)p->score_scale);
-    if (p->score == CLATTN_GENERAL) ca_text_put(t, ":%" PRId64, p->Dq);
-    if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod");
+    if (p->score == CLATTN_GENERAL && p->Dq != p->Dk) ca_text_put(t, ":%" PRId64, p->Dq);
+    if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod"); /* the one thing that cannot be read again */
 }
 
 size_t ca_problem_print(const struct problem *p, char *text, size_t size)
@@ -397,7 +473,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && p->right != 0))
         ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->left,
                     p->right == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->right);
-    if (p->scale != (float)(1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
+    if (p->scale != (float)(p->score ? 1 : 1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
     if (p->softcap != 0) ca_text_put(&t, " softcap=%.9g", (double)p->softcap);
     if (p->has_alibi) ca_text_put(&t, p->slopes_b ? " alibi=BH" : " alibi");
     put_broadcast(&t, p, "bias", &p->bias);
@@ -405,11 +481,11 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->has_sinks) ca_text_put(&t, " sinks");
     if (p->lens) ca_text_put(&t, " lens=%" PRId64, p->lens);
     if (p->ragged) ca_text_put(&t, " total=%" PRId64 ",%" PRId64, p->Tq, p->Tk);
-    if (p->page_size) ca_text_put(&t, " kv=paged%" PRId64, p->page_size);
+    put_kv(&t, p);
     if (p->page_size && p->pages != ca_max(p->B * (p->Nk / p->page_size), 1)) ca_text_put(&t, " pages=%" PRId64, p->pages);
     if (p->new_len) ca_text_put(&t, " new=%" PRId64, p->new_len);
     if (p->weights) ca_text_put(&t, " weights=%s", stages[p->weights]);
-    put_elements(&t, p);
+    put_score(&t, p);
     put_strides(&t, p);
     uselocale(before);
     return t.length;
