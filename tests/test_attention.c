@@ -200,7 +200,7 @@ static const struct shape storages[] = {
     { BF16, .B = 4, H(8, 2), N(1, 304), D(64, 64), .page = 16, .lens = few, SPARE },
     { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .q_lens = q_some, .page = 16, .lens = some, CAUSAL },
     { F32, .B = 4, H(8, 2), N(1, 304), D(64, 64), .q_lens = q_ones, .page = 16, .lens = few, SPARE },
-    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, CAUSAL, SLOW },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .lens = grown, .new_len = 3, CAUSAL, SLOW }, /* to the end of the first cache */
     { F32, .memory = SWAPPED, .B = 4, H(8, 2), N(1, 80), D(64, 64), .lens = grown, .new_len = 1 },
     { F32, .memory = GAPPED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = grown, .new_len = 3, CAUSAL },
     { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .page = 1, .lens = grown, .new_len = 2, CAUSAL, SPARE },
