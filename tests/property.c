@@ -101,7 +101,7 @@ int run_tests(const char *name, const struct test *tests)
 {
     const char *only = getenv("CLATTN_TEST");
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(900); /* a device that hangs must not hold up everything */
+    alarm(1800); /* a device that hangs must not hold up everything */
     Suite *suite = suite_create(name);
     for (const struct test *t = tests; t->name; t++) {
         if (only && strcmp(only, t->name)) continue;
