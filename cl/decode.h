@@ -72,39 +72,25 @@ KEYS(mask_keys, ca_byte, VLOADU8, 0.f)
 /* Row r of a pack: query i, which stands at p, of head h of batch row b. */
 struct packed { int b, h, i; ca_long p; };
 
-/* The user's functions on VL keys from KEY on, of which N are there. */
-APART vf decode_mod(const ca_args *A, const ca_optional *X, const struct packed *w, vf x, int key, int n, int mask)
-{
-    float y[VL];
-    VSTORE(x, y);
-    for (int l = 0; l < VL && l < n; l++) {
-        if (mask) y[l] = CALL_MASK_MOD(A, X, w->b, w->h, (int)w->p, key + l) ? y[l] : -CA_INFINITY;
-        else y[l] = CALL_SCORE_MOD(A, X, y[l], w->b, w->h, (int)w->p, key + l);
-    }
-    return VLOAD(y);
-}
-
 /* What becomes of one row's scores of a tile of N keys from K0 on, beyond scale: as cl/score.h, VL keys at a time. */
 APART void decode_modify(const ca_args *A, const ca_optional *X, const struct packed *w, float *s, int n, int k0)
 {
-    const float slope = IS_ON(ALIBI, X->slopes) ? X->slopes[A->slopes_0 + w->b * A->slopes_b + w->h] : 0.f;
+    const float slope = IS_ON(ALIBI, X->slopes) ? ca_slope(A, X, w->b, w->h) : 0.f;
     for (int j = 0; j < n; j += VL) {
         vf x = VLOAD(s + j);
         if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
         if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
-        if (IS_ON(SCORE_MOD, X->score_mod)) x = decode_mod(A, X, w, x, k0 + j, n - j, 0);
+        if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 0);
         if (IS_ON(BIAS, X->bias)) {
-            vf bias = bias_keys(X->bias + A->bias_0 + w->b * A->bias_b + w->h * A->bias_h + w->i * A->bias_i, A->bias_j,
-                                A->bias_cols, k0 + j);
+            vf bias = bias_keys(ca_bias_row(A, X, w->b, w->h, w->i), A->bias_j, A->bias_cols, k0 + j);
             x = MASKED_WHERE(IS_MASKED(bias), x + bias);
         }
         if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(vcount((float)(k0 + j - w->p))), x);
         if (IS_ON(MASK, X->mask)) {
-            vf seen = mask_keys(X->mask + A->mask_0 + w->b * A->mask_b + w->h * A->mask_h + w->i * A->mask_i, A->mask_j,
-                                A->mask_cols, k0 + j);
+            vf seen = mask_keys(ca_mask_row(A, X, w->b, w->h, w->i), A->mask_j, A->mask_cols, k0 + j);
             x = MASKED_WHERE(seen == SPLAT(0.f), x);
         }
-        if (IS_ON(MASK_MOD, X->mask_mod)) x = decode_mod(A, X, w, x, k0 + j, n - j, 1);
+        if (IS_ON(MASK_MOD, X->mask_mod)) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 1);
         VSTORE(x, s + j);
     }
 }

@@ -85,16 +85,10 @@ BLOCK(bias_block, float, VLOAD, -CA_INFINITY)
 BLOCK(mask_block, ca_byte, VLOADU8, 0.f)
 #undef BLOCK
 
-/* Where the mask of W's first row begins. */
-INLINE GLOBAL const ca_byte *FN(mask_rows)(const ca_args *A, const ca_optional *X, const struct FN(where) *w)
-{
-    return X->mask + A->mask_0 + w->b * A->mask_b + w->h * A->mask_h + w->i0 * A->mask_i;
-}
-
 /* Which of the tile's N keys from K0 on does the mask let through? */
 APART int FN(mask_class)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, int k0, int n)
 {
-    GLOBAL const ca_byte *mask = FN(mask_rows)(A, X, w);
+    GLOBAL const ca_byte *mask = ca_mask_row(A, X, w->b, w->h, w->i0);
     int seen = 0, rows = A->mask_i == 0 ? 1 : w->rows, cols = A->mask_cols - k0 < n ? A->mask_cols - k0 : n;
     for (int i = 0; i < rows; i++) {
         GLOBAL const ca_byte *row = mask + i * A->mask_i + (ca_long)k0 * A->mask_j;
@@ -106,45 +100,30 @@ APART int FN(mask_class)(const ca_args *A, const ca_optional *X, const struct FN
     return seen == 0 ? NO_KEY : seen == rows * n ? ALL_KEYS : SOME_KEYS;
 }
 
-/* The user's functions on one vector of rows, lane by lane; rows past the end are the last one. */
-APART vf FN(mod)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf x, int a, int key, int mask)
-{
-    float y[VL];
-    VSTORE(x, y);
-    for (int l = 0; l < VL; l++) {
-        int row = a * VL + l < w->rows ? a * VL + l : w->rows - 1, i = (int)(w->p0 + row);
-        (void)i;
-        if (mask) y[l] = CALL_MASK_MOD(A, X, w->b, w->h, i, key) ? y[l] : -CA_INFINITY;
-        else y[l] = CALL_SCORE_MOD(A, X, y[l], w->b, w->h, i, key);
-    }
-    return VLOAD(y);
-}
-
 /* All that becomes of the scores S of a tile of N keys from K0 on before softmax, beyond scale: what cl/score.h does, in
  * lanes; then the rows' intervals.  TOP becomes the new maximum. */
 APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked,
                       int partial, const struct FN(rows) *r, vf *top)
 {
-    const float slope = IS_ON(ALIBI, X->slopes) ? X->slopes[A->slopes_0 + w->b * A->slopes_b + w->h] : 0.f;
+    const float slope = IS_ON(ALIBI, X->slopes) ? ca_slope(A, X, w->b, w->h) : 0.f;
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     for (int j = 0; j < n; j += VL) {
         for (int a = 0; a < QV; a++) {
             vf bias[VL], seen[VL], lane = vcount((float)(a * VL));
             if (IS_ON(BIAS, X->bias))
-                FN(bias_block)(bias, X->bias + A->bias_0 + w->b * A->bias_b + w->h * A->bias_h + w->i0 * A->bias_i, A->bias_i,
-                               A->bias_j, A->bias_cols, w->rows, a, k0 + j);
+                FN(bias_block)(bias, ca_bias_row(A, X, w->b, w->h, w->i0), A->bias_i, A->bias_j, A->bias_cols, w->rows, a, k0 + j);
             if (IS_ON(MASK, masked))
-                FN(mask_block)(seen, FN(mask_rows)(A, X, w), A->mask_i, A->mask_j, A->mask_cols, w->rows, a, k0 + j);
+                FN(mask_block)(seen, ca_mask_row(A, X, w->b, w->h, w->i0), A->mask_i, A->mask_j, A->mask_cols, w->rows, a, k0 + j);
             for (int e = 0; e < VL && j + e < n; e++) {
                 vf x = s[(j + e) * QV + a];
                 int key = k0 + j + e;
                 if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
                 if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
-                if (IS_ON(SCORE_MOD, X->score_mod)) x = FN(mod)(A, X, w, x, a, key, 0);
+                if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->p0 + a * VL, 1, key, 0, w->rows - a * VL, 0);
                 if (IS_ON(BIAS, X->bias)) x = MASKED_WHERE(IS_MASKED(bias[e]), x + bias[e]);
                 if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(SPLAT((float)(w->p0 - key)) + lane), x);
                 if (IS_ON(MASK, masked)) x = MASKED_WHERE(seen[e] == SPLAT(0.f), x);
-                if (IS_ON(MASK_MOD, X->mask_mod)) x = FN(mod)(A, X, w, x, a, key, 1);
+                if (IS_ON(MASK_MOD, X->mask_mod)) x = user_mod(A, X, w->b, w->h, x, w->p0 + a * VL, 1, key, 0, w->rows - a * VL, 1);
                 if (partial) x = VSEL((r->lo[a] <= SPLATI(key)) & (r->hi[a] > SPLATI(key)), x, SPLAT(-CA_INFINITY));
                 top[a] = VMAX(top[a], x);
                 s[(j + e) * QV + a] = x;

@@ -171,6 +171,20 @@ static inline ca_long ca_key_number(const ca_args *a, const ca_optional *x, ca_i
     return ((ca_long)n * a->page_size + j % a->page_size) * a->Hkv + hk;
 }
 
+/* Where the bias and the mask of query i of head h begin; the head's slope. */
+static inline CA_GLOBAL const float *ca_bias_row(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i)
+{
+    return x->bias + a->bias_0 + b * a->bias_b + h * a->bias_h + i * a->bias_i;
+}
+static inline CA_GLOBAL const ca_byte *ca_mask_row(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i)
+{
+    return x->mask + a->mask_0 + b * a->mask_b + h * a->mask_h + i * a->mask_i;
+}
+static inline float ca_slope(const ca_args *a, const ca_optional *x, ca_int b, ca_int h)
+{
+    return x->slopes[a->slopes_0 + b * a->slopes_b + h];
+}
+
 /* How many of N keys from j on lie behind one another. */
 static inline ca_int ca_key_run(const ca_args *a, ca_int j, ca_int n)
 {

@@ -23,14 +23,11 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
     if (SOFTCAP) s = a->softcap * lean_tanh(s * (1.f / a->softcap));
     if (SCORE_MOD) s = CALL_SCORE_MOD(a, x, s, b, h, (int)p, j);
     if (BIAS) {
-        float t = j < a->bias_cols ? x->bias[a->bias_0 + b * a->bias_b + h * a->bias_h + i * a->bias_i + (ca_long)j * a->bias_j]
-                                   : -INFINITY;
+        float t = j < a->bias_cols ? ca_bias_row(a, x, b, h, i)[(ca_long)j * a->bias_j] : -INFINITY;
         s = t == -INFINITY ? t : s + t; /* even where s is a NaN */
     }
-    if (ALIBI) s = fma(-x->slopes[a->slopes_0 + b * a->slopes_b + h], fabs((float)(p - j)), s);
-    if (MASK && !(j < a->mask_cols &&
-                  x->mask[a->mask_0 + b * a->mask_b + h * a->mask_h + i * a->mask_i + (ca_long)j * a->mask_j]))
-        s = -INFINITY;
+    if (ALIBI) s = fma(-ca_slope(a, x, b, h), fabs((float)(p - j)), s);
+    if (MASK && !(j < a->mask_cols && ca_mask_row(a, x, b, h, i)[(ca_long)j * a->mask_j])) s = -INFINITY;
     if (MASK_MOD)
         if (!CALL_MASK_MOD(a, x, b, h, (int)p, j)) s = -INFINITY;
     return s;

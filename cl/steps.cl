@@ -5,12 +5,6 @@
 #ifndef DV
 #define DV DQK
 #endif
-#ifndef STORAGE
-#define STORAGE 0
-#endif
-#ifndef VL
-#define VL 4
-#endif
 #ifndef UNIT
 #define UNIT 1
 #endif

@@ -123,10 +123,10 @@ INLINE int any_odd(__local const float4 *from, int count, int id)
 }
 
 /* Does the mask let one of the keys through that this item looks at? */
-INLINE int any_key(const ca_args *a, __global const uchar *mask, int b, int h, int q0, int nq, int k0, int nk, int id)
+INLINE int any_key(const ca_args *a, const ca_optional *x, int b, int h, int q0, int nq, int k0, int nk, int id)
 {
     int any = 0, n = min(nk, a->mask_cols - k0), rows = a->mask_i ? nq : 1;
-    mask += a->mask_0 + b * a->mask_b + h * a->mask_h + q0 * a->mask_i;
+    __global const uchar *mask = ca_mask_row(a, x, b, h, q0);
     for (int e = id; e < rows * n; e += TX * TY) any |= mask[e / n * a->mask_i + (long)(k0 + e % n) * a->mask_j];
     return any;
 }
@@ -265,7 +265,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's answer is read */
             if (id == 0) seen = 0;
             barrier(CLK_LOCAL_MEM_FENCE);
-            if (any_key(&a, mask, b, h, q0, nq, k0, nk, id)) atomic_or(&seen, 1);
+            if (any_key(&a, &optional, b, h, q0, nq, k0, nk, id)) atomic_or(&seen, 1);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (!seen) continue;
         }

@@ -78,11 +78,27 @@ static clattn_status put_function(struct ca_text *t, const char *head, const cha
     return st;
 }
 
+static clattn_status put_text(struct ca_text *t, const clattn_attention *a, const struct words *buffers, const struct words *scalars)
+{
+    clattn_status st = CLATTN_OK;
+    ca_text_put(t, "#define SCORE_MOD %d\n#define MASK_MOD %d\n#define MOD_ARGS(A, X) ", a->score_mod != NULL, a->mask_mod != NULL);
+    for (int k = 0; k < buffers->count; k++) ca_text_put(t, ", (X)->mod[%d] + (A)->mod_0[%d]", k, k);
+    ca_text_put(t, "\n");
+    if (a->score_mod)
+        CA_TRY(put_function(t, "static inline float user_score_mod(float score, int b, int h, int i, int j", "score_mod", a->score_mod,
+                            buffers, scalars));
+    if (a->mask_mod)
+        CA_TRY(put_function(t, "static inline int user_mask_mod(int b, int h, int i, int j", "mask_mod", a->mask_mod, buffers, scalars));
+    CA_REQUIRE(t->length < t->size, CLATTN_E_TOO_LARGE, "score_mod and mask_mod make a text of %zu characters, at most %zu fit",
+               t->length, t->size - 1);
+done:
+    return st;
+}
+
 clattn_status ca_problem_mods(struct problem *p, const clattn_attention *a)
 {
     struct words buffers, scalars;
     struct ca_text t = { p->mods, sizeof p->mods, 0 };
-    locale_t before = ca_enter_c_locale();
     clattn_status st;
 
     CA_TRY(split(a->mod_buffers, "mod_buffers", CA_MODS, &buffers));
@@ -90,25 +106,16 @@ clattn_status ca_problem_mods(struct problem *p, const clattn_attention *a)
     p->score_callback = a->score_callback;
     p->mask_callback = a->mask_callback;
     p->callback_data = a->score_callback || a->mask_callback ? a->callback_data : NULL;
-    for (int k = 0; k < buffers.count && st == CLATTN_OK; k++) {
+    for (int k = 0; k < buffers.count; k++) {
         CA_TRY(check_name(buffers.word[k], strlen(buffers.word[k]), "mod_buffers"));
-        if (a->mod_lengths[k] < 1 || a->mod_lengths[k] > INT32_MAX)
-            st = ca_fail(CLATTN_E_ARGUMENT, "mod_lengths[%d] %lld is not in 1 ... %d", k, (long long)a->mod_lengths[k], INT32_MAX);
+        CA_REQUIRE(a->mod_lengths[k] >= 1 && a->mod_lengths[k] <= INT32_MAX, CLATTN_E_ARGUMENT, "mod_lengths[%d] %lld is not in 1 ... %d",
+                   k, (long long)a->mod_lengths[k], INT32_MAX);
         p->mod_lengths[k] = a->mod_lengths[k];
     }
-    if (st != CLATTN_OK || (!a->score_mod && !a->mask_mod)) goto done;
-    ca_text_put(&t, "#define SCORE_MOD %d\n#define MASK_MOD %d\n#define MOD_ARGS(A, X) ", a->score_mod != NULL, a->mask_mod != NULL);
-    for (int k = 0; k < buffers.count; k++) ca_text_put(&t, ", (X)->mod[%d] + (A)->mod_0[%d]", k, k);
-    ca_text_put(&t, "\n");
-    if (a->score_mod)
-        CA_TRY(put_function(&t, "static inline float user_score_mod(float score, int b, int h, int i, int j", "score_mod", a->score_mod,
-                            &buffers, &scalars));
-    if (a->mask_mod)
-        CA_TRY(put_function(&t, "static inline int user_mask_mod(int b, int h, int i, int j", "mask_mod", a->mask_mod, &buffers, &scalars));
-    if (t.length < sizeof p->mods) memset(p->mods + t.length, 0, sizeof p->mods - t.length); /* compared, too */
-    else st = ca_fail(CLATTN_E_TOO_LARGE, "score_mod and mask_mod make a text of %zu characters, at most %zu fit", t.length,
-                      sizeof p->mods - 1);
-done:
+    if (!a->score_mod && !a->mask_mod) return CLATTN_OK;
+    locale_t before = ca_enter_c_locale();
+    st = put_text(&t, a, &buffers, &scalars);
     uselocale(before);
+done:
     return st;
 }
