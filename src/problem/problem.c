@@ -1,212 +1,31 @@
 /* problem.c -- from the descriptor that a user fills to the problem that everything below works on: each rule of
  * clattn.h is one CA_REQUIRE, in the order of that header; then defaults, strides, and the canonical form. */
-#include "problem/problem.h"
+#include "problem/tensors.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include "base/checked.h"
 #include "base/sized.h"
 
-const char *const ca_slot_name[CA_SLOTS] = {
-    [CA_Q] = "q", [CA_K] = "k", [CA_V] = "v", [CA_OUT] = "out", [CA_LSE] = "lse", [CA_QOFF] = "q_offset",
-    [CA_LENS] = "kv_lens", [CA_SLOPES] = "alibi_slopes", [CA_SINKS] = "sinks", [CA_BIAS] = "bias", [CA_MASK] = "mask",
-    [CA_CUQ] = "cu_seqlens_q", [CA_CUK] = "cu_seqlens_k", [CA_TABLE] = "block_table",
-    [CA_KNEW] = "k_new", [CA_VNEW] = "v_new", [CA_WEIGHTS] = "weights",
-    [CA_KSCALE] = "k_scale", [CA_VSCALE] = "v_scale", [CA_KZERO] = "k_zero", [CA_VZERO] = "v_zero",
-    [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
-    [CA_SCOREW] = "score_w", [CA_LEAKS] = "leaks",
-    [CA_MOD] = "mods[0]", [CA_MOD + 1] = "mods[1]", [CA_MOD + 2] = "mods[2]", [CA_MOD + 3] = "mods[3]",
-};
-
-const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
-{
-    if (s >= CA_MOD && s < CA_MOD + CA_MODS) return p->mod_lengths[s - CA_MOD] ? NULL : "the plan's mod_buffers names fewer";
-    switch (s) {
-    case CA_QOFF: return p->has_qoff ? NULL : "the plan's align is not CLATTN_OFFSET";
-    case CA_LENS: return p->lens ? NULL : "the plan's kv_lens is 0";
-    case CA_SLOPES: return p->has_alibi ? NULL : "the plan's alibi is CLATTN_NO_ALIBI";
-    case CA_SINKS: return p->has_sinks ? NULL : "the plan's sinks is 0";
-    case CA_BIAS: return p->bias.on ? NULL : "the plan's bias has no shape";
-    case CA_MASK: return p->mask.on ? NULL : "the plan's mask has no shape";
-    case CA_CUQ: return p->ragged ? NULL : "the plan's layout is not CLATTN_THD";
-    case CA_CUK: return !p->ragged ? "the plan's layout is not CLATTN_THD" : p->page_size ? "the plan's keys are paged" : NULL;
-    case CA_TABLE: return p->page_size ? NULL : "the plan's page_size is 0";
-    case CA_KNEW:
-    case CA_VNEW: return p->new_len ? NULL : "the plan's new_len is 0";
-    case CA_SCOREW: return p->score == CLATTN_GENERAL || p->score_ws ? NULL : "the plan's score has none";
-    case CA_LEAKS: return p->score == CLATTN_GAT ? NULL : "the plan's score is not CLATTN_GAT";
-    case CA_KSCALE: return p->k_scale ? NULL : "the plan's k_scale is CLATTN_NO_SCALE";
-    case CA_VSCALE: return p->v_scale ? NULL : "the plan's v_scale is CLATTN_NO_SCALE";
-    case CA_KZERO: return p->k_zero ? NULL : "the plan's k_zero is CLATTN_NO_SCALE";
-    case CA_VZERO: return p->v_zero ? NULL : "the plan's v_zero is CLATTN_NO_SCALE";
-    case CA_QCOS:
-    case CA_QSIN: return p->q_rot ? NULL : "the plan's q_rope is 0";
-    case CA_KCOS:
-    case CA_KSIN: return p->k_rot ? NULL : "the plan's k_rope is 0";
-    case CA_WEIGHTS: return p->weights ? NULL : "the plan's weights is CLATTN_NO_WEIGHTS";
-    default: return NULL;
-    }
-}
-
-static const struct { const char *name; size_t size; } dtypes[] = {
-    [CLATTN_F32] = { "f32", 4 }, [CLATTN_F16] = { "f16", 2 }, [CLATTN_BF16] = { "bf16", 2 },
-};
-#define NUM_DTYPES ((int)(sizeof dtypes / sizeof dtypes[0]))
-static bool dtype_known(clattn_dtype t) { return (int)t >= 0 && (int)t < NUM_DTYPES; }
-size_t ca_dtype_size(clattn_dtype t) { return dtype_known(t) ? dtypes[t].size : 0; }
-const char *ca_dtype_name(clattn_dtype t) { return dtype_known(t) ? dtypes[t].name : "?"; }
-
-/* The sizes of a tensor's axes, in the order of struct ca_strides. */
-struct axes { int64_t n[4]; };
 static const char *const axis_name[4] = { "batch", "head", "row", "dim" };
-
-static struct axes broadcast_axes(const struct problem *p, const struct ca_broadcast *t)
-{
-    return (struct axes){ { t->on ? t->b ? p->B : ca_min(p->B, 1) : 0, t->h ? p->Hq : 1, t->i ? p->Nq : ca_min(p->Nq, 1),
-                            t->j ? t->cols : ca_min(p->Nk, 1) } };
-}
-
-/* Elements that DIM dims of a key take: bytes where they are quantised. */
-static int64_t stored_dims(const struct problem *p, int64_t dim)
-{
-    return p->kv_format == CLATTN_KV_Q8_0 ? dim / 32 * 34 : p->kv_format == CLATTN_KV_Q4_0 ? dim / 32 * 18 : dim;
-}
-
-static struct axes scale_axes(const struct problem *p, clattn_scale kind, int64_t dim)
-{
-    switch (kind) {
-    case CLATTN_SCALE_BY_KEY:
-        return p->page_size ? (struct axes){ { p->pages, p->page_size, p->Hkv, 1 } } : (struct axes){ { p->B, p->Hkv, p->Nk, 1 } };
-    case CLATTN_SCALE_BY_DIM: return (struct axes){ { 1, p->Hkv, dim, 1 } };
-    case CLATTN_SCALE_BY_HEAD: return (struct axes){ { 1, p->Hkv, 1, 1 } };
-    default: return (struct axes){ { 0, 1, 1, 1 } };
-    }
-}
-
-static struct axes kv_axes(const struct problem *p, int64_t dim)
-{
-    dim = stored_dims(p, dim);
-    return p->page_size ? (struct axes){ { p->pages, p->Hkv, p->page_size, dim } }
-         : p->ragged ? (struct axes){ { 1, p->Hkv, p->Tk, dim } } : (struct axes){ { p->B, p->Hkv, p->Nk, dim } };
-}
-
-static struct axes slot_axes(const struct problem *p, enum ca_slot s)
-{
-    if (s >= CA_MOD && s < CA_MOD + CA_MODS) return (struct axes){ { 1, 1, 1, p->mod_lengths[s - CA_MOD] } };
-    switch (s) {
-    case CA_BIAS: return broadcast_axes(p, &p->bias);
-    case CA_MASK: return broadcast_axes(p, &p->mask);
-    case CA_SINKS: return (struct axes){ { p->has_sinks, p->Hq, 1, 1 } };
-    case CA_SLOPES: return (struct axes){ { p->has_alibi ? p->slopes_b ? p->B : ca_min(p->B, 1) : 0, p->Hq, 1, 1 } };
-    case CA_LENS: return (struct axes){ { p->lens ? p->B : 0, 1, 1, 1 } };
-    case CA_CUQ: return (struct axes){ { p->ragged ? p->B + 1 : 0, 1, 1, 1 } };
-    case CA_CUK: return (struct axes){ { p->ragged && !p->page_size ? p->B + 1 : 0, 1, 1, 1 } };
-    case CA_TABLE: return (struct axes){ { p->page_size ? p->B : 0, p->page_size ? p->Nk / p->page_size : 0, 1, 1 } };
-    case CA_SCOREW: return (struct axes){ { 1, 1, p->score == CLATTN_GENERAL ? p->Dq : 1, p->score == CLATTN_GENERAL ? p->Dk : p->score_ws } };
-    case CA_LEAKS: return (struct axes){ { p->score == CLATTN_GAT, p->Hq, 1, 1 } };
-    case CA_KSCALE: return scale_axes(p, p->k_scale, p->Dk);
-    case CA_VSCALE: return scale_axes(p, p->v_scale, p->Dv);
-    case CA_KZERO: return scale_axes(p, p->k_zero, p->Dk);
-    case CA_VZERO: return scale_axes(p, p->v_zero, p->Dv);
-    case CA_QCOS:
-    case CA_QSIN: return (struct axes){ { 1, 1, p->Nq, p->q_rot / 2 } };
-    case CA_KCOS:
-    case CA_KSIN: return (struct axes){ { 1, 1, p->new_len ? p->new_len : p->Nk, p->k_rot / 2 } };
-    case CA_KNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dk } };
-    case CA_VNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dv } };
-    case CA_WEIGHTS: return (struct axes){ { p->weights ? p->B : 0, p->Hq, p->Nq, p->Nk } };
-    case CA_Q: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->Dq } };
-    case CA_K: return kv_axes(p, p->Dk);
-    case CA_V: return kv_axes(p, p->Dv);
-    case CA_OUT: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), p->Dv } };
-    case CA_LSE: return (struct axes){ { ca_out_batch(p), p->Hq, ca_out_rows(p), 1 } };
-    default: return (struct axes){ { p->B, 1, 1, 1 } };
-    }
-}
-
-/* The stride of each axis of a tensor that is packed in this order; false when one does not fit. */
-static bool packed_strides(const struct axes *x, clattn_layout layout, int64_t stride[4])
-{
-    static const int order[3][4] = { [CLATTN_BHSD] = { 3, 2, 1, 0 }, [CLATTN_BSHD] = { 3, 1, 2, 0 }, [CLATTN_THD] = { 3, 1, 2, 0 } };
-    int64_t next = 1;
-    bool fits = true;
-    for (int i = 0; i < 4; i++) {
-        int axis = order[layout][i];
-        stride[axis] = next;
-        fits = fits && (i == 3 || ca_mul64(next, ca_max(x->n[axis], 1), &next));
-    }
-    return fits;
-}
-
-static bool axes_empty(const struct axes *x)
-{
-    return x->n[0] == 0 || x->n[1] == 0 || x->n[2] == 0 || x->n[3] == 0;
-}
-
-/* 1 + the largest distance between two elements; false when that does not fit. */
-static bool extent(const struct axes *x, const int64_t stride[4], int64_t *elements)
-{
-    int64_t sum = 1, part;
-    for (int i = 0; i < 4; i++)
-        if (!ca_mul64(x->n[i] - 1, stride[i], &part) || !ca_add64(sum, part, &sum)) return false;
-    *elements = sum;
-    return true;
-}
-
-/* Do the axes nest, each stride stepping over all that the smaller ones reach?  Then no two elements share a
- * place.  (Some exotic interleavings are refused although they would be sound.) */
-static bool strides_nest(const struct axes *x, const int64_t stride[4])
-{
-    int64_t reach = 0;
-    bool used[4] = { false, false, false, false };
-    for (int round = 0; round < 4; round++) {
-        int least = -1;
-        for (int i = 0; i < 4; i++)
-            if (!used[i] && x->n[i] > 1 && (least < 0 || stride[i] < stride[least])) least = i;
-        if (least < 0) return true;
-        if (stride[least] <= reach) return false;
-        used[least] = true;
-        reach += (x->n[least] - 1) * stride[least];
-    }
-    return true;
-}
-
-/* An axis of one element has no stride that matters: it gets the packed one, so that equal problems are equal. */
-static void canonical_strides(const struct axes *x, int64_t stride[4])
-{
-    int64_t packed[4];
-    bool fits = packed_strides(x, CLATTN_BHSD, packed);
-    for (int i = 0; i < 4; i++)
-        if (x->n[i] <= 1 || axes_empty(x)) stride[i] = fits || i > 0 ? packed[i] : 1;
-}
-
-bool ca_packed_strides(const struct problem *p, enum ca_slot s, clattn_layout layout, struct ca_strides *out)
-{
-    struct axes x = slot_axes(p, s);
-    int64_t stride[4];
-    bool fits = packed_strides(&x, layout, stride);
-    canonical_strides(&x, stride);
-    *out = (struct ca_strides){ stride[0], stride[1], stride[2], stride[3] };
-    return fits || axes_empty(&x);
-}
 
 /* Fills OUT from what the user gave for tensor S, or from the layout. */
 static clattn_status init_strides(const struct problem *p, enum ca_slot s, const clattn_strides *given,
                                   clattn_layout layout, struct ca_strides *out)
 {
-    struct axes x = slot_axes(p, s);
+    struct axes x = ca_slot_axes(p, s);
     int64_t stride[4] = { given->batch, given->head, given->row, given->dim }, elements, bytes;
     const char *name = ca_slot_name[s];
 
     for (int i = 0; i < 4; i++)
         CA_REQUIRE(stride[i] >= 0, CLATTN_E_ARGUMENT, "%s.%s stride %" PRId64 " is negative", name, axis_name[i],
                    stride[i]);
-    if (!(stride[0] | stride[1] | stride[2] | stride[3]) && !packed_strides(&x, layout, stride) && !axes_empty(&x))
+    if (!(stride[0] | stride[1] | stride[2] | stride[3]) && !ca_axes_packed(&x, layout, stride) && !ca_axes_empty(&x))
         return ca_fail(CLATTN_E_TOO_LARGE, "%s [%" PRId64 "][%" PRId64 "][%" PRId64 "][%" PRId64 "] overflows", name,
                        x.n[0], x.n[1], x.n[2], x.n[3]);
-    canonical_strides(&x, stride);
-    if (axes_empty(&x)) goto fill;
-    CA_REQUIRE(extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)ca_slot_size(p, s), &bytes) &&
+    ca_axes_canonical(&x, stride);
+    if (ca_axes_empty(&x)) goto fill;
+    CA_REQUIRE(ca_axes_extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)ca_slot_size(p, s), &bytes) &&
                (uint64_t)bytes <= SIZE_MAX / 2, CLATTN_E_TOO_LARGE,
                "%s: batch %" PRId64 " x %" PRId64 ", head %" PRId64 " x %" PRId64 ", row %" PRId64 " x %" PRId64
                ", dim %" PRId64 " x %" PRId64 " (size x stride) overflows", name, x.n[0], stride[0], x.n[1],
@@ -216,7 +35,7 @@ static clattn_status init_strides(const struct problem *p, enum ca_slot s, const
     CA_REQUIRE((x.n[3] - 1) * stride[3] <= CA_MAX_ROW_SPAN, CLATTN_E_TOO_LARGE,
                "%s.dim stride %" PRId64 " times %" PRId64 " exceeds %d", name, stride[3], x.n[3] - 1,
                CA_MAX_ROW_SPAN);
-    CA_REQUIRE(!ca_slot_is_output(s) || strides_nest(&x, stride), CLATTN_E_ARGUMENT,
+    CA_REQUIRE(!ca_slot_is_output(s) || ca_axes_nest(&x, stride), CLATTN_E_ARGUMENT,
                "%s strides batch %" PRId64 ", head %" PRId64 ", row %" PRId64 ", dim %" PRId64
                " make elements overlap (sizes %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ")", name, stride[0],
                stride[1], stride[2], stride[3], x.n[0], x.n[1], x.n[2], x.n[3]);
@@ -228,7 +47,7 @@ fill:
 /* The sizes: from dtype to v_dim. */
 static clattn_status init_sizes(struct problem *p, const clattn_attention *a)
 {
-    CA_REQUIRE(dtype_known(a->dtype), CLATTN_E_ARGUMENT, "dtype %d is not f32, f16 or bf16", (int)a->dtype);
+    CA_REQUIRE(ca_dtype_size(a->dtype) > 0, CLATTN_E_ARGUMENT, "dtype %d is not f32, f16 or bf16", (int)a->dtype);
     CA_REQUIRE(a->layout == CLATTN_BHSD || a->layout == CLATTN_BSHD || a->layout == CLATTN_THD, CLATTN_E_ARGUMENT,
                "layout %d is not a clattn_layout", (int)a->layout);
     CA_REQUIRE(a->batch >= 0, CLATTN_E_ARGUMENT, "batch %" PRId64 " is negative", a->batch);
@@ -359,9 +178,9 @@ static clattn_status init_weights(struct problem *p, const clattn_attention *a)
     CA_REQUIRE((int)a->weights >= CLATTN_NO_WEIGHTS && (int)a->weights <= CLATTN_WEIGHTS_PROBS, CLATTN_E_ARGUMENT,
                "weights %d is not a clattn_weights", (int)a->weights);
     p->weights = a->weights;
-    struct axes x = slot_axes(p, CA_WEIGHTS);
+    struct axes x = ca_slot_axes(p, CA_WEIGHTS);
     int64_t stride[4], elements, bytes;
-    CA_REQUIRE(axes_empty(&x) || (packed_strides(&x, CLATTN_BHSD, stride) && extent(&x, stride, &elements) &&
+    CA_REQUIRE(ca_axes_empty(&x) || (ca_axes_packed(&x, CLATTN_BHSD, stride) && ca_axes_extent(&x, stride, &elements) &&
                ca_mul64(elements, (int64_t)sizeof(float), &bytes) && (uint64_t)bytes <= SIZE_MAX / 2), CLATTN_E_TOO_LARGE,
                "weights [%" PRId64 "][%" PRId64 "][%" PRId64 "][%" PRId64 "] overflow", x.n[0], x.n[1], x.n[2], x.n[3]);
     return CLATTN_OK;
@@ -390,10 +209,10 @@ static clattn_status init_broadcast(const struct problem *p, const clattn_broadc
         CA_REQUIRE(stride[i] >= 0, CLATTN_E_ARGUMENT, "%s.stride[%d] (%s) %" PRId64 " is negative", name, i, axis[i], stride[i]);
     }
     bool packed = !(stride[0] | stride[1] | stride[2] | stride[3]);
-    CA_REQUIRE(!packed || packed_strides(&x, CLATTN_BHSD, stride), CLATTN_E_TOO_LARGE, "%s overflows", name);
+    CA_REQUIRE(!packed || ca_axes_packed(&x, CLATTN_BHSD, stride), CLATTN_E_TOO_LARGE, "%s overflows", name);
     for (int i = 0; i < 4; i++)
         if (n[i] == 1) stride[i] = 0;
-    CA_REQUIRE(axes_empty(&x) || (extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)sizeof(float), &bytes) &&
+    CA_REQUIRE(ca_axes_empty(&x) || (ca_axes_extent(&x, stride, &elements) && ca_mul64(elements, (int64_t)sizeof(float), &bytes) &&
                (uint64_t)bytes <= SIZE_MAX / 2), CLATTN_E_TOO_LARGE,
                "%s [%" PRId64 "][%" PRId64 "][%" PRId64 "][%" PRId64 "] with strides %" PRId64 ", %" PRId64 ", %" PRId64
                ", %" PRId64 " overflows", name, n[0], n[1], n[2], n[3], stride[0], stride[1], stride[2], stride[3]);
@@ -491,49 +310,6 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     memcpy(p, &fresh, sizeof *p);
 done:
     return st;
-}
-
-/* ------------------------------------------------------------------ sizes */
-
-static void slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4])
-{
-    const struct ca_strides *const given[CA_SLOTS] = {
-        [CA_Q] = &p->q, [CA_K] = &p->k, [CA_V] = &p->v, [CA_OUT] = &p->o, [CA_KNEW] = &p->kn, [CA_VNEW] = &p->vn,
-    };
-    const struct ca_broadcast *t = s == CA_BIAS ? &p->bias : s == CA_MASK ? &p->mask : NULL;
-    if (t) {
-        int64_t g[4] = { t->b, t->h, t->i, t->j };
-        memcpy(stride, g, sizeof g);
-    } else if (given[s]) {
-        int64_t g[4] = { given[s]->b, given[s]->h, given[s]->s, given[s]->d };
-        memcpy(stride, g, sizeof g);
-    } else {
-        (void)packed_strides(x, CLATTN_BHSD, stride); /* never larger than out, which was checked */
-    }
-}
-
-size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
-{
-    struct axes x = slot_axes(p, s);
-    int64_t stride[4], elements = 0;
-    slot_strides(p, s, &x, stride);
-    return axes_empty(&x) || !extent(&x, stride, &elements) ? 0 : (size_t)elements;
-}
-
-size_t ca_slot_size(const struct problem *p, enum ca_slot s)
-{
-    if (p->kv_format && (s == CA_K || s == CA_V)) return 1;
-    return s <= CA_OUT || s == CA_KNEW || s == CA_VNEW ? ca_dtype_size(p->dtype) : s == CA_MASK ? 1 : 4;
-}
-
-bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)
-{
-    struct axes x = slot_axes(p, s);
-    int64_t stride[4];
-    double distinct = 1; /* an axis of stride 0 repeats elements */
-    slot_strides(p, s, &x, stride);
-    for (int i = 0; i < 4; i++) distinct *= stride[i] ? (double)x.n[i] : 1;
-    return (double)ca_slot_elements(p, s) > distinct;
 }
 
 bool ca_problem_empty(const struct problem *p)
