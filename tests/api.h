@@ -3,8 +3,8 @@
 #ifndef TEST_API_H
 #define TEST_API_H
 
-#include <check.h>
 #include "small.h"
+#include "suite.h"
 
 static struct small s;
 static clattn_context *ctx;
@@ -62,11 +62,7 @@ static inline int run_api(const char *name, void (*add)(TCase *))
     suite_add_tcase(suite, t);
     tcase_set_timeout(t, 600); /* a first look at a slow machine takes minutes */
     add(t);
-    SRunner *r = srunner_create(suite);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
 
 #endif

@@ -4,13 +4,13 @@
 #ifndef ONE_DEVICE_H
 #define ONE_DEVICE_H
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "runtime/launch.h"
+#include "suite.h"
 
 /* In place of the library's own kernels. */
 #define TEXT(name, text) { name, text, sizeof text - 1 }
@@ -89,15 +89,12 @@ static inline int run_on_device(const char *name, TCase *t)
     unsetenv("CLATTN_CACHE");
     unsetenv("CLATTN_MAX_LAUNCH_MS");
     unsetenv("CLATTN_TIMEOUT_MS");
+    unsetenv("CK_FORK");
     Suite *s = suite_create(name);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 300);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_set_fork_status(r, CK_FORK);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    int failed = run_suite(s);
     snprintf(command, sizeof command, "rm -rf '%s'", scratch);
     return failed != 0 || system(command) != 0;
 }

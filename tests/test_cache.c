@@ -1,7 +1,6 @@
 /* test_cache.c -- the cache folder and the entries in it: what is damaged, foreign or open to others is never
  * used, and never harms.  Needs no device. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "runtime/program.h"
+#include "suite.h"
 
 const struct ca_source ca_sources[] = { { "tiny", "kernel void f() {}", 18 }, { NULL, NULL, 0 } };
 
@@ -333,9 +333,5 @@ int main(void)
     tcase_add_test(t, key_has_what_matters);
     tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

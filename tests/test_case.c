@@ -1,7 +1,6 @@
 /* test_case.c -- the case reader: what CASES.md allows is known, whether it is computed yet or not; anything
  * else is refused with the file's and the field's name.  And the comparison of --check. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 #include "base/half.h"
 #include "cli/run.h"
+#include "suite.h"
 
 static char folder[64];
 static struct case_file c;
@@ -305,9 +305,5 @@ int main(void)
     tcase_add_test(t, compares);
     tcase_add_test(t, converts);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -3,9 +3,9 @@
  *
  * OpenCL calls are intercepted in the table ca_cl; allocations by the linker (--wrap=malloc and so on), in our own
  * code only. */
-#include <check.h>
 #include <stdatomic.h>
 #include "small.h"
+#include "suite.h"
 
 /* ------------------------------------------------------------- the n-th one */
 
@@ -310,10 +310,5 @@ int main(void)
     tcase_set_timeout(t, 240);
     tcase_add_loop_test(t, opencl_call_fails, 0, (int)(sizeof codes / sizeof codes[0]));
     tcase_add_loop_test(t, allocation_fails, 0, 2);
-
-    SRunner *r = srunner_create(suite);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

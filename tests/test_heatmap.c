@@ -1,12 +1,12 @@
 /* test_heatmap.c -- heat maps: the PNG is decoded again and its pixels are looked at. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/heatmap.h"
+#include "suite.h"
 
 static char path[64];
 static png_image image;
@@ -149,9 +149,5 @@ int main(void)
     tcase_add_test(t, scales);
     tcase_add_test(t, empty_and_unwritable);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -2,7 +2,6 @@
  * abort or hang when loaded, algorithms that crash, hostile cache files, awkward host programs.  This program is also
  * the helper: started with arguments it does what clattn-probe does, with a made-up trial that $FAKE_TRIAL directs. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "runtime/probe.h"
+#include "suite.h"
 
 static char folder[64]; /* of this test: holds cache/, vendors/, helper, *.so */
 static const struct inventory *inv;
@@ -594,9 +594,5 @@ int main(int argc, char **argv)
     tcase_add_test(t, driver_was_replaced);
     tcase_add_loop_test(t, simulated_is_tried_late, 0, 2);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

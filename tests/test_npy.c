@@ -1,13 +1,13 @@
 /* test_npy.c -- .npy files: what is written is read back; whatever else a file may hold is refused with
  * the file's and the field's name, before memory of its size is taken. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/npy.h"
+#include "suite.h"
 
 static char folder[64], path[128];
 
@@ -208,9 +208,5 @@ int main(void)
     tcase_add_test(t, not_npy);
     tcase_add_test(t, cannot_write);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

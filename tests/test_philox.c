@@ -1,9 +1,9 @@
 /* test_philox.c -- Philox4x32-10 against the known answers that its authors publish with Random123
  * (kat_vectors), and the conventions of CASES.md about elements. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include "base/philox.h"
+#include "suite.h"
 
 static const struct known { uint32_t counter[4], key[2], out[4]; } known[] = {
     {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
@@ -76,9 +76,5 @@ int main(void)
     tcase_add_test(t, elements);
     tcase_add_test(t, normals);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,6 +1,7 @@
 /* test_problem.c -- the validation ladder rule by rule, the canonical form, and the counts that the cost model rests on.
  * Problem strings are test_string.c. */
 #include "problems.h"
+#include "suite.h"
 #include <inttypes.h>
 #include <math.h>
 
@@ -518,10 +519,5 @@ int main(void)
     tcase_add_test(t, extreme_windows);
     tcase_add_test(t, flops_and_bytes);
     tcase_add_test(t, kernel_arguments);
-
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

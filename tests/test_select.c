@@ -1,11 +1,11 @@
 /* test_select.c -- the grammar of CLATTN_DEVICES on a made-up machine, and the order, the duplicates and the
  * reasons of the inventory that it works on.  Needs no device. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/probe.h"
+#include "suite.h"
 
 static struct inventory inv;
 static char reason[256];
@@ -304,9 +304,5 @@ int main(void)
     tcase_add_test(t, same_facts_are_duplicates);
     tcase_add_test(t, hysteresis);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -1,5 +1,6 @@
 /* test_string.c -- problem strings: what is printed is read back as the same problem, spellings, what is refused. */
 #include "problems.h"
+#include "suite.h"
 #include <locale.h>
 
 START_TEST(strings_survive)
@@ -145,10 +146,5 @@ int main(void)
     tcase_add_loop_test(t, strings_refused_by_name, 0, COUNT(bad));
     tcase_add_test(t, long_token_is_refused);
     tcase_add_test(t, locale_does_not_matter);
-
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

@@ -1,6 +1,5 @@
 /* test_weights.c -- statistics of attention weights against values by hand; what is read and computed as a layer. */
 #define _GNU_SOURCE
-#include <check.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "base/half.h"
 #include "cli/layer.h"
 #include "cli/weights_stats.h"
+#include "suite.h"
 
 #define NEAR(a, b) ck_assert_double_eq_tol(a, b, 1e-6)
 #define SCAN(Nq, Nk, k, distance, ...) scan((const float[]){__VA_ARGS__}, Nq, Nk, k, distance)
@@ -338,9 +338,5 @@ int main(void)
     tcase_add_test(l, not_computed);
     tcase_set_timeout(l, 30);
     suite_add_tcase(s, l);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }
