@@ -5,54 +5,104 @@
  * r % Nq of head r / Nq of the group.  What it leaves is the monoid's state per row: o unnormalised, m, l,
  * to be merged with the other parts.
  *
- * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL).
+ * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL); and where elements are not
+ * simply loaded kv, FEW keys or values: FEW max(DC, EC) VL floats.
  * Needs VL and dialect.h; RB rows at once, DK keys per tile (a multiple of VL and of 4). */
+#define FEW 8    /* values at once: what the sums are loaded and stored for */
 #define AHEAD 16 /* keys between asking for a row and using it; on a Xeon 8, 32 and 64 gave less */
 
-/* Asks for 4 rows before they are needed: one thread's loads alone do not keep the memory busy. */
-INLINE void decode_prefetch(GLOBAL const stored *row, int stride, int D, int j, int last)
+/* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy. */
+INLINE void decode_prefetch(GLOBAL const stored *row, int stride, int D, int n, int j, int last)
 {
-    if (j + 4 > last) return;
-    UNROLL for (int i = 0; i < 4; i++)
+    if (j + n > last) return;
+    for (int i = 0; i < n; i++)
         for (int d = 0; d < D; d += 64 / (int)sizeof(stored)) PREFETCH(row + (ca_long)i * stride + d);
 }
 
-/* s[r][j] = q_r . k_j for 4 keys from K on and ROWS rows. */
-INLINE void decode_scores(const vf *q, GLOBAL const stored *k, int ks, int kd, int D, int DC, float scale, float *s,
-                          const int rows, const int keys)
+/* Where KEYS keys or values are: S elements apart, their dims D apart; or, where elements are not simply loaded, made already. */
+struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made; };
+
+/* Vector c of the i-th of them. */
+INLINE vf decode_lanes(const struct decode_from *x, int i, int c, const int made)
 {
-    vf acc[4][2];
-    UNROLL for (int i = 0; i < keys; i++) UNROLL for (int r = 0; r < rows; r++) acc[i][r] = SPLAT(0.f);
+    return made ? VLOAD(x->made + i * WHOLE(x->dims) + c * VL) : load_lanes(x->at + (ca_long)i * x->s, x->d, c * VL, x->dims);
+}
+
+/* The lanes of x[l], summed, in lane l, by perfect shuffles: half as many vectors each time. */
+INLINE vf decode_sums(vf *x)
+{
+    UNROLL for (int n = VL / 2; n > 0; n /= 2)
+        UNROLL for (int i = 0; i < n; i++) x[i] = ILO(x[i], x[i + n]) + IHI(x[i], x[i + n]);
+    return x[0];
+}
+
+/* s[r][j] = q_r . k_j for KEYS keys and ROWS rows. */
+INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int made, const int rows, const int keys)
+{
+    vf acc[VL < 8 ? 8 : VL];
+    UNROLL for (int i = 0; i < rows * keys; i++) acc[i] = SPLAT(0.f);
     for (int c = 0; c < DC; c++) {
         UNROLL for (int i = 0; i < keys; i++) {
-            vf x = load_lanes(k + (ca_long)i * ks, kd, c * VL, D);
-            UNROLL for (int r = 0; r < rows; r++) acc[i][r] = VFMA(x, q[r * DC + c], acc[i][r]);
+            vf x = decode_lanes(k, i, c, made);
+            UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c], acc[r * keys + i]);
         }
     }
-    UNROLL for (int i = 0; i < keys; i++) UNROLL for (int r = 0; r < rows; r++) s[r * DK + i] = VSUM(acc[i][r]) * scale;
+    if (rows * keys == VL) {
+        float sums[VL];
+        VSTORE(decode_sums(acc) * SPLAT(scale), sums);
+        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = sums[r * keys + i];
+    } else {
+        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = VSUM(acc[r * keys + i]) * scale;
+    }
 }
 
-/* o_r += p[r][j] v_j for KEYS keys. */
-INLINE void decode_values(vf *o, GLOBAL const stored *v, int vs, int vd, int Dv, int EC, const float *p, int rows,
-                          const int keys)
+/* The same for additive scores, w tanh(a (q + k)). */
+APART void decode_additive(const ca_args *A, const ca_optional *X, const vf *q, const float *k, int D, float *s)
 {
-    for (int c = 0; c < EC; c++) {
-        vf x[4];
-        UNROLL for (int i = 0; i < keys; i++) x[i] = load_lanes(v + (ca_long)i * vs, vd, c * VL, Dv);
-        for (int r = 0; r < rows; r++) {
-            vf acc = o[r * EC + c];
-            UNROLL for (int i = 0; i < keys; i++) acc = VFMA(x[i], SPLAT(p[r * DK + i]), acc);
-            o[r * EC + c] = acc;
+    vf sum = SPLAT(0.f);
+    for (int d = 0; d < D; d += VL) {
+        vf w = A->score_ws > 1 ? load_floats(X->score_w + A->score_w_0, d, D) : SPLAT(A->score_ws ? X->score_w[A->score_w_0] : 1.f);
+        sum = VFMA(w, vtanh(SPLAT(A->score_scale) * (q[d / VL] + VLOAD(k + d))), sum);
+    }
+    *s = VSUM(sum) * A->scale;
+}
+
+/* o_r += p[r][j] v_j for KEYS keys, ROWS rows and NC vectors of dims from vector C on. */
+INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const float *p, int keys, const int made, const int rows, const int nc)
+{
+    vf acc[4][2];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) acc[r][e] = o[r * EC + c + e];
+    for (int i = 0; i < keys; i++) {
+        UNROLL for (int e = 0; e < nc; e++) {
+            vf x = decode_lanes(v, i, c + e, made);
+            UNROLL for (int r = 0; r < rows; r++) acc[r][e] = VFMA(x, SPLAT(p[r * DK + i]), acc[r][e]);
         }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) o[r * EC + c + e] = acc[r][e];
+}
+
+/* The same for all rows and dims. */
+INLINE void decode_values(vf *o, const struct decode_from *v, int EC, const float *p, int rows, int keys, const int made)
+{
+    int r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        int c = 0;
+        for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 4, 2);
+        for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 4, 1);
+    }
+    for (; r < rows; r++) {
+        int c = 0;
+        for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 1, 2);
+        for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 1, 1);
     }
 }
 
-/* The same, key by key, leaving out the weights marked ABSENT (a masked NaN in V must not matter). */
-INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv, int EC, const float *p, int rows)
+/* The same of one key, leaving out the weights marked ABSENT (a masked NaN in V must not matter). */
+INLINE void decode_values_guarded(vf *o, const struct decode_from *v, int EC, const float *p, int rows, const int made)
 {
     for (int r = 0; r < rows; r++) {
         if (1.f / p[r * DK] < 0.f) continue; /* ABSENT is -0 */
-        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(load_lanes(v, vd, c * VL, Dv), SPLAT(p[r * DK]), o[r * EC + c]);
+        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_lanes(v, 0, c, made), SPLAT(p[r * DK]), o[r * EC + c]);
     }
 }
 
@@ -66,7 +116,7 @@ INLINE void decode_values_guarded(vf *o, GLOBAL const stored *v, int vd, int Dv,
         return VLOAD(x); \
     }
 KEYS(bias_keys, float, VLOAD, -CA_INFINITY)
-KEYS(mask_keys, ca_byte, VLOADU8, 0.f)
+KEYS(mask_keys, ca_byte, VMASK, 0.f)
 #undef KEYS
 
 /* Row r of a pack: query i, which stands at p, of head h of batch row b. */
@@ -117,30 +167,43 @@ INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, f
     return alpha[0];
 }
 
-/* One part of the keys [first, last) for ROWS rows; true when o is finite. */
-INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, GLOBAL const stored *k,
-                       GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
-                       const vf *q, vf *o, float *s, float *m, float *l, int guarded)
+/* Scores of the KEYS keys of K for all rows. */
+INLINE void decode_keys(const ca_args *A, const ca_optional *X, const struct decode_from *k, const vf *q, int DC, float *s, int rows,
+                        const int made, const int keys)
 {
-    const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
+    int r = 0;
+    if (made && IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
+        for (; r < rows; r++)
+            for (int i = 0; i < keys; i++) decode_additive(A, X, q + r * DC, k->made + i * WHOLE(k->dims), k->dims, s + r * DK + i);
+    }
+    if (VL == 16)
+        for (; r + 4 <= rows; r += 4) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 4, keys);
+    for (; r + 2 <= rows; r += 2) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 2, keys);
+    for (; r < rows; r++) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 1, keys);
+}
+
+/* One part of the keys [first, last) for ROWS rows; true when o is finite.  KV is scratch for FEW keys or values. */
+INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, int hk, GLOBAL const stored *k,
+                       GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
+                       const vf *q, vf *o, float *s, float *kv, float *m, float *l, int guarded, const int made)
+{
+    const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
     for (int c = 0; c < rows * EC; c++) o[c] = SPLAT(0.f);
     for (int k0 = first; k0 < last; k0 += DK) {
         int n = last - k0 < DK ? last - k0 : DK;
         for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
-            GLOBAL const stored *kt = k + ca_key_at(A, X, w->b, k0 + j, A->k_b, A->k_s) - (ca_long)j * A->k_s;
-            end = j + ca_key_run(A, k0 + j, n - j);
-            for (; j + 4 <= end; j += 4) {
-                int r = 0;
-                decode_prefetch(kt + (ca_long)(j + AHEAD) * A->k_s, A->k_s, D, k0 + j + AHEAD, last);
-                for (; r + 2 <= rows; r += 2)
-                    decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 2, 4);
-                for (; r < rows; r++)
-                    decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 4);
+            struct decode_from x = { k + ca_key_at(A, X, w->b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, kv };
+            end = made ? n : j + ca_key_run(A, k0 + j, n - j);
+            for (; j + 4 <= end; j += 4, x.at += 4 * (ca_long)A->k_s) {
+                if (made) for (int i = 0; i < 4; i++) key_row(A, X, kv + i * WHOLE(D), k, w->b, hk, k0 + j + i, D);
+                else decode_prefetch(x.at + (ca_long)AHEAD * A->k_s, A->k_s, D, 4, k0 + j + AHEAD, last);
+                decode_keys(A, X, &x, q, DC, s + j, rows, made, 4);
             }
-            for (; j < end; j++)
-                for (int r = 0; r < rows; r++)
-                    decode_scores(q + r * DC, kt + j * A->k_s, A->k_s, A->k_d, D, DC, A->scale, s + r * DK + j, 1, 1);
+            for (; j < end; j++, x.at += A->k_s) {
+                if (made) key_row(A, X, kv, k, w->b, hk, k0 + j, D);
+                decode_keys(A, X, &x, q, DC, s + j, rows, made, 1);
+            }
         }
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0);
@@ -149,15 +212,15 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
         for (int j = 0, end; j < n; j = end) {
-            GLOBAL const stored *vt = v + ca_key_at(A, X, w->b, k0 + j, A->v_b, A->v_s) - (ca_long)j * A->v_s;
-            end = j + ca_key_run(A, k0 + j, n - j);
-            if (guarded)
-                for (; j < end; j++) decode_values_guarded(o, vt + j * A->v_s, A->v_d, Dv, EC, s + j, rows);
-            for (; j + 4 <= end; j += 4) {
-                decode_prefetch(vt + (ca_long)(j + AHEAD) * A->v_s, A->v_s, Dv, k0 + j + AHEAD, last);
-                decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 4);
+            struct decode_from x = { v + ca_key_at(A, X, w->b, k0 + j, A->v_b, A->v_s), A->v_s, A->v_d, Dv, kv };
+            end = made ? n : j + ca_key_run(A, k0 + j, n - j);
+            for (int few; j < end; j += few, x.at += few * (ca_long)A->v_s) {
+                few = guarded ? 1 : end - j < FEW ? end - j : FEW;
+                if (made) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, w->b, hk, k0 + j + i, Dv);
+                else decode_prefetch(x.at + (ca_long)AHEAD * A->v_s, A->v_s, Dv, few, k0 + j + AHEAD, last);
+                if (guarded) decode_values_guarded(o, &x, EC, s + j, rows, made);
+                else decode_values(o, &x, EC, s + j, rows, few, made);
             }
-            for (; j < end; j++) decode_values(o, vt + j * A->v_s, A->v_s, A->v_d, Dv, EC, s + j, rows, 1);
         }
     }
     vi odd = SPLATI(0);
@@ -165,13 +228,21 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
     return !VANY(odd);
 }
 
+/* Query i, whose row begins at ROW, in whole vectors. */
+INLINE void decode_query(const ca_args *A, const ca_optional *X, vf *qv, GLOBAL const stored *row, int i, int D, float *scratch)
+{
+    if (IS_ON(SPECIAL, A->special)) query_row(A, X, scratch, row, i, D);
+    for (int c = 0; c < WHOLE(D) / VL; c++)
+        qv[c] = IS_ON(SPECIAL, A->special) ? VLOAD(scratch + c * VL) : load_lanes(row, A->q_d, c * VL, D);
+}
+
 /* Rows r0 ... of the pack of KV head HK, part number PART: leaves their states in
  * po [row][splits][Dv] and pml [row][splits][2], where rows are numbered as those of lse. */
 INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
                    GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
-                   int b, vf *qv, vf *ov, float *s)
+                   int b, vf *qv, vf *ov, float *s, float *kv)
 {
-    const int DC = (D + VL - 1) / VL, EC = (Dv + VL - 1) / VL;
+    const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
     const ca_seq seq = ca_seq_of(A, X, b);
     struct packed w[RB];
     int lo[RB], hi[RB], first = seq.Nk, last = 0, rows = A->group * seq.Nq - r0 < RB ? A->group * seq.Nq - r0 : RB;
@@ -184,7 +255,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
         w[r].h = h;
         w[r].i = i;
         w[r].p = i + seq.p0;
-        for (int c = 0; c < DC; c++) qv[r * DC + c] = load_lanes(row, A->q_d, c * VL, D);
+        decode_query(A, X, qv + r * DC, row, i, D, kv);
         lo[r] = ca_key_lo(w[r].p, A->left, seq.Nk);
         hi[r] = ca_key_hi(w[r].p, A->right, seq.Nk);
         if (lo[r] < first) first = lo[r];
@@ -192,10 +263,11 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     }
     if (first < begin) first = begin;
     if (last > end) last = end;
-    k += ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s);
-    v += ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s);
+    k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
+    v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (decode_part(A, X, w, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, m, l, guarded)) break;
+        if (IS_ON(SPECIAL, A->special) ? decode_part(A, X, w, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 1)
+                                       : decode_part(A, X, w, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 0)) break;
     for (int r = 0; r < rows; r++) {
         ca_long at = (b * A->lse_b + w[r].h * A->lse_h + seq.q_row + w[r].i) * A->splits + part;
         pml[2 * at] = m[r];

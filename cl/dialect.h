@@ -11,7 +11,8 @@
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
- *   VLOADU8(p)           VL bytes as floats
+ *   VLOADS8(p)           VL signed bytes as ints       VFLOAT(i)     ints as floats
+ *   HALF_AT(p)           the f16 in the two bytes at p, at any address
  *   PREFETCH(p)          asks for the cache line at p
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
@@ -50,7 +51,8 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define AS_VF(x) CAT(as_float, VL)(x)
 #define VLOAD(p) CAT(vload, VL)(0, p)
 #define VLOADI(p) CAT(vload, VL)(0, p)
-#define VLOADU8(p) CAT(convert_float, VL)(CAT(vload, VL)(0, p))
+#define VLOADS8(p) CAT(convert_int, VL)(CAT(vload, VL)(0, (GLOBAL const ca_signed_byte *)(p)))
+#define VFLOAT(i) CAT(convert_float, VL)(i)
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define VANY(mask) any(mask)
 #define LOG(x) log(x)
@@ -117,5 +119,7 @@ INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
 
 #include "lanemath.h"
 #define AS_FLOAT(bits) as_float(bits)
+#define HALF_AT(p) half_value((p)[0] | (ca_uint)(p)[1] << 8)
 #include "elements.h"
+#include "lanerows.h"
 #endif

@@ -20,7 +20,7 @@ INLINE float half_value(ca_uint u)
 {
     ca_uint rest = u & 0x7fff, sign = (u & 0x8000) << 16;
     if (rest >= 0x7c00) return AS_FLOAT(sign | 0x7f800000 | (rest & 0x3ff) << 13);
-    float x = AS_FLOAT(rest << 13) * 0x1p112f; /* moves the exponent, subnormals too */
+    float x = rest < 0x400 ? (float)rest * 0x1p-24f : AS_FLOAT((rest << 13) + (112u << 23)); /* devices may flush an f32's subnormals */
     return sign ? -x : x;
 }
 
@@ -28,7 +28,7 @@ INLINE float fp8_value(ca_uint u)
 {
     ca_uint rest = u & 0x7f, sign = (u & 0x80) << 24;
     if (rest == 0x7f) return AS_FLOAT(0x7fc00000 | sign);
-    float x = AS_FLOAT(rest << 20) * 0x1p120f;
+    float x = rest < 8 ? (float)rest * 0x1p-9f : AS_FLOAT((rest << 20) + (120u << 23));
     return sign ? -x : x;
 }
 
@@ -36,17 +36,17 @@ INLINE float fp8_value(ca_uint u)
 INLINE float dequantised(const ca_args *A, GLOBAL const ca_byte *at, GLOBAL const float *scale, ca_long scale_0, int kind,
                          GLOBAL const float *zero, ca_long zero_0, int zero_kind, ca_long n, int hk, int dims, int d, int d_stride)
 {
-    if (A->kv_format == CA_Q8_0) {
+    if (QUANT_FORMAT(A) == CA_Q8_0) {
         GLOBAL const ca_byte *block = at + d / 32 * 34;
         return half_value(block[0] | (ca_uint)block[1] << 8) * (float)(ca_signed_byte)block[2 + d % 32];
     }
-    if (A->kv_format == CA_Q4_0) {
+    if (QUANT_FORMAT(A) == CA_Q4_0) {
         GLOBAL const ca_byte *block = at + d / 32 * 18;
         int byte = block[2 + d % 16];
         return half_value(block[0] | (ca_uint)block[1] << 8) * (float)((d % 32 < 16 ? byte & 15 : byte >> 4) - 8);
     }
     ca_byte byte = at[(ca_long)d * d_stride];
-    float x = A->kv_format == CA_FP8 ? fp8_value(byte) : (float)(ca_signed_byte)byte;
+    float x = QUANT_FORMAT(A) == CA_FP8 ? fp8_value(byte) : (float)(ca_signed_byte)byte;
     if (zero_kind) x -= zero[zero_0 + (zero_kind == CA_BY_KEY ? n : (ca_long)hk * dims + d)];
     if (kind) x *= scale[scale_0 + (kind == CA_BY_KEY ? n : kind == CA_BY_DIM ? (ca_long)hk * dims + d : hk)];
     return x;
@@ -116,5 +116,45 @@ INLINE float value_dim(const ca_args *A, const ca_optional *X, GLOBAL const stor
     return dequantised(A, (GLOBAL const ca_byte *)v + at, X->v_scale, A->v_scale_0, A->v_scale, X->v_zero, A->v_zero_0, A->v_zero,
                        ca_key_number(A, X, b, hk, j), hk, A->Dv, d, A->v_d);
 }
+
+#ifdef __OPENCL_C_VERSION__
+/* Dims d ... d + 3 of a row of DIMS; behind it 0. */
+#define FOUR(dim) \
+    float4 t = (float4)(0.f); \
+    if (d < dims) t.x = dim(d); \
+    if (d + 1 < dims) t.y = dim(d + 1); \
+    if (d + 2 < dims) t.z = dim(d + 2); \
+    if (d + 3 < dims) t.w = dim(d + 3); \
+    return t;
+INLINE float4 query_dims(const ca_args *A, const ca_optional *X, GLOBAL const stored *row, int i, int d, int dims)
+{
+#define DIM(e) query_dim(A, X, row, i, e)
+    FOUR(DIM)
+#undef DIM
+}
+INLINE float4 key_dims(const ca_args *A, const ca_optional *X, GLOBAL const stored *k, int b, int hk, int j, int d, int dims)
+{
+#define DIM(e) key_dim(A, X, k, b, hk, j, e)
+    FOUR(DIM)
+#undef DIM
+}
+INLINE float4 value_dims(const ca_args *A, const ca_optional *X, GLOBAL const stored *v, int b, int hk, int j, int d, int dims)
+{
+#define DIM(e) value_dim(A, X, v, b, hk, j, e)
+    FOUR(DIM)
+#undef DIM
+}
+#undef FOUR
+
+/* s + q k over four dims from d on; of additive scores s + w tanh(a (q + k)), where behind DIMS q and k are 0. */
+INLINE float score_add(const ca_args *A, const ca_optional *X, float4 q, float4 k, int d, int dims, float s)
+{
+    if (SCORE != CA_ADDITIVE) return fma(k.x, q.x, fma(k.y, q.y, fma(k.z, q.z, fma(k.w, q.w, s))));
+    s = fma(score_weight(A, X, min(d, dims - 1)), lean_tanh(A->score_scale * (q.x + k.x)), s);
+    s = fma(score_weight(A, X, min(d + 1, dims - 1)), lean_tanh(A->score_scale * (q.y + k.y)), s);
+    s = fma(score_weight(A, X, min(d + 2, dims - 1)), lean_tanh(A->score_scale * (q.z + k.z)), s);
+    return fma(score_weight(A, X, min(d + 3, dims - 1)), lean_tanh(A->score_scale * (q.w + k.w)), s);
+}
+#endif
 
 #endif

@@ -82,7 +82,7 @@ struct FN(where) { int b, h, i0, rows; ca_long p0; };
         } \
     }
 BLOCK(bias_block, float, VLOAD, -CA_INFINITY)
-BLOCK(mask_block, ca_byte, VLOADU8, 0.f)
+BLOCK(mask_block, ca_byte, VMASK, 0.f)
 #undef BLOCK
 
 /* Which of the tile's N keys from K0 on does the mask let through? */
@@ -223,34 +223,26 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
     for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
 }
 
-/* Reads the tile's query rows into lanes.  Rows past the end repeat the last one. */
-INLINE void FN(load_queries)(vf *qT, GLOBAL const stored *q, int qs, int qd, int D, int rows)
+/* Reads the tile's query rows into lanes; the first is query i0.  Rows past the end repeat the last one.  MADE is scratch for rows
+ * that are not simply loaded. */
+INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0, float *made)
 {
     for (int a = 0; a < QV; a++) {
+        if (IS_ON(SPECIAL, A->special))
+            for (int i = 0; i < VL; i++) {
+                int row = a * VL + i < rows ? a * VL + i : rows - 1;
+                query_row(A, X, made + i * WHOLE(D), q + (ca_long)row * A->q_s, i0 + row, D);
+            }
         for (int d = 0; d < D; d += VL) {
             vf x[VL];
             for (int i = 0; i < VL; i++) {
                 int row = a * VL + i < rows ? a * VL + i : rows - 1;
-                x[i] = load_lanes(q + (ca_long)row * qs, qd, d, D);
+                x[i] = IS_ON(SPECIAL, A->special) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
             }
             transpose(x);
             for (int e = 0; e < VL && d + e < D; e++) qT[(d + e) * QV + a] = x[e];
         }
     }
-}
-
-/* The same where elements are not simply loaded; the first row is query i0. */
-APART void FN(make_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0)
-{
-    for (int a = 0; a < QV; a++)
-        for (int d = 0; d < D; d++) {
-            float x[VL];
-            for (int i = 0; i < VL; i++) {
-                int row = a * VL + i < rows ? a * VL + i : rows - 1;
-                x[i] = query_dim(A, X, q + (ca_long)row * A->q_s, i0 + row, d);
-            }
-            qT[d * QV + a] = VLOAD(x);
-        }
 }
 
 /* Writes oT / l, back in rows. */
@@ -275,27 +267,14 @@ INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int 
     }
 }
 
-/* Keys K0 ... K0 + N of K or V, which begins at FROM, as f32, contiguous: for 16-bit storage, for dims that are not
- * neighbours, and for pages. */
-INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, float *to, GLOBAL const stored *from, ca_long page, int s,
-                       int d_stride, int k0, int n, int D)
-{
-    for (int j = 0; j < n; j++) {
-        GLOBAL const stored *row = from + ca_key_at(A, X, b, k0 + j, page, s);
-        int d = 0;
-        if (NEIGHBOURS(d_stride))
-            for (; d + VL <= D; d += VL) VSTORE(load_vec(row + d), to + j * D + d);
-        for (; d < D; d++) to[j * D + d] = load_at(row, (ca_long)d * d_stride);
-    }
-}
-
-/* The same where elements are not simply loaded (elements.h). */
-APART void FN(unpack_special)(const ca_args *A, const ca_optional *X, int b, int hk, float *to, GLOBAL const stored *from, int is_k,
-                              int k0, int n, int D)
+/* Keys K0 ... K0 + N of K or V, which begins at FROM, as f32, PITCH apart: for 16-bit storage, for dims that are not
+ * neighbours, for pages, and for elements that are not simply loaded. */
+INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, int hk, float *to, int pitch, GLOBAL const stored *from, int is_k,
+                       int k0, int n, int D)
 {
     for (int j = 0; j < n; j++)
-        for (int d = 0; d < D; d++)
-            to[j * D + d] = is_k ? key_dim(A, X, from, b, hk, k0 + j, d) : value_dim(A, X, from, b, hk, k0 + j, d);
+        if (is_k) key_row(A, X, to + j * pitch, from, b, hk, k0 + j, D);
+        else value_row(A, X, to + j * pitch, from, b, hk, k0 + j, D);
 }
 
 /* All keys for one query tile; true when every output is finite. */
@@ -316,16 +295,15 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
         FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, masked, partial, guarded);
 #else
         KV const float *kf = IN_PLACE(A, k_d, k + (ca_long)k0 * A->k_s), *vf_ = IN_PLACE(A, v_d, v + (ca_long)k0 * A->v_s);
-        int ks = kf ? A->k_s : D, vs = vf_ ? A->v_s : Dv;
-        if (IS_ON(SPECIAL, A->special)) {
-            FN(unpack_special)(A, X, w->b, w->h / A->group, unpacked, k, 1, k0, n, D);
-            FN(unpack_special)(A, X, w->b, w->h / A->group, unpacked + BK * D, v, 0, k0, n, Dv);
-        } else {
-            if (!kf) FN(unpack)(A, X, w->b, unpacked, k, A->k_b, A->k_s, A->k_d, k0, n, D);
-            if (!vf_) FN(unpack)(A, X, w->b, unpacked + BK * D, v, A->v_b, A->v_s, A->v_d, k0, n, Dv);
+        int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv), hk = w->h / A->group;
+        if (!kf) {
+            FN(unpack)(A, X, w->b, hk, unpacked, ks, k, 1, k0, n, D);
+            kf = unpacked;
         }
-        if (!kf) kf = unpacked;
-        if (!vf_) vf_ = unpacked + BK * D;
+        if (!vf_) {
+            FN(unpack)(A, X, w->b, hk, unpacked + BK * WHOLE(D), vs, v, 0, k0, n, Dv);
+            vf_ = unpacked + BK * WHOLE(D);
+        }
         FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, partial, guarded);
 #endif
     }
@@ -335,7 +313,7 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
 }
 
 /* Query tile number TILE of head h of batch row b, ragged: number TILE of all.
- * Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (D + Dv) floats. */
+ * Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (WHOLE(D) + WHOLE(Dv)) floats. */
 INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
                       GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse, int D, int Dv, int tile, int h, int b,
                       vf *qT, vf *oT, vf *p, float *unpacked)
@@ -366,8 +344,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     int first = ca_key_lo(p0, A->left, seq.Nk), last = ca_key_hi(p0 + rows - 1, A->right, seq.Nk);
     int full_lo = ca_key_lo(p0 + rows - 1, A->left, seq.Nk), full_hi = ca_key_hi(p0, A->right, seq.Nk);
 
-    if (IS_ON(SPECIAL, A->special)) FN(make_queries)(A, X, qT, q, D, rows, i0);
-    else FN(load_queries)(qT, q, A->q_s, A->q_d, D, rows);
+    FN(load_queries)(A, X, qT, q, D, rows, i0, unpacked);
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (FN(attend)(A, X, &w, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;
 

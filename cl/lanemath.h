@@ -68,6 +68,12 @@ APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, ca
     return VLOAD(y);
 }
 
+/* VL bytes of a mask: whether they are 0. */
+#define VMASK(p) VFLOAT(VLOADS8(p))
+
+/* A row of so many dims in whole vectors. */
+#define WHOLE(dims) (((dims) + VL - 1) / VL * VL)
+
 /* VL dims of a row from D on, STRIDE apart; past DIMS 0. */
 INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)
 {

@@ -42,7 +42,7 @@ LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOB
 #if STORAGE == 0 && UNIT && !PAGED && !SPECIAL
     float *unpacked = 0;
 #else
-    float unpacked[BK * (DQK + DV)];
+    float unpacked[BK * (WHOLE(DQK) + WHOLE(DV))];
 #endif
     int tiles = RAGGED ? a.Tq / (QV * VL) + a.B : (a.Nq + QV * VL - 1) / (QV * VL);
     /* The last tiles of a causal attention are the longest: start with them. */

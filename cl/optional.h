@@ -12,6 +12,7 @@
 #endif
 #define CA_GLOBAL __global
 #define IS_ON(feature, x) feature
+#define QUANT_FORMAT(A) QUANT
 #ifndef HAS_QOFF
 #define HAS_QOFF 0
 #endif
@@ -59,6 +60,7 @@
 #else
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
+#define QUANT_FORMAT(A) ((A)->kv_format)
 #endif
 
 /* In the order of the slots (src/problem/problem.h), as launches set them. */

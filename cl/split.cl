@@ -54,10 +54,10 @@ LANE_KERNEL void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k
                       OPTIONAL_PARAMS, ca_args a)
 {
     const ca_optional x = OPTIONAL;
-    vf qv[RB * ((DQK + VL - 1) / VL)], ov[RB * ((DV + VL - 1) / VL)];
-    float s[RB * DK];
+    vf qv[RB * (WHOLE(DQK) / VL)], ov[RB * (WHOLE(DV) / VL)];
+    float s[RB * DK], kv[SPECIAL ? FEW * WHOLE(DQK > DV ? DQK : DV) : 1];
     int pack = get_global_id(1), hb = get_global_id(2);
-    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s);
+    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s, kv);
 }
 
 #else
@@ -87,18 +87,22 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
 #define NO_SCORES(r) AGAIN(KI, NO_SCORE, r)
 #define DOT(t, r) { \
     float4 qq = qs[(r * QI + c) * TX + x]; \
-    acc[r][t] = fma(kk.x, qq.x, fma(kk.y, qq.y, fma(kk.z, qq.z, fma(kk.w, qq.w, acc[r][t])))); }
+    acc[r][t] = score_add(&a, &optional, qq, kk, c * DC + 4 * x, DQK, acc[r][t]); }
 #define SCORE_KEY(t) { \
-    ca_long j = ca_key_at(&a, &optional, b, min(k0 + t * TY + y, last - 1), a.k_b, a.k_s); \
+    int key = min(k0 + t * TY + y, last - 1); \
+    ca_long at_k = SPECIAL ? 0 : ca_key_at(&a, &optional, b, key, a.k_b, a.k_s); \
     for (int c = 0; c < QI; c++) { \
-        float4 kk = load_dims(k + j, a.k_d, c * DC + 4 * x); \
+        int d = c * DC + 4 * x; \
+        float4 kk = SPECIAL ? key_dims(&a, &optional, k, b, hk, key, d, DQK) : load_dims(k + at_k, a.k_d, d); \
         AGAIN(RB, DOT, t) \
     } }
 #define SHARE(r, t) share[(r * BN + t * TY + y) * (TX + 1) + x] = acc[r][t];
 #define SHARE_ROW(r) AGAIN(KI, SHARE, r)
 #define SCALE(r, e) o[r][e] *= alpha;
 #define SCALE_ROW(r) { float alpha = state[3 * r + 2]; AGAIN(EI, SCALE, r) }
-#define VALUE(e) value[e] = id + e * WG < DV ? load_at(v, at_v + (ca_long)(id + e * WG) * a.v_d) : 0.f;
+#define VALUE(e) { \
+    int d = id + e * WG; \
+    value[e] = d >= DV ? 0.f : SPECIAL ? value_dim(&a, &optional, v, b, hk, k0 + j, d) : load_at(v, at_v + (ca_long)d * a.v_d); }
 #define ADD(r, e) o[r][e] = is_absent(w) ? o[r][e] : fma(w, value[e], o[r][e]);
 #define ADD_ROW(r) { float w = p[r * BN + j]; AGAIN(EI, ADD, r) }
 #define STORE(r, e) if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
@@ -135,13 +139,13 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         float4 value = (float4)(0.f);
         if (r < rows) {
             GLOBAL const stored *row = q + a.q_0 + b * a.q_b + (hk * a.group + (r0 + r) / seq.Nq) * a.q_h + (ca_long)(seq.q_row + (r0 + r) % seq.Nq) * a.q_s;
-            value = load_dims(row, a.q_d, d);
+            value = SPECIAL ? query_dims(&a, &optional, row, (r0 + r) % seq.Nq, d, DQK) : load_dims(row, a.q_d, d);
         }
         qs[c] = value;
     }
     for (int r = id; r < RB; r += WG) { state[3 * r] = CA_LOWEST; state[3 * r + 1] = 0.f; }
-    k += ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s);
-    v += ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s);
+    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s));
+    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s));
 
     float o[RB][EI];
     REPEAT(RB, CLEAR_ROW)
@@ -180,7 +184,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         int n = min(BN, last - k0);
         for (int j = 0; j < n; j++) {
             float value[EI];
-            ca_long at_v = ca_key_at(&a, &optional, b, k0 + j, a.v_b, a.v_s);
+            ca_long at_v = SPECIAL ? 0 : ca_key_at(&a, &optional, b, k0 + j, a.v_b, a.v_s);
             REPEAT(EI, VALUE)
             REPEAT(RB, ADD_ROW)
         }

@@ -26,8 +26,8 @@ LANE_KERNEL void attn_append(GLOBAL const stored *k_new, GLOBAL const stored *v_
 LANE_KERNEL void attn_weights(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *weights, OPTIONAL_PARAMS, ca_args a)
 {
     const ca_optional x = OPTIONAL;
-    vf qv[(DQK + VL - 1) / VL];
-    float s[DK];
+    vf qv[WHOLE(DQK) / VL];
+    float s[DK], key[WHOLE(DQK)];
     int hb = get_global_id(1);
-    weights_row(&a, &x, q, k, weights, DQK, hb / a.Hq, hb % a.Hq, get_global_id(0), qv, s);
+    weights_row(&a, &x, q, k, weights, DQK, hb / a.Hq, hb % a.Hq, get_global_id(0), qv, s, key);
 }

@@ -35,27 +35,11 @@ INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *
                v + ca_head_at(A, &none, b, hk, A->v_0, A->v_b, A->v_h, A->v_s), A->v_b, A->v_s, A->v_d, Dv, 0, b, r);
 }
 
-/* scale q.k where elements are not simply loaded. */
-APART void special_score(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, int D, int b, int hk,
-                         int i, int j, float *s)
-{
-    float sum = 0.f, t[VL];
-    for (int d = 0; d < D; d++) {
-        float query = query_dim(A, X, q, i, d), key = key_dim(A, X, k, b, hk, j, d);
-        if (IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
-            VSTORE(vtanh(SPLAT(A->score_scale * (query + key))), t);
-            sum += score_weight(A, X, d) * t[0];
-        } else sum += query * key;
-    }
-    *s = sum * A->scale;
-}
-
 /* Row i of head h of batch row b of the weights [B][Hq][Nq][Nk], at the stage that A names.  The scores go there first, tile by
- * tile, and become weights in place.  Scratch: q, one row; s, DK floats. */
+ * tile, and become weights in place.  Scratch: q, one row; s, DK floats; key, one row of floats. */
 INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *weights,
-                        int D, int b, int h, int i, vf *qv, float *s)
+                        int D, int b, int h, int i, vf *qv, float *s, float *key)
 {
-    const int DC = (D + VL - 1) / VL;
     const ca_seq seq = ca_seq_of(A, X, b);
     const struct packed w = { b, h, i, i + seq.p0 };
     int lo = ca_key_lo(w.p, A->left, seq.Nk), hi = ca_key_hi(w.p, A->right, seq.Nk);
@@ -67,18 +51,20 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
     }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, h / A->group, A->k_0, A->k_b, A->k_h, A->k_s));
-    if (!IS_ON(SPECIAL, A->special))
-        for (int c = 0; c < DC; c++) qv[c] = load_lanes(q, A->q_d, c * VL, D);
+    decode_query(A, X, qv, q, i, D, key);
     for (int k0 = 0; k0 < A->Nk; k0 += DK) {
         int n = A->Nk - k0 < DK ? A->Nk - k0 : DK;
         for (int j = 0; j < DK; j++) s[j] = 0.f;
         int readable = A->Nk - k0; /* where a ragged batch or a table ends there is nothing behind the last key */
         if (IS_ON(RAGGED, X->cu_q)) readable = seq.Nk - k0;
         if (IS_ON(PAGED, A->page_size)) readable = seq.Nk - k0;
-        for (int j = 0; j < n; j++)
-            if (j < readable && IS_ON(SPECIAL, A->special)) special_score(A, X, q, k, D, b, h / A->group, i, k0 + j, s + j);
-            else if (j < readable)
-                decode_scores(qv, k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, DC, A->scale, s + j, 1, 1);
+        for (int j = 0; j < n && j < readable; j++) {
+            const struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, key };
+            if (IS_ON(SPECIAL, A->special)) {
+                key_row(A, X, key, k, b, h / A->group, k0 + j, D);
+                decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 1, 1);
+            } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 0, 1);
+        }
         if (A->stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
             for (int j = 0; j < DK; j += VL) VSTORE(vcap(VLOAD(s + j), A->softcap), s + j);
         if (A->stage >= CA_BIASED) {

@@ -20,6 +20,11 @@
 #include "softmax.h"
 #include "repeat.h"
 
+#define GLOBAL __global
+#define INLINE static inline __attribute__((always_inline))
+#define AS_FLOAT(bits) as_float(bits)
+#include "elements.h"
+
 #ifndef DQK
 #define DQK 64    /* dims of q and k */
 #endif
@@ -69,10 +74,10 @@
 #define RP (TX / 4 | 1)
 #define KV (BN * KP > VC * VP ? BN * KP : VC * VP)
 
-#define INLINE static inline __attribute__((always_inline))
 #define LOOP _Pragma("unroll 1") /* unrolled, these loops take more registers than they save time */
 #define ROW(r) ((r) * TY + y)
 
+#if !SPECIAL
 /* Four dims from dim D of a row; those from DIM on are 0. */
 INLINE float4 load_dims(__global const stored *row, int d, int dim, int dim_stride, int aligned)
 {
@@ -97,12 +102,37 @@ INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global c
         to[row * pitch + d] = t;
     }
 }
+#endif
 
-/* Keys K0 ... of K or V, likewise; only N of them are there. */
-INLINE void stage_keys(__local float4 *to, int pitch, int rows, int width, __global const stored *from, const ca_args *a,
-                       const ca_optional *x, int b, int k0, int n, long page, int row_stride, int dim_stride, int d0, int dim, int id)
+/* The same of Q, the first row of which is query I0. */
+INLINE void stage_queries(__local float4 *to, int pitch, int width, __global const stored *q, const ca_args *a, const ca_optional *x,
+                          int i0, int n, int dim_stride, int d0, int id)
 {
-#if PAGED
+#if SPECIAL
+    for (int i = id; i < BM * width; i += TX * TY) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = query_dims(a, x, q + row * a->q_s, i0 + row, d0 + 4 * d, DQK);
+        to[row * pitch + d] = t;
+    }
+#else
+    stage(to, pitch, BM, width, q, n, a->q_s, dim_stride, d0, DQK, id);
+#endif
+}
+
+/* Keys K0 ... of K or V of KV head HK, likewise; only N of them are there. */
+INLINE void stage_keys(__local float4 *to, int pitch, int rows, int width, __global const stored *from, const ca_args *a,
+                       const ca_optional *x, int b, int hk, int is_k, int k0, int n, long page, int row_stride, int dim_stride, int d0,
+                       int dim, int id)
+{
+#if SPECIAL
+    for (int i = id; i < rows * width; i += TX * TY) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = is_k ? key_dims(a, x, from, b, hk, k0 + row, d0 + 4 * d, dim) : value_dims(a, x, from, b, hk, k0 + row, d0 + 4 * d, dim);
+        to[row * pitch + d] = t;
+    }
+#elif PAGED
     for (int i = id; i < rows * width; i += TX * TY) {
         int row = i / width, d = i - row * width;
         float4 t = (float4)(0.f);
@@ -129,12 +159,6 @@ INLINE int any_key(const ca_args *a, const ca_optional *x, int b, int h, int q0,
     __global const uchar *mask = ca_mask_row(a, x, b, h, q0);
     for (int e = id; e < rows * n; e += TX * TY) any |= mask[e / n * a->mask_i + (long)(k0 + e % n) * a->mask_j];
     return any;
-}
-
-/* s + a b over four dims. */
-INLINE float dot_add(float4 a, float4 b, float s)
-{
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s))));
 }
 
 /* What the TX items of a row leave for each other in local memory. */
@@ -171,7 +195,7 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define NO_SCORE_KEY(r, c) s[r][c] = 0.f;
 #define NO_SCORE(r) AGAIN(RN, NO_SCORE_KEY, r)
 #define LOAD_K(c) kd[c] = kv[(c * TX + x) * KP + i];
-#define DOT_KEY(r, c) s[r][c] = dot_add(qd, kd[c], s[r][c]);
+#define DOT_KEY(r, c) s[r][c] = score_add(&a, &optional, qd, kd[c], 4 * (d + i), DQK, s[r][c]);
 #define DOTS(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, DOT_KEY, r) }
 #define SCALE_KEY(r, c) s[r][c] *= scale;
 #define SCALE(r) AGAIN(RN, SCALE_KEY, r)
@@ -239,8 +263,8 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     int q0 = t * BM, nq = min(BM, seq.Nq - q0), there = !RAGGED || (t >= 0 && nq > 0);
     if (!there) nq = 0; /* no return: PoCL 3.1 does not bear one before a barrier */
     q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + q0) * q_s;
-    k += ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, k_s);
-    v += ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, v_s);
+    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, k_s));
+    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, v_s));
     out += a.o_0 + b * a.o_b + h * a.o_h + (long)(seq.q_row + q0) * o_s;
 
     /* The keys that some row sees, and those that all rows see. */
@@ -255,7 +279,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     float scale = a.scale, m[RM], l[RM];
     float4 o[RM][RD];
     REPEAT(RM, CLEAR)
-    if (KEEPQ) stage(qs, QP, BM, DQ4, q, nq, q_s, q_d, 0, DQK, id);
+    if (KEEPQ) stage_queries(qs, QP, DQ4, q, &a, &optional, q0, nq, q_d, 0, id);
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
@@ -273,8 +297,8 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         for (int d = 0; d < DQ4; d += DC4) {
             barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
             if (id == 0) odd = 0;
-            if (!KEEPQ) stage(qs, QP, BM, DC4, q, nq, q_s, q_d, 4 * d, DQK, id);
-            stage_keys(kv, KP, BN, DC4, k, &a, &optional, b, k0, nk, a.k_b, k_s, k_d, 4 * d, DQK, id);
+            if (!KEEPQ) stage_queries(qs, QP, DC4, q, &a, &optional, q0, nq, q_d, 4 * d, id);
+            stage_keys(kv, KP, BN, DC4, k, &a, &optional, b, hk, 1, k0, nk, a.k_b, k_s, k_d, 4 * d, DQK, id);
             barrier(CLK_LOCAL_MEM_FENCE);
             LOOP for (int i = 0; i < min(DC4, DQ4 - d); i++) {
                 float4 kd[RN];
@@ -301,7 +325,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         for (int j = 0; j < BN; j += VC) {
             int n = min(VC, BN - j);
             if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
-            stage_keys(kv, VP, VC, VP, v, &a, &optional, b, k0 + j, nk - j, a.v_b, v_s, v_d, 0, DV, id);
+            stage_keys(kv, VP, VC, VP, v, &a, &optional, b, hk, 0, k0 + j, nk - j, a.v_b, v_s, v_d, 0, DV, id);
             if (guarded && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (guarded && odd) { /* a row takes only the keys that it sees */

@@ -83,7 +83,7 @@ bool attend_is_host(void);
 bool attend_wants(const struct shape *s);
 void attend_close(void);
 
-/* Names of the algorithms that are legal for S on this device; returns how many. */
+/* Names of the algorithms that are legal for S on this device, parameters that matter behind them; returns how many. */
 size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES]);
 
 /* Normal-like values; the same seed gives the same data. */

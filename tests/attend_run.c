@@ -63,8 +63,13 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
         else wrong("not a problem: %s", ca_message());
     }
     const char *only = getenv("CLATTN_ALGO"); /* to look at one algorithm alone */
-    for (size_t i = 0; i < n; i++)
-        if (c[i].legal && (!only || !strcmp(only, c[i].algo->name))) names[legal++] = c[i].algo->name;
+    for (size_t i = 0; i < n; i++) {
+        if (!c[i].legal || (only && strcmp(only, c[i].algo->name))) continue;
+        names[legal++] = c[i].algo->name;
+        bool few = p.Nq * p.Hq <= 8 * p.Hkv;
+        if (!strcmp(c[i].algo->name, "split") && c[i].params.v[0] == 0 && !attend_is_slow() && (few || ca_problem_special(&p)) && legal < CA_MAX_CANDIDATES)
+            names[legal++] = "split form=1 rb=4"; /* what GPUs run */
+    }
     if (!legal && !only) {
         char text[200];
         shape_print(s, text);
@@ -86,6 +91,9 @@ static bool call_ok(clattn_status st, const char *call, const char *what)
 static clattn_plan *make_plan(const struct tensors *t, const char *algo, const char *params, const char *what)
 {
     clattn_plan *plan = NULL;
+    char name[32] = "";
+    const char *blank = algo ? strchr(algo, ' ') : NULL;
+    if (blank) algo = memcpy(name, algo, (size_t)(blank - algo)), params = blank + 1;
     clattn_plan_options o = { .size = sizeof o, .algorithm = algo, .params = params };
     return call_ok(clattn_plan_create(attend_context(), &t->a, &o, &plan), "clattn_plan_create", what) ? plan : NULL;
 }

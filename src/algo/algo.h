@@ -84,8 +84,6 @@ static inline int64_t ca_tiles(const struct problem *p, int64_t rows)
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
 /* The optional tensors as the host's kernels take them. */
 void ca_optional_host(const struct problem *p, const struct io *io, ca_optional *x);
-/* For algorithms that only load elements: why not, where P's elements are more than that. */
-const char *ca_no_special(const struct problem *p);
 /* What a kernel takes: the COUNT tensors FIRST, the optional ones (OPTIONAL_PARAMS in cl/optional.h), then A. */
 #define CA_MAX_ARGS 48
 cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,

@@ -29,7 +29,7 @@ int ca_feature_options(const struct problem *p, char *text, size_t size)
 {
     return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d"
                     " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
-                    p->mask.on, p->has_sinks, p->ragged, p->page_size != 0, p->kv_format != 0,
+                    p->mask.on, p->has_sinks, p->ragged, p->page_size != 0, (int)p->kv_format,
                     p->q_rot || (p->k_rot && !p->new_len), (int)p->score);
 }
 
@@ -98,11 +98,6 @@ cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tenso
     for (int s = CA_QOFF; s < CA_OPTIONAL_END; s++) args[n++] = (struct launch_arg){ sizeof(cl_mem), &io->t[s].mem };
     args[n++] = (struct launch_arg){ sizeof *a, a };
     return n;
-}
-
-const char *ca_no_special(const struct problem *p)
-{
-    return p->score ? "its scores are products" : p->kv_format ? "it reads no quantised keys" : ca_problem_special(p) ? "it has no rotary embedding" : NULL;
 }
 
 double ca_flops_ms(const struct problem *p, const struct device *dev)

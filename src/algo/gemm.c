@@ -59,7 +59,7 @@ static const char *legal(const struct problem *p, const struct device *dev, char
 #else
     if (ca_is_host(dev)) return "needs an OpenCL device";
     if (ca_problem_empty(p)) return "nothing to multiply";
-    if (ca_no_special(p)) return ca_no_special(p);
+    if (ca_problem_special(p)) return "its elements are loaded as they are: no quantised keys, rotary embedding or other scores";
     if (p->ragged || p->page_size) return "ragged and paged keys are no matrices";
     if (chunk_of(p, dev).units) return NULL;
     snprintf(why, 128, "one head's keys and values do not fit a workspace of %zu MiB",

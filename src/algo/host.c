@@ -25,7 +25,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     (void)dev;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
-    t->v[FORM] = rows <= k->pack_rows && p->Nk >= 64 && !ca_problem_special(p) ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
+    t->v[FORM] = rows <= k->pack_rows && p->Nk >= 64 ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
     /* Enough parts to level the threads' load, none shorter than what pays for its merge. */
     int64_t units = p->B * p->Hkv, wanted = ca_ceil_div(8 * ca_host_threads(), ca_max(units, 1));
     t->v[PART] = (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
@@ -33,8 +33,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
 {
-    (void)dev, (void)why;
-    if (t->v[FORM] == PARTS && ca_no_special(p)) return "form 2 (parts) only loads elements";
+    (void)p, (void)dev, (void)why;
     if (t->v[FORM] < WIDE || t->v[FORM] > PARTS) return "form is 0 (wide), 1 (narrow) or 2 (parts)";
     if (t->v[PART] < 1) return "part is at least 1";
     return NULL;

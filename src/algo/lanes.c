@@ -8,7 +8,8 @@ enum { VECTOR, ROWS, KEYS, DIMS, TILE, MAD };
 static int64_t private_bytes(const struct problem *p, const struct params *t)
 {
     int64_t rows = (int64_t)t->v[ROWS] * t->v[VECTOR];
-    return 4 * ((p->D + p->Dv + t->v[TILE]) * rows + t->v[TILE] * (p->D + p->Dv));
+    int64_t unpacked = ca_round_up(p->D, t->v[VECTOR]) + ca_round_up(p->Dv, t->v[VECTOR]);
+    return 4 * ((p->D + p->Dv + t->v[TILE]) * rows + t->v[TILE] * unpacked);
 }
 
 /* What a work-item may take: CPU runtimes give threads megabytes of stack, software GPUs far less. */
@@ -38,6 +39,7 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     for (int i = ROWS; i <= TILE; i++)
         if (t->v[i] < 1 || t->v[i] > 1024) return "qv, kb, db and bk are between 1 and 1024";
     if (t->v[ROWS] > 8 || t->v[KEYS] > 16 || t->v[DIMS] > 16) return "qv is at most 8, kb and db at most 16";
+    if (ca_problem_special(p) && t->v[TILE] < w) return "bk is at least vl where elements are not simply loaded";
     if (private_bytes(p, t) <= PRIVATE_LIMIT) return NULL;
     snprintf(why, 128, "%lld bytes of private memory are more than %d", (long long)private_bytes(p, t), PRIVATE_LIMIT);
     return why;

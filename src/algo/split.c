@@ -7,8 +7,8 @@ enum { LANES, GROUP };
 
 static const char *legal(const struct problem *p, const struct device *dev, char why[128])
 {
-    (void)why;
-    return ca_is_host(dev) ? "the device is the host: see algorithm host" : ca_no_special(p);
+    (void)p, (void)why;
+    return ca_is_host(dev) ? "the device is the host: see algorithm host" : NULL;
 }
 
 static int64_t pack_rows(const struct problem *p) { return p->Nq * (p->Hq / ca_max(p->Hkv, 1)); }
@@ -72,6 +72,7 @@ static double rounds(const struct problem *p, const struct params *t)
     if (t->v[FORM] == GROUP) return keys * 16 + (double)p->D * 2 + merge;
     double dc = (double)ca_ceil_div(p->D, t->v[VECTOR]), ec = (double)ca_ceil_div(p->Dv, t->v[VECTOR]);
     double four = (rb / 2 + 1) * (18 * dc + 51) + ec * (6 * rb + 7) + (double)p->D + 50; /* keys */
+    if (ca_problem_special(p)) four += 4 * 2 * (double)(p->D + p->Dv) + (p->score ? 8 * rb * dc : 0);
     return 2 * (keys * (four / 4 + 2 * rb) + rb * (dc + ec) * 8) + merge;
 }
 

@@ -82,7 +82,6 @@ static const char *legal(const struct problem *p, const struct device *dev, char
 {
     if (ca_is_host(dev)) return "the device is the host: see algorithm host";
     if (ca_problem_empty(p)) return "the problem is empty: see algorithm nop";
-    if (ca_no_special(p)) return ca_no_special(p);
     return find(p, dev, why) ? NULL : why;
 }
 

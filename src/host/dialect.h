@@ -12,7 +12,7 @@
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint16_t vh __attribute__((vector_size(VL * 2)));
-typedef uint8_t vb __attribute__((vector_size(VL)));
+typedef int8_t vb __attribute__((vector_size(VL)));
 #define GLOBAL
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
@@ -27,8 +27,10 @@ typedef uint8_t vb __attribute__((vector_size(VL)));
 #define SPLATI(x) ((int32_t)(x) - (vi){0})
 #define VFMA(a, b, c) ((a) * (b) + (c)) /* -ffp-contract=fast */
 #define VSEL(mask, a, b) ((vf)(((vi)(a) & (vi)(mask)) | ((vi)(b) & ~(vi)(mask))))
-#if defined(__AVX512F__) && VL == 16
+#if defined(__AVX512F__) || defined(__F16C__)
 #include <immintrin.h>
+#endif
+#if defined(__AVX512F__) && VL == 16
 /* The instruction is a > b ? a : b, NaN included, but gcc makes a compare and a blend of it. */
 INLINE vf VMAX(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
 #else
@@ -45,7 +47,21 @@ INLINE int VANY(vi mask)
 }
 INLINE vi VLOADI(const int *p) { vi v; memcpy(&v, p, sizeof v); return v; }
 INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
-INLINE vf VLOADU8(const uint8_t *p) { vb v; memcpy(&v, p, sizeof v); return __builtin_convertvector(v, vf); }
+INLINE vi VLOADS8(const uint8_t *p)
+{
+    vb v;
+    memcpy(&v, p, sizeof v);
+#if defined(__AVX512F__) && VL == 16
+    return (vi)_mm512_cvtepi8_epi32((__m128i)v); /* gcc takes the conversion below element by element */
+#elif defined(__AVX2__) && VL == 8
+    int64_t eight;
+    memcpy(&eight, p, sizeof eight);
+    return (vi)_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(eight));
+#else
+    return __builtin_convertvector(v, vi);
+#endif
+}
+#define VFLOAT(i) __builtin_convertvector(i, vf)
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define NEIGHBOURS(stride) ((stride) == 1)
@@ -72,6 +88,11 @@ INLINE vf load_vec(const stored *p)
 {
     vh h;
     memcpy(&h, p, sizeof h);
+#if STORAGE == 1 && defined(__AVX512F__) && VL == 16
+    return (vf)_mm512_cvtph_ps((__m256i)h);
+#elif STORAGE == 1 && defined(__F16C__) && VL == 8
+    return (vf)_mm256_cvtph_ps((__m128i)h);
+#else
     vi u = __builtin_convertvector(h, vi);
 #if STORAGE == 1
     vi rest = u & 0x7fff, special = rest >= 0x7c00;
@@ -79,6 +100,7 @@ INLINE vf load_vec(const stored *p)
     return AS_VF(((AS_VI(normal) & ~special) | ((0x7f800000 | (rest & 0x3ff) << 13) & special)) | (u & 0x8000) << 16);
 #else
     return AS_VF(u << 16);
+#endif
 #endif
 }
 INLINE void store_vec(stored *p, vf v)
@@ -116,5 +138,11 @@ INLINE float VSUM(vf v)
 
 #include "lanemath.h"
 INLINE float AS_FLOAT(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
+#ifdef __F16C__
+INLINE float HALF_AT(const uint8_t *p) { uint16_t h; memcpy(&h, p, sizeof h); return _cvtsh_ss(h); }
+#else
+#define HALF_AT(p) half_value((p)[0] | (ca_uint)(p)[1] << 8)
+#endif
 #include "elements.h"
+#include "lanerows.h"
 #endif

@@ -47,13 +47,12 @@
 #include "decode.h"
 #include "steps.h"
 
-static size_t vectors(int64_t dims) { return (size_t)(dims + VL - 1) / VL; }
 
 /* Bytes: the largest of what the three kernels cut out of it. */
 static size_t scratch(const ca_args *a)
 {
-    size_t tile = (size_t)(a->D + a->Dv + BK) * WIDE * VL + (size_t)BK * (a->D + a->Dv);
-    size_t part = RB * ((vectors(a->D) + vectors(a->Dv)) * VL + DK);
+    size_t tile = (size_t)(a->D + a->Dv + BK) * WIDE * VL + (size_t)BK * (WHOLE(a->D) + WHOLE(a->Dv));
+    size_t part = RB * (size_t)(WHOLE(a->D) + WHOLE(a->Dv) + DK) + FEW * (size_t)WHOLE(a->D > a->Dv ? a->D : a->Dv);
     return (tile > part ? tile : part) * sizeof(float);
 }
 
@@ -71,8 +70,9 @@ static void narrow(HOST_TILE_ARGS)
 
 static void part_of_keys(HOST_PART_ARGS)
 {
-    vf *qv = scratch, *ov = qv + RB * vectors(a->D);
-    decode(a, x, q, k, v, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, (float *)(ov + RB * vectors(a->Dv)));
+    vf *qv = scratch, *ov = qv + RB * (WHOLE(a->D) / VL);
+    float *s = (float *)(ov + RB * (WHOLE(a->Dv) / VL));
+    decode(a, x, q, k, v, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, s, s + RB * DK);
 }
 
 static void append_keys(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r)
@@ -82,8 +82,8 @@ static void append_keys(const ca_args *a, const ca_optional *x, const void *k_ne
 
 static void weights_of(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i)
 {
-    vf qv[(CA_MAX_DIM + VL - 1) / VL], s[DK / VL]; /* no scratch that might be missing when the output is there already */
-    weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s);
+    vf qv[WHOLE(CA_MAX_DIM) / VL], s[DK / VL], key[WHOLE(CA_MAX_DIM) / VL]; /* no scratch that might be missing when the output is there already */
+    weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s, (float *)key);
 }
 
 #define SYMBOL_(isa, type) ca_host_##isa##_##type
