@@ -12,7 +12,8 @@
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   VLOADS8(p)           VL signed bytes as ints       VFLOAT(i)     ints as floats
- *   HALF_AT(p)           the f16 in the two bytes at p, at any address
+ *   HALF_AT(p)           the f16 in the two bytes at p, at any address     HALF_OF(x)    the bits of the f16 nearest to x
+ *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
  *   PREFETCH(p)          asks for the cache line at p
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
@@ -119,7 +120,17 @@ INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
 
 #include "lanemath.h"
 #define AS_FLOAT(bits) as_float(bits)
+#define AS_UINT(x) as_uint(x)
+#define EVEN(x) rint(x)
+#define AWAY(x) round(x)
+#define ABS(x) fabs(x)
 #define HALF_AT(p) half_value((p)[0] | (ca_uint)(p)[1] << 8)
+INLINE ca_uint HALF_OF(float x)
+{
+    ushort u;
+    vstore_half_rte(x, 0, (half *)&u);
+    return u;
+}
 #include "elements.h"
 #include "lanerows.h"
 #endif

@@ -19,8 +19,9 @@ LANE_KERNEL void attn_append(GLOBAL const stored *k_new, GLOBAL const stored *v_
                              OPTIONAL_PARAMS, ca_args a)
 {
     const ca_optional x = OPTIONAL;
+    float row[WHOLE(DQK > DV ? DQK : DV)];
     int hb = get_global_id(1);
-    append(&a, &x, k_new, v_new, k, v, DQK, DV, hb / a.Hkv, hb % a.Hkv, get_global_id(0));
+    append(&a, &x, k_new, v_new, k, v, DQK, DV, hb / a.Hkv, hb % a.Hkv, get_global_id(0), row);
 }
 
 LANE_KERNEL void attn_weights(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *weights, OPTIONAL_PARAMS, ca_args a)

@@ -1,38 +1,87 @@
 /* steps.h -- what is done around the attention proper, in the lane dialect: new keys are written into the cache before,
  * weights are written after.  Nothing here is on the path of an attention without them. */
 
-/* Dim d of a row, turned by the tables' row R. */
-INLINE float new_dim(const ca_args *A, const ca_optional *X, GLOBAL const stored *from, int from_d, int r, int d)
+/* The fp8 e4m3 nearest to x, ties to even; what is too large becomes 448. */
+INLINE ca_uint fp8_of(float x)
 {
-#define PLAIN(e) load_at(from, (ca_long)(e) * from_d)
-    GLOBAL const float *c = X->k_cos + A->k_cos_0 + (ca_long)r * (A->new_rot / 2), *s = X->k_sin + A->k_sin_0 + (ca_long)r * (A->new_rot / 2);
-    TURNED(PLAIN, c, s, A->new_rot, A->rope_pairs)
-#undef PLAIN
+    ca_uint u = AS_UINT(x), sign = u >> 24 & 0x80;
+    u &= 0x7fffffff;
+    if (u > 0x7f800000) return sign | 0x7f;
+    x = AS_FLOAT(u);
+    if (x >= 448.f) return sign | 0x7e;
+    if (x < 0x1p-6f) return sign | (ca_uint)EVEN(x * 512.f);
+    return sign | (((u + 0x7ffff + (u >> 20 & 1)) >> 20) - (120 << 3));
 }
 
-/* Row R of new keys or values FROM [B][Hkv][new_len][dims] becomes key kv_lens[b] + r of the cache TO. */
-INLINE void append_row(const ca_args *A, const ca_optional *X, GLOBAL const stored *from, int from_d, GLOBAL stored *to, ca_long page,
-                       int to_s, int to_d, int dims, int rot, int b, int r)
+/* x without its fraction as a signed byte; a NaN becomes -128. */
+INLINE ca_byte byte_of(float x) { return (ca_byte)(ca_signed_byte)(x > 127.f ? 127.f : x > -128.f ? x : -128.f); }
+
+/* 32 dims X of q8_0 or q4_0, as GGML's quantize_row_q8_0_ref and quantize_row_q4_0_ref make them. */
+INLINE void quantise_block(GLOBAL ca_byte *block, const float *x, int format)
 {
-    int j = ca_within(X->lens[A->lens_0 + b], 0, A->Nk) + r;
+    float most = 0.f;
+    for (int d = 0; d < 32; d++)
+        if (ABS(x[d]) > ABS(most)) most = x[d];
+    float scale = format == CA_Q8_0 ? ABS(most) / 127.f : most / -8.f, inverse = scale != 0.f ? 1.f / scale : 0.f;
+    ca_uint half_bits = HALF_OF(scale);
+    block[0] = (ca_byte)half_bits;
+    block[1] = (ca_byte)(half_bits >> 8);
+    for (int d = 0; format == CA_Q8_0 && d < 32; d++) block[2 + d] = byte_of(AWAY(x[d] * inverse));
+    for (int d = 0; format == CA_Q4_0 && d < 16; d++) {
+        int low = byte_of(x[d] * inverse + 8.5f), high = byte_of(x[16 + d] * inverse + 8.5f);
+        block[2 + d] = (ca_byte)((low < 15 ? low : 15) | (high < 15 ? high : 15) << 4);
+    }
+}
+
+/* The row X becomes row TO of a quantised cache.  By key the scale is made, largest / 127, and the zero point 0: N is their place. */
+INLINE void quantise_row(const ca_args *A, GLOBAL ca_byte *to, int to_d, const float *x, int dims, GLOBAL const float *scale, int kind,
+                         GLOBAL const float *zero, int zero_kind, ca_long n, int hk)
+{
+    if (QUANT_FORMAT(A) >= CA_Q8_0) {
+        for (int d = 0; d < dims; d += 32, to += QUANT_FORMAT(A) == CA_Q8_0 ? 34 : 18) quantise_block(to, x + d, QUANT_FORMAT(A));
+        return;
+    }
+    float most = 0.f;
+    for (int d = 0; d < dims; d++) most = ABS(x[d]) > most ? ABS(x[d]) : most;
+    if (kind == CA_BY_KEY) ((GLOBAL float *)scale)[n] = most / 127.f;
+    if (zero_kind == CA_BY_KEY) ((GLOBAL float *)zero)[n] = 0.f;
+    for (int d = 0; d < dims; d++) {
+        float by = kind == CA_BY_KEY ? most / 127.f : kind ? scale[(ca_long)hk * (kind == CA_BY_DIM ? dims : 1) + (kind == CA_BY_DIM ? d : 0)] : 1.f;
+        float y = x[d] != 0.f ? x[d] / by : x[d]; /* a scale of 0 has only such */
+        if (zero_kind == CA_BY_DIM) y += zero[(ca_long)hk * dims + d];
+        to[(ca_long)d * to_d] = QUANT_FORMAT(A) == CA_FP8 ? (ca_byte)fp8_of(y) : byte_of(EVEN(y));
+    }
+}
+
+/* Row R of new keys or values FROM [B][Hkv][new_len][dims] becomes key kv_lens[b] + r of the cache TO.  ROW is scratch. */
+INLINE void append_row(const ca_args *A, const ca_optional *X, int is_k, GLOBAL const stored *from, int from_d, GLOBAL stored *to,
+                       ca_long page, int to_s, int to_d, int dims, int b, int hk, int r, float *row)
+{
+    int j = ca_within(X->lens[A->lens_0 + b], 0, A->Nk) + r, rot = is_k ? A->new_rot : 0;
     if (j >= A->Nk) return;
     if (IS_ON(PAGED, A->page_size)) { /* a page that is none would be someone else's */
         int n = X->table[A->table_0 + b * A->table_b + j / A->page_size];
         if (n < 0 || n >= A->pages) return;
     }
-    to += ca_key_at(A, X, b, j, page, to_s);
-    for (int d = 0; d < dims; d++)
-        store_at(to, (ca_long)d * to_d, d < rot ? new_dim(A, X, from, from_d, r, d) : load_at(from, (ca_long)d * from_d));
+    plain_row(row, from, from_d, dims);
+    if (rot) turn_row(row, X->k_cos + A->k_cos_0 + (ca_long)r * (rot / 2), X->k_sin + A->k_sin_0 + (ca_long)r * (rot / 2), rot, A->rope_pairs);
+    ca_long at = ca_key_at(A, X, b, j, page, to_s), n = ca_key_number(A, X, b, hk, j);
+    if (!IS_ON(QUANT, A->kv_format))
+        for (int d = 0; d < dims; d++) store_at(to + at, (ca_long)d * to_d, row[d]);
+    else if (is_k)
+        quantise_row(A, (GLOBAL ca_byte *)to + at, to_d, row, dims, X->k_scale + A->k_scale_0, A->k_scale, X->k_zero + A->k_zero_0, A->k_zero, n, hk);
+    else
+        quantise_row(A, (GLOBAL ca_byte *)to + at, to_d, row, dims, X->v_scale + A->v_scale_0, A->v_scale, X->v_zero + A->v_zero_0, A->v_zero, n, hk);
 }
 
 INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *k_new, GLOBAL const stored *v_new,
-                   GLOBAL stored *k, GLOBAL stored *v, int D, int Dv, int b, int hk, int r)
+                   GLOBAL stored *k, GLOBAL stored *v, int D, int Dv, int b, int hk, int r, float *row)
 {
     const ca_seq none = { 0, 0, 0, 0, 0 };
-    append_row(A, X, k_new + A->kn_0 + b * A->kn_b + hk * A->kn_h + (ca_long)r * A->kn_s, A->kn_d,
-               k + ca_head_at(A, &none, b, hk, A->k_0, A->k_b, A->k_h, A->k_s), A->k_b, A->k_s, A->k_d, D, A->new_rot, b, r);
-    append_row(A, X, v_new + A->vn_0 + b * A->vn_b + hk * A->vn_h + (ca_long)r * A->vn_s, A->vn_d,
-               v + ca_head_at(A, &none, b, hk, A->v_0, A->v_b, A->v_h, A->v_s), A->v_b, A->v_s, A->v_d, Dv, 0, b, r);
+    append_row(A, X, 1, k_new + A->kn_0 + b * A->kn_b + hk * A->kn_h + (ca_long)r * A->kn_s, A->kn_d,
+               (GLOBAL stored *)kv_from(A, k, ca_head_at(A, &none, b, hk, A->k_0, A->k_b, A->k_h, A->k_s)), A->k_b, A->k_s, A->k_d, D, b, hk, r, row);
+    append_row(A, X, 0, v_new + A->vn_0 + b * A->vn_b + hk * A->vn_h + (ca_long)r * A->vn_s, A->vn_d,
+               (GLOBAL stored *)kv_from(A, v, ca_head_at(A, &none, b, hk, A->v_0, A->v_b, A->v_h, A->v_s)), A->v_b, A->v_s, A->v_d, Dv, b, hk, r, row);
 }
 
 /* Row i of head h of batch row b of the weights [B][Hq][Nq][Nk], at the stage that A names.  The scores go there first, tile by

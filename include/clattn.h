@@ -221,7 +221,9 @@ typedef enum clattn_score {
                             below 0 is multiplied by leaks[h] */
 } clattn_score;
 
-/* How k and v are quantised; their strides then count bytes.  Dequantised inside the kernels. */
+/* How k and v are quantised; their strides then count bytes.  Dequantised inside the kernels.  New keys and values (new_len) are
+ * quantised as they are written: int8 and fp8 round value / scale + zero to nearest even and saturate; q8_0 and q4_0 as GGML's
+ * quantize_row_*_ref. */
 typedef enum clattn_kv_format {
     CLATTN_KV_PLAIN = 0,  /* as dtype says */
     CLATTN_KV_INT8 = 1,   /* value = (byte - zero) scale */
@@ -233,7 +235,8 @@ typedef enum clattn_kv_format {
 /* What a scale, or a zero point, is for; f32. */
 typedef enum clattn_scale {
     CLATTN_NO_SCALE = 0,      /* the scale is 1, the zero point 0 */
-    CLATTN_SCALE_BY_KEY = 1,  /* [batch][kv_heads][kv_len], paged [pages][page_size][kv_heads] */
+    CLATTN_SCALE_BY_KEY = 1,  /* [batch][kv_heads][kv_len], paged [pages][page_size][kv_heads]; written for new keys: largest
+                                 absolute value / 127, and zero point 0 */
     CLATTN_SCALE_BY_DIM = 2,  /* [kv_heads][head_dim or v_dim] */
     CLATTN_SCALE_BY_HEAD = 3  /* [kv_heads] */
 } clattn_scale;
@@ -370,7 +373,7 @@ typedef struct clattn_buffers {
     clattn_buffer k_new, v_new; /* in, if .new_len; k and v are written then (by a call that fails, too) and must overlap nothing but
                                 each other.  What would lie behind kv_len, or in a page that is none, is not written */
     clattn_buffer weights;   /* out, if .weights */
-    clattn_buffer k_scale, v_scale, k_zero, v_zero; /* in, f32, where the field of that name says so */
+    clattn_buffer k_scale, v_scale, k_zero, v_zero; /* in, f32, where the field of that name says so; by key with .new_len written, as k is */
     clattn_buffer q_rope_cos, q_rope_sin; /* in, if .q_rope: f32 [q_len][q_rope / 2] */
     clattn_buffer score_w;   /* in, f32, for CLATTN_ADDITIVE with .score_ws and CLATTN_GENERAL */
     clattn_buffer mods[CLATTN_MAX_MODS]; /* in, f32, as many as .mod_buffers names */

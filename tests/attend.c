@@ -131,29 +131,52 @@ void shape_scales(const struct shape *s, int dims, long n[4])
     memcpy(n, s->scale_kind == CLATTN_SCALE_BY_KEY ? by_key : s->scale_kind == CLATTN_SCALE_BY_DIM ? by_dim : by_head, sizeof by_key);
 }
 
-/* Bytes drawn at random, and what they stand for, exactly: scales are powers of two.  X is [B][Hkv][Nk][DIMS]. */
-static bool quantise(const struct shape *s, float *x, int dims, float **bytes, float **scale, float **zero, uint64_t *state)
+/* A byte drawn at random.  Where keys are appended each row, or block, has one that its scale comes from. */
+static int draw_byte(const struct shape *s, int d, uint64_t *state)
+{
+    int byte = draw_below(state, 256), block = s->kv_format >= CLATTN_KV_Q8_0 ? 32 : d + 1;
+    if (!s->new_len || s->kv_format == CLATTN_KV_FP8) return byte;
+    if (s->kv_format == CLATTN_KV_Q4_0) return d % block == 0 ? 0 : byte;
+    return d == 0 || d % block == 0 ? 127 : byte == 128 ? 129 : byte;
+}
+
+/* A value that rounds to X = CODE STEP, and lies as far from it as may be: ties are to even, or away from 0. */
+static float nudged(const struct shape *s, float x, int code, float step, uint64_t *state)
+{
+    float sign = draw_below(state, 2) ? 1.f : -1.f;
+    if (s->kv_format == CLATTN_KV_FP8 || code == 127 || code == -127) return x;
+    if (s->kv_format == CLATTN_KV_Q4_0) return code == -8 ? x : x + sign * 0.25f * step;
+    if (s->kv_format == CLATTN_KV_Q8_0) return code == 0 ? x : x - (code > 0 ? 0.5f : -0.5f) * step;
+    return x + sign * (code % 2 ? 0.25f : 0.5f) * step;
+}
+
+/* Bytes drawn at random, and what they stand for, exactly: scales are powers of two.  X is [B][Hkv][Nk][DIMS]; RAW gets what becomes
+ * the same bytes. */
+static bool quantise(const struct shape *s, float *x, int dims, float **bytes, float **scale, float **zero, float **raw, uint64_t *state)
 {
     size_t keys = (size_t)(s->B * s->Hkv * s->Nk), width = (size_t)shape_row_bytes(s, dims);
+    bool made = s->new_len && s->scale_kind == CLATTN_SCALE_BY_KEY; /* scales are, by the execution */
     long n[4];
     shape_scales(s, dims, n);
     *bytes = calloc(keys * width + 1, sizeof **bytes);
     *scale = calloc((size_t)(n[0] * n[1] * n[2]) + 1, sizeof **scale);
     *zero = calloc((size_t)(n[0] * n[1] * n[2]) + 1, sizeof **zero);
-    if (!*bytes || !*scale || !*zero) return false;
+    *raw = calloc(keys * (size_t)dims + 1, sizeof **raw);
+    if (!*bytes || !*scale || !*zero || !*raw) return false;
     for (long e = 0; e < n[0] * n[1] * n[2]; e++) {
         (*scale)[e] = s->kv_format == CLATTN_KV_FP8 ? (float)(1 << draw_below(state, 2)) : 0x1p-6f * (float)(1 << draw_below(state, 2));
-        (*zero)[e] = (float)(draw_below(state, 9) - 4);
+        (*zero)[e] = made ? 0 : (float)(draw_below(state, 9) - 4);
     }
     for (size_t key = 0; key < keys; key++)
         for (int d = 0; d < dims; d++) {
             size_t head = key / (size_t)s->Nk % (size_t)s->Hkv;
             size_t at = s->scale_kind == CLATTN_SCALE_BY_KEY ? key : s->scale_kind == CLATTN_SCALE_BY_DIM ? head * (size_t)dims + (size_t)d : head;
-            float *row = *bytes + key * width, *to = x + key * (size_t)dims + d;
-            int byte = draw_below(state, 256), code = byte < 128 ? byte : byte - 256;
+            float *row = *bytes + key * width, *to = x + key * (size_t)dims + d, step = 0;
+            int byte = draw_byte(s, d, state), code = byte < 128 ? byte : byte - 256;
             if (s->kv_format == CLATTN_KV_INT8) {
                 row[d] = (float)byte;
-                *to = ((float)code - (s->scale_kind ? (*zero)[at] : 0)) * (s->scale_kind ? (*scale)[at] : 0x1p0f);
+                step = s->scale_kind ? (*scale)[at] : 1;
+                *to = ((float)code - (s->scale_kind ? (*zero)[at] : 0)) * step;
             } else if (s->kv_format == CLATTN_KV_FP8) {
                 int exponent = draw_below(state, 9), mantissa = byte & 7;
                 row[d] = (float)((byte & 128) | exponent << 3 | mantissa);
@@ -163,13 +186,15 @@ static bool quantise(const struct shape *s, float *x, int dims, float **bytes, f
                 float *block = row + d / 32 * 34;
                 block[1] = 0x24; /* f16 2^-6 */
                 block[2 + d % 32] = (float)byte;
-                *to = 0x1p-6f * (float)code;
+                *to = (step = 0x1p-6f) * (float)code;
             } else {
                 float *block = row + d / 32 * 18;
                 block[1] = 0x34; /* f16 2^-2 */
                 block[2 + d % 16] += (float)(d % 32 < 16 ? byte & 15 : (byte & 15) << 4);
-                *to = 0x1p-2f * (float)((byte & 15) - 8);
+                code = (byte & 15) - 8;
+                *to = (step = 0x1p-2f) * (float)code;
             }
+            (*raw)[key * (size_t)dims + (size_t)d] = nudged(s, *to, code, step, state);
         }
     return true;
 }
@@ -218,8 +243,8 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
     if (s->mask) d->mask = draw_broadcast(s, s->mask, MASK, &seed);
     bool good = d->q && d->k && d->v;
     if (s->kv_format)
-        good = good && quantise(s, d->k, s->D, &d->k_bytes, &d->k_scale, &d->k_zero, &seed) &&
-               quantise(s, d->v, s->Dv, &d->v_bytes, &d->v_scale, &d->v_zero, &seed);
+        good = good && quantise(s, d->k, s->D, &d->k_bytes, &d->k_scale, &d->k_zero, &d->k_raw, &seed) &&
+               quantise(s, d->v, s->Dv, &d->v_bytes, &d->v_scale, &d->v_zero, &d->v_raw, &seed);
     if (s->rope)
         good = good && turn(s, d->q, s->B * s->Hq, s->Nq, s->D, &d->q_before, &d->q_cos, &d->q_sin, &seed) &&
                turn(s, d->k, s->B * s->Hkv, s->Nk, s->D, &d->k_before, &d->k_cos, &d->k_sin, &seed);
@@ -233,7 +258,7 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 void data_free(struct data *d)
 {
     float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask, d->k_bytes, d->v_bytes, d->k_scale, d->v_scale,
-                     d->k_zero, d->v_zero, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table };
+                     d->k_zero, d->v_zero, d->k_raw, d->v_raw, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     *d = (struct data){ .q = NULL };
 }

@@ -58,6 +58,7 @@ struct shape {
 struct data {
     float *q, *k, *v, *slopes, *sinks, *bias, *mask;
     float *k_bytes, *v_bytes, *k_scale, *v_scale, *k_zero, *v_zero; /* what k and v are quantised as */
+    float *k_raw, *v_raw;                                           /* what rounds to that, where keys are appended */
     float *score_w, *leaks, *table;
     float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
 };

@@ -102,7 +102,7 @@ static void *start_of(const struct tensors *t, int slot) { return t->m[slot].byt
 static bool is_input(const struct tensors *t, int slot) { return t->m[slot].bytes && !ca_slot_is_output((enum ca_slot)slot); }
 static bool must_stay(const struct tensors *t, int slot)
 {
-    return is_input(t, slot) && !(t->a.new_len && (slot == CA_K || slot == CA_V));
+    return is_input(t, slot) && !(t->a.new_len && (slot == CA_K || slot == CA_V || (slot >= CA_KSCALE && slot <= CA_VZERO)));
 }
 
 /* One execution on host pointers: T's outputs are filled; its inputs must stay as they are. */

@@ -159,7 +159,7 @@ static float *cut_cache(const struct shape *s, const float *x, int dim, enum par
         size_t m = e / (size_t)dim / (size_t)rows, d = e % (size_t)dim;
         int r = (int)(e / (size_t)dim % (size_t)rows), old = s->lens[m / (size_t)s->Hkv] - s->new_len;
         int j = part == NEW ? old + r : r;
-        to[e] = part == FIRST && j >= old && j < old + s->new_len ? NAN : x[(m * (size_t)s->Nk + (size_t)j) * (size_t)dim + d];
+        to[e] = part == FIRST && j >= old && j < old + s->new_len ? s->kv_format && dim > 1 ? 127 : NAN : x[(m * (size_t)s->Nk + (size_t)j) * (size_t)dim + d];
     }
     return to;
 }
@@ -180,11 +180,12 @@ static bool make_main(struct tensors *t, int slot, const struct shape *s, int he
 }
 
 /* K or V, and the part of it that is appended; AFTER: as the execution has to leave it. */
-static bool make_cache(struct tensors *t, int slot, const struct shape *s, int dim, const float *values, clattn_strides *given, bool after)
+static bool make_cache(struct tensors *t, int slot, const struct shape *s, int dim, const float *values, int new_dim, const float *new_values,
+                       clattn_strides *given, bool after)
 {
     if (!s->new_len || after) return make_main(t, slot, s, s->Hkv, s->Nk, dim, values, given);
-    const long n[4] = { s->B, s->Hkv, s->new_len, dim };
-    float *first = cut_cache(s, values, dim, FIRST), *new = cut_cache(s, values, dim, NEW);
+    const long n[4] = { s->B, s->Hkv, s->new_len, new_dim };
+    float *first = cut_cache(s, values, dim, FIRST), *new = cut_cache(s, new_values, new_dim, NEW);
     bool is_k = slot == CA_K;
     bool ok = first && new && make_main(t, slot, s, s->Hkv, s->Nk, dim, first, given) &&
               make_image(t, is_k ? CA_KNEW : CA_VNEW, (int)s->dtype, s->memory, n, new, is_k ? &t->a.k_new : &t->a.v_new);
@@ -193,11 +194,17 @@ static bool make_cache(struct tensors *t, int slot, const struct shape *s, int d
     return ok;
 }
 
-/* Scales or zero points of K or V: those by key lie as their keys do. */
-static bool make_scales(struct tensors *t, int slot, const struct shape *s, int dims, const float *values)
+/* Scales or zero points of K or V: those by key lie as their keys do, and those of new keys are made by the execution. */
+static bool make_scales(struct tensors *t, int slot, const struct shape *s, int dims, const float *values, bool after)
 {
     long n[4];
     shape_scales(s, dims, n);
+    if (s->new_len && s->scale_kind == CLATTN_SCALE_BY_KEY && values && !after) {
+        float *first = cut_cache(s, values, 1, FIRST);
+        bool ok = first && make_scales(t, slot, s, dims, first, true);
+        free(first);
+        return ok;
+    }
     if (!s->page || s->scale_kind != CLATTN_SCALE_BY_KEY || !values) return make_image(t, slot, CLATTN_F32, PACKED, n, values, NULL);
     const long pages[4] = { pages_of(s), s->page, s->Hkv, 1 };
     float *x = calloc((size_t)(pages[0] * pages[1] * pages[2]) + 1, sizeof *x);
@@ -210,7 +217,7 @@ static bool make_scales(struct tensors *t, int slot, const struct shape *s, int 
     return ok;
 }
 
-static bool make_elements(struct tensors *t, const struct shape *s, const struct data *d)
+static bool make_elements(struct tensors *t, const struct shape *s, const struct data *d, bool after)
 {
     const long q[4] = { 1, 1, s->Nq, s->rope / 2 }, k[4] = { 1, 1, s->Nk, s->rope / 2 };
     bool ok = true;
@@ -221,9 +228,9 @@ static bool make_elements(struct tensors *t, const struct shape *s, const struct
     if (s->mod) ok = ok && make_list(t, CA_MOD, CLATTN_F32, 1, 7, d->table);
     if (s->score == CLATTN_GAT) ok = make_list(t, CA_LEAKS, CLATTN_F32, 1, s->Hq, d->leaks);
     if (s->kv_format && s->scale_kind)
-        ok = make_scales(t, CA_KSCALE, s, s->D, d->k_scale) && make_scales(t, CA_VSCALE, s, s->Dv, d->v_scale);
+        ok = make_scales(t, CA_KSCALE, s, s->D, d->k_scale, after) && make_scales(t, CA_VSCALE, s, s->Dv, d->v_scale, after);
     if (s->kv_format == CLATTN_KV_INT8 && s->scale_kind)
-        ok = ok && make_scales(t, CA_KZERO, s, s->D, d->k_zero) && make_scales(t, CA_VZERO, s, s->Dv, d->v_zero);
+        ok = ok && make_scales(t, CA_KZERO, s, s->D, d->k_zero, after) && make_scales(t, CA_VZERO, s, s->Dv, d->v_zero, after);
     if (s->rope)
         ok = ok && make_image(t, CA_QCOS, CLATTN_F32, PACKED, q, d->q_cos, NULL) && make_image(t, CA_QSIN, CLATTN_F32, PACKED, q, d->q_sin, NULL) &&
              make_image(t, CA_KCOS, CLATTN_F32, PACKED, k, d->k_cos, NULL) && make_image(t, CA_KSIN, CLATTN_F32, PACKED, k, d->k_sin, NULL);
@@ -267,9 +274,10 @@ static bool make_tensors(struct tensors *t, const struct shape *s, const struct 
     if (s->page) t->a.page_size = s->page, t->a.pages = pages_of(s);
     bool bytes = s->kv_format != CLATTN_KV_PLAIN;
     bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->q_dim ? s->q_dim : s->D, s->rope ? d->q_before : d->q, &t->a.q) &&
-              make_cache(t, CA_K, s, bytes ? shape_row_bytes(s, s->D) : s->D, bytes ? d->k_bytes : s->rope ? d->k_before : d->k, &t->a.k, after) &&
-              make_cache(t, CA_V, s, bytes ? shape_row_bytes(s, s->Dv) : s->Dv, bytes ? d->v_bytes : d->v, &t->a.v, after) &&
-              make_elements(t, s, d) &&
+              make_cache(t, CA_K, s, bytes ? shape_row_bytes(s, s->D) : s->D, bytes ? d->k_bytes : s->rope ? d->k_before : d->k, s->D,
+                         bytes ? d->k_raw : s->rope ? d->k_before : d->k, &t->a.k, after) &&
+              make_cache(t, CA_V, s, bytes ? shape_row_bytes(s, s->Dv) : s->Dv, bytes ? d->v_bytes : d->v, s->Dv, bytes ? d->v_raw : d->v, &t->a.v, after) &&
+              make_elements(t, s, d, after) &&
               make_main(t, CA_OUT, s, s->Hq, s->Nq, s->Dv, NULL, &t->a.out) && make_main(t, CA_LSE, s, s->Hq, s->Nq, 1, NULL, NULL);
     if (s->q_lens) ok = ok && make_cu(t, CA_CUQ, s->B, s->q_lens);
     if (s->q_lens && !s->page) ok = ok && make_cu(t, CA_CUK, s->B, s->lens);
@@ -295,8 +303,8 @@ void tensors_check_caches(const struct tensors *t, const struct shape *s, const 
     struct tensors want;
     if (!s->new_len) return;
     if (make_tensors(&want, s, d, true))
-        for (int i = CA_K; i <= CA_V; i++)
-            if (memcmp(want.m[i].bytes, t->m[i].bytes, image_bytes(&t->m[i]))) wrong("%s: the cache %s is not as it should be", what, ca_slot_name[i]);
+        for (int i = CA_K; i <= CA_VZERO; i++)
+            if ((i <= CA_V || i >= CA_KSCALE) && t->m[i].bytes && memcmp(want.m[i].bytes, t->m[i].bytes, image_bytes(&t->m[i]))) wrong("%s: the cache %s is not as it should be", what, ca_slot_name[i]);
     tensors_free(&want);
 }
 

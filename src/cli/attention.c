@@ -359,7 +359,10 @@ static clattn_status narrow(const struct case_file *c, const char *name, const s
 }
 
 /* A cache that the execution writes: the case's own stays as it was read. */
-static bool is_cache(const struct case_file *c, int slot) { return (slot == CA_K || slot == CA_V) && ca_case_input(c, "k_new"); }
+static bool is_cache(const struct case_file *c, int slot)
+{
+    return (slot == CA_K || slot == CA_V || (slot >= CA_KSCALE && slot <= CA_VZERO)) && ca_case_input(c, "k_new");
+}
 
 static clattn_status take_input(const struct case_file *c, enum ca_npy_type type, struct work *w, int slot)
 {
@@ -367,7 +370,7 @@ static clattn_status take_input(const struct case_file *c, enum ca_npy_type type
     clattn_status st = CLATTN_OK;
     enum ca_npy_type want = inputs[slot].form == AS_Q ? type : CA_NPY_F4;
     if (!t) return CLATTN_OK;
-    if (c->form & W_QUANT && (slot == CA_K || slot == CA_V)) st = CLATTN_OK; /* bytes */
+    if (c->form & W_QUANT && (slot == CA_K || slot == CA_V)) st = is_cache(c, slot) ? ca_npy_convert(&t->a, t->a.type, &w->in[slot]) : CLATTN_OK;
     else if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
     else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot))) st = ca_npy_convert(&t->a, want, &w->in[slot]);
     w->data[slot] = w->in[slot].data ? w->in[slot].data : t->a.data;

@@ -137,7 +137,12 @@ INLINE float VSUM(vf v)
 #endif
 
 #include "lanemath.h"
-INLINE float AS_FLOAT(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
+#define AS_FLOAT(bits) ca_bits_f32(bits)
+#define AS_UINT(x) ca_f32_bits(x)
+#define HALF_OF(x) ca_f32_to_f16(x)
+#define EVEN(x) rintf(x)
+#define AWAY(x) roundf(x)
+#define ABS(x) fabsf(x)
 #ifdef __F16C__
 INLINE float HALF_AT(const uint8_t *p) { uint16_t h; memcpy(&h, p, sizeof h); return _cvtsh_ss(h); }
 #else

@@ -77,7 +77,8 @@ static void part_of_keys(HOST_PART_ARGS)
 
 static void append_keys(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r)
 {
-    append(a, x, k_new, v_new, k, v, a->D, a->Dv, b, hk, r);
+    vf row[WHOLE(CA_MAX_DIM) / VL];
+    append(a, x, k_new, v_new, k, v, a->D, a->Dv, b, hk, r, (float *)row);
 }
 
 static void weights_of(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i)

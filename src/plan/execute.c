@@ -20,7 +20,13 @@ static bool meet(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
 
 /* With new keys the caches are written; that the two are one (values that are a part of the keys) is fine even then. */
 static bool is_cache(int s) { return s == CA_K || s == CA_V; }
-static bool is_written(const struct problem *p, enum ca_slot s) { return ca_slot_is_output(s) || (p->new_len && is_cache((int)s)); }
+/* And scales by key, with zero points, are made for new keys. */
+static bool is_written(const struct problem *p, enum ca_slot s)
+{
+    bool by_key = (s == CA_KSCALE && p->k_scale == CLATTN_SCALE_BY_KEY) || (s == CA_VSCALE && p->v_scale == CLATTN_SCALE_BY_KEY) ||
+                  (s == CA_KZERO && p->k_zero == CLATTN_SCALE_BY_KEY) || (s == CA_VZERO && p->v_zero == CLATTN_SCALE_BY_KEY);
+    return ca_slot_is_output(s) || (p->new_len && (is_cache((int)s) || by_key));
+}
 
 /* What holds for device memory and pointers alike. */
 static clattn_status check_tensor(const struct problem *p, const struct io *io, enum ca_slot s)

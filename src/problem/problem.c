@@ -156,8 +156,6 @@ static clattn_status init_elements(struct problem *p, const clattn_attention *a)
                "head_dim %" PRId64 " and v_dim %" PRId64 " are not multiples of the 32 dims of a block", p->D, p->Dv);
     CA_REQUIRE(a->kv_format < CLATTN_KV_Q8_0 || ((a->k.dim | a->v.dim | 1) == 1), CLATTN_E_ARGUMENT,
                "k.dim stride %" PRId64 ", v.dim stride %" PRId64 ": blocks have their dims side by side", a->k.dim, a->v.dim);
-    CA_REQUIRE(!a->kv_format || !p->new_len, CLATTN_E_UNSUPPORTED, "new_len %" PRId64 ": new keys are not quantised by this version",
-               p->new_len);
     for (int i = 0; i < 2; i++)
         CA_REQUIRE(ropes[i].rot >= 0 && ropes[i].rot <= p->D && ropes[i].rot % 2 == 0, CLATTN_E_ARGUMENT,
                    "%s %" PRId64 " is not an even number in 0 ... head_dim %" PRId64, ropes[i].name, ropes[i].rot, p->D);
