@@ -97,7 +97,7 @@ static void dropped(const struct shape *s, const char *algo, struct data *d)
     }
     expect(same, s, algo, "other weights are dropped");
     expect(scaled, s, algo, "weights that are kept are not scaled by 1 / (1 - p)");
-    expect(!memcmp(with.lse, plain.lse, shape_rows(s) * sizeof(float)), s, algo, "dropout changes lse");
+    expect(all_near(with.lse, plain.lse, shape_rows(s), 0x1p-19), s, algo, "dropout changes lse"); /* another kernel: another order */
     expect_same(s, algo, &off, &plain, "dropout of 0 changes the result");
 done:
     result_free(&with);
