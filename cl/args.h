@@ -7,6 +7,7 @@
 typedef long ca_long;
 typedef int ca_int;
 typedef uint ca_uint;
+typedef ulong ca_ulong;
 typedef uchar ca_byte;
 typedef char ca_signed_byte;
 #else
@@ -14,6 +15,7 @@ typedef char ca_signed_byte;
 typedef int64_t ca_long;
 typedef int32_t ca_int;
 typedef uint32_t ca_uint;
+typedef uint64_t ca_ulong;
 typedef uint8_t ca_byte;
 typedef int8_t ca_signed_byte;
 #endif
@@ -50,6 +52,9 @@ typedef struct ca_args {
     ca_int score;           /* CA_ADDITIVE ...; q has Dq dims, which only CA_GENERAL has other than D */
     ca_int Dq, score_ws;    /* numbers in score_w: D, 1, or 0 for ones */
     float score_scale;      /* CA_ADDITIVE: within tanh */
+    ca_ulong seed, drop_offset; /* of dropout's random numbers; together: on Intel's GPUs parameters take registers */
+    ca_uint drop_below;     /* dropout: a weight goes whose random 24 bits are below this; 0: off */
+    float keep_scale;       /* and out is multiplied by this */
     ca_int rope_pairs;      /* pairs (2i, 2i + 1), else (i, i + rot / 2) */
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;   /* of ragged ones the longest lengths */

@@ -10,6 +10,7 @@
 #include "storage.h"
 #include "score.h"
 #include "softmax.h"
+#include "dropout.h"
 
 #define GLOBAL __global
 #define INLINE static inline
@@ -78,6 +79,11 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         m = top;
         for (int j = 0; j < n; j++) sum += p[j];
         l = fma(l, alpha, sum);
+        if (DROPOUT) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* all have summed */
+            if (x < n && !is_absent(p[x]) && ca_is_dropped(&a, b, h, i, k0 + x)) p[x] = 0.f;
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
         for (int d = x; d < DV; d += W) {
             float t = o[d] * alpha;
             for (int j = 0; j < n; j++)
@@ -85,7 +91,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
             o[d] = t;
         }
     }
-    float sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m, &l) : 1.f, f = row_factor(l) * sunk;
+    float sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m, &l) : 1.f, f = row_factor(&a, l) * sunk;
     for (int d = x; d < DV && there; d += W) store_at(out, d * o_d, o[d] * f);
     if (a.has_lse && x == 0 && there) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + seq.q_row + i] = row_lse(m, l);
 }

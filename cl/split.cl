@@ -46,6 +46,7 @@
 #include "dialect.h"
 #include "repeat.h"
 #include "softmax.h"
+#include "dropout.h"
 
 #if FORM == 0
 #include "decode.h"
@@ -180,6 +181,14 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             for (int j = 0; j < BN; j++) l += p[r * BN + j];
             state[3 * r + 1] = l;
         }
+        if (DROPOUT) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* l is summed */
+            for (int c = id; c < RB * BN; c += WG) {
+                int row = r0 + c / BN, h = hk * a.group + row / max(seq.Nq, 1), i = row % max(seq.Nq, 1);
+                if (!is_absent(p[c]) && ca_is_dropped(&a, b, h, i, k0 + c % BN)) p[c] = 0.f;
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
         REPEAT(RB, SCALE_ROW)
         int n = min(BN, last - k0);
         for (int j = 0; j < n; j++) {
@@ -211,6 +220,7 @@ __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBA
         l = fma(w, pml[2 * s + 1], l);
         o = fma(w, po[(ca_long)s * DV + e], o);
     }
+    if (DROPOUT) o *= a.keep_scale;
     if (SINKS) o *= add_sink(sinks[a.sinks_0 + h], &m, &l);
     store_at(out + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s, (ca_long)e * a.o_d, l == 0.f ? 0.f : o / l);
     if (a.has_lse && e == 0) lse[a.lse_0 + row] = row_lse(m, l);

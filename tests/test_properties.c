@@ -76,6 +76,80 @@ START_TEST(test_basis_v)
 }
 END_TEST
 
+/* V = identity again, beside the same without dropout: gone are the weights that the definition names (oracle.h), on every device
+ * and algorithm the same, and the others are scaled.  Where nothing is dropped, a seed changes no bit. */
+static void dropped(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape none = *s, seedless = *s;
+    struct result with = { 0 }, off = { 0 }, plain = { 0 };
+    const struct oracle o = { .Nk = s->Nk, .dropout = s->dropout, .seed = s->seed, .drop_offset = s->drop_offset };
+    none.dropout = seedless.dropout = 0, seedless.seed = seedless.drop_offset = 0;
+    fill(d->v, v_count(s), 0);
+    for (int m = 0; m < s->B * s->Hkv; m++)
+        for (int j = 0; j < s->Nk; j++) d->v[(m * s->Nk + j) * s->Dv + j] = 1;
+    if (!solve(s, algo, d, &with) || !solve(&none, algo, d, &off) || !solve(&seedless, algo, d, &plain)) goto done;
+    bool same = true, scaled = true;
+    for (size_t e = 0; e < shape_rows(s) * (size_t)s->Nk; e++) {
+        size_t row = e / (size_t)s->Nk, j = e % (size_t)s->Nk, at = row * (size_t)s->Dv + j;
+        double keep = oracle_keep(&o, row, (long)j);
+        same = same && (with.out[at] == 0) == (keep == 0);
+        scaled = scaled && near(with.out[at], plain.out[at] * keep, tolerance(s));
+    }
+    expect(same, s, algo, "other weights are dropped");
+    expect(scaled, s, algo, "weights that are kept are not scaled by 1 / (1 - p)");
+    expect(all_near(with.lse, plain.lse, shape_rows(s), 0x1p-19), s, algo, "dropout changes lse"); /* another kernel: another order */
+    expect_same(s, algo, &off, &plain, "dropout of 0 changes the result");
+done:
+    result_free(&with);
+    result_free(&off);
+    result_free(&plain);
+}
+
+START_TEST(test_dropped)
+{
+    struct shape s = base(_i);
+    s.dropout = 0.3, s.seed = 0xfedcba987654321, s.drop_offset = 0x123456789abcdef;
+    s.Nk = s.Dv - 1; /* 63 or 39: rows begin anywhere in a block of random numbers */
+    on_every_algo(s, dropped);
+    s.Nk = s.Dv, s.Nq = 2; /* few queries, split's */
+    on_every_algo(s, dropped);
+    finish();
+}
+END_TEST
+
+/* Elements have 64-bit numbers: of the second sequence of a ragged batch whose longest could be 2^30 by 2^30 - 1, row 1 is
+ * numbered from 2^60 - 1 on, so that within it all words of a block's number change.  (split would make parts of 2^30 keys.) */
+START_TEST(test_far_elements)
+{
+    enum { ROWS = 3, KEYS = 8 };
+    static const char *const algos[] = { "host", "lanes", "tiled", "rows" };
+    static const int32_t cu_q[] = { 0, 0, ROWS }, cu_k[] = { 0, 0, KEYS };
+    float q[ROWS * KEYS] = { 0 }, k[KEYS * KEYS] = { 0 }, v[KEYS * KEYS] = { 0 }, out[ROWS * KEYS];
+    const clattn_pointers p = { .size = sizeof p, .q = q, .k = k, .v = v, .out = out, .cu_seqlens_q = cu_q, .cu_seqlens_k = cu_k };
+    clattn_attention a;
+    int ran = 0;
+    for (int j = 0; j < KEYS; j++) v[j * KEYS + j] = 1;
+    clattn_attention_init(&a);
+    a.layout = CLATTN_THD, a.batch = 2, a.head_dim = KEYS;
+    a.q_len = 1 << 30, a.kv_len = (1 << 30) - 1, a.q_total = ROWS, a.kv_total = KEYS;
+    a.dropout_p = 0.5, a.seed = 5, a.offset = 6;
+    const struct oracle o = { .Nk = a.kv_len, .dropout = 0.5, .seed = 5, .drop_offset = 6 };
+    for (size_t n = 0; n < sizeof algos / sizeof *algos; n++) {
+        const clattn_plan_options how = { .size = sizeof how, .algorithm = algos[n] };
+        clattn_plan *plan = NULL;
+        if (clattn_plan_create(attend_context(), &a, &how, &plan) == CLATTN_E_UNSUPPORTED) continue;
+        ck_assert_msg(plan && clattn_execute_host(plan, &p) == CLATTN_OK, "%s: %s", algos[n], clattn_last_message());
+        clattn_plan_destroy(plan);
+        ran++;
+        for (int i = 0; i < ROWS; i++)
+            for (int j = 0; j < KEYS; j++)
+                ck_assert_msg((float)oracle_keep(&o, ((size_t)1 << 30) + (size_t)i, j) / KEYS == out[i * KEYS + j],
+                              "%s: row %d, key %d: %g", algos[n], i, j, out[i * KEYS + j]);
+    }
+    ck_assert_msg(ran || attend_is_slow(), "no algorithm took it");
+}
+END_TEST
+
 /* Out lies inside the hull of V, and is linear in V; a power of two passes through exactly. */
 static void linear_in_v(const struct shape *s, const char *algo, struct data *d)
 {
@@ -420,6 +494,7 @@ int main(void)
 {
     const struct test tests[] = {
         { "constant_v", test_constant_v, KINDS }, { "basis_v", test_basis_v, KINDS },
+        { "dropped", test_dropped, KINDS }, { "far_elements", test_far_elements, 1 },
         { "linear_in_v", test_linear_in_v, KINDS }, { "permutations", test_permutations, KINDS },
         { "shifted_keys", test_shifted_keys, KINDS }, { "split_and_merge", test_split_and_merge, KINDS },
         { "causal_prefix", test_causal_prefix, KINDS }, { "batch_of_singles", test_batch_of_singles, KINDS },

@@ -9,6 +9,7 @@ static void random_features(uint64_t *seed, int32_t lens[4], struct shape *s)
 {
     static const char *const axes[] = { "bhqk", "qk", "hqk", "bk", "k", "bhq", "h", "" };
     static const int sets[] = { 0, 0, 0, 1, 2 | 16, 4 | 8, 8 | 32, 63 };
+    if (draw_below(seed, 4) == 0) s->dropout = draw_below(seed, 17) / 16.0, s->seed = draw_bits(seed), s->drop_offset = draw_bits(seed);
     int on = attend_is_host() ? draw_below(seed, 3) ? draw_below(seed, 64) : 0 : pick(seed, sets, 8);
     if (on & 1) s->softcap = 1 + draw_below(seed, 50);
     if (on & 2) s->bias = axes[draw_below(seed, 8)];
