@@ -42,7 +42,9 @@ struct oracle {
     const float *w;
     long w_count, Dq;            /* Dq 0 = D */
     double score_scale;
-    const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7], and only keys with (p + j) % 4 != 0; NULL: none */
+    const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7]; NULL: none */
+    enum { ORACLE_ALL, ORACLE_FOURTHS, ORACLE_TILES, ORACLE_NONE } seen; /* only keys with (p + j) % 4 != 0; those that
+                                    oracle_in_tiles says; none */
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
     double rho, lse_room;
@@ -64,6 +66,11 @@ double oracle_ulp(enum oracle_type t, double x);
 
 /* Is key J there for query I of head H of batch row B? */
 bool oracle_visible(const struct oracle *o, long b, long h, long i, long j);
+
+/* A mask of rectangles: all keys in one third of them, none in another, and in the last those with (p + j) % 4 != 0. */
+bool oracle_in_tiles(long p, long j);
+/* How much of it there is in the queries at p0 ... p1 - 1 and the keys j0 ... j1 - 1: 0 nothing, 2 all, 1 some. */
+int oracle_tile_class(long p0, long p1, long j0, long j1);
 
 /* How far beyond the bound GOT is: <= 1 is right.  NaN is wanted where the exact value is NaN. */
 double oracle_out_excess(const struct oracle *o, size_t row, long d, float got);
