@@ -13,7 +13,7 @@
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   VLOADU8(p)           VL bytes as floats
  *   PREFETCH(p)          asks for the cache line at p
- *   LANES_OF(n)          how many of VL lanes to go through one by one where n are there
+ *   EACH_LANE(l, n) { }  goes through the lanes one by one where n are there
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
  */
@@ -61,7 +61,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define PREFETCH(p) prefetch(p, 1)
 #endif
 #define NEIGHBOURS(stride) UNIT
-#define LANES_OF(n) VL /* a constant, so that the user's code becomes vectors */
+#define EACH_LANE(l, n) UNROLL for (int l = 0; l < VL; l++) /* unrolled, the user's code becomes vectors */
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
 

@@ -49,7 +49,7 @@ INLINE vf VLOADU8(const uint8_t *p) { vb v; memcpy(&v, p, sizeof v); return __bu
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define NEIGHBOURS(stride) ((stride) == 1)
-#define LANES_OF(n) ((n) < VL ? (n) : VL) /* each is a call */
+#define EACH_LANE(l, n) for (int l = 0; l < VL && l < (n); l++) /* each is a call */
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-FLT_MAX)
 
