@@ -97,6 +97,8 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f32 n8 d4 score=cosine", CLATTN_E_ARGUMENT, "score=cosine" },
     { "f32 n8 d4 total=8", CLATTN_E_ARGUMENT, "total=8" },
     { "f32 n8 d4 weights=all", CLATTN_E_ARGUMENT, "weights=all" },
+    { "f32 n8 d4 mod", CLATTN_E_UNSUPPORTED, "mod=FILE" },
+    { "f32 n8 d4 mod=file.json", CLATTN_E_UNSUPPORTED, "file.json" },
     { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
     { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },
     { "linear f32 n8 d4 rule=delta", CLATTN_E_UNSUPPORTED, "linear" },
