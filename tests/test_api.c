@@ -479,6 +479,7 @@ START_TEST(user_texts)
     s.a.tile_class = NULL, s.a.tile_callback = every;
     FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "tile_callback needs mask_callback");
     s.a.tile_callback = NULL;
+    s.a.score_mod = "return score;";
     s.a.mod_buffers = "j1";
     FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "\"j1\" is an argument already");
     s.a.mod_buffers = "score";
