@@ -60,6 +60,7 @@ void shape_print(const struct shape *s, char text[200])
     if (s->score) n += snprintf(text + n, 200 - (size_t)n, " score%d", (int)s->score);
     if (s->rope) n += snprintf(text + n, 200 - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
     if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
+    if (s->params) n += snprintf(text + n, 200 - (size_t)n, " %s", s->params);
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
 }

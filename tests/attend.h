@@ -53,6 +53,7 @@ struct shape {
     } tiles;
     int rope, rope_pairs;          /* dims that are turned, by quarters of a circle */
     int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
+    const char *algo, *params;     /* for this algorithm alone, with these parameters */
     enum reach {
         DEVICES,                   /* not on slow devices */
         EVERYWHERE,                /* on them too */
