@@ -204,7 +204,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
     }
     for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
-    if (IS_ON(SCORED, A->scored) && (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked)) {
+    if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
         vf new_top[QV];
         FN(modify)(A, X, w, p, k0, n, masked, asked, partial, &same, new_top);

@@ -64,6 +64,7 @@ APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, ca
     VSTORE(x, y);
     EACH_LANE(l, n) {
         int at = l < n ? l : n - 1;
+        (void)at; /* where neither is compiled */
         if (mask) y[l] = CALL_MASK_MOD(A, X, b, h, (int)i + at * di, key + at * dk) ? y[l] : -CA_INFINITY;
         else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)i + at * di, key + at * dk);
     }

@@ -28,7 +28,9 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
     }
     if (ALIBI) s = fma(-ca_slope(a, x, b, h), fabs((float)(p - j)), s);
     if (MASK && !(j < a->mask_cols && ca_mask_row(a, x, b, h, i)[(ca_long)j * a->mask_j])) s = -INFINITY;
-    if (MASK_MOD && class != ALL_KEYS && (class == NO_KEY || !CALL_MASK_MOD(a, x, b, h, (int)p, j))) s = -INFINITY;
+    if (MASK_MOD && class == SOME_KEYS)
+        if (!CALL_MASK_MOD(a, x, b, h, (int)p, j)) s = -INFINITY;
+    if (TILE_CLASS && class == NO_KEY) s = -INFINITY;
     return s;
 }
 

@@ -259,14 +259,15 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
+        int scored = SCORED;
         float s[RM][RN];
         if (TILE_CLASS) {
             barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's class is read */
             if (id == 0) class = ca_tile_class(&a, &optional, b, h, first, nq, k0, nk);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (class == NO_KEY) continue;
+            if (class == ALL_KEYS) scored = MODIFIED || MASK;
         }
-        int scored = MODIFIED || MASK || (MASK_MOD && !(TILE_CLASS && class == ALL_KEYS));
         int guarded = partial || scored; /* some score may be that of a key that is not there */
         if (MASK) { /* a tile of which the mask lets nothing through is left out */
             barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's answer is read */
