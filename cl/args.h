@@ -20,7 +20,7 @@ typedef uint8_t ca_byte;
 typedef int8_t ca_signed_byte;
 #endif
 
-#define CA_MODS 4           /* buffers that a user's score_mod and mask_mod may have */
+#define CA_MODS 4           /* buffers that a user's score_mod, mask_mod and tile_class may have */
 
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
  * Bases per (batch, head) are 64-bit; a tile's rows times its row stride fit 31 bits.
@@ -66,7 +66,7 @@ typedef struct ca_args {
     ca_int bias_j, bias_cols, mask_j, mask_cols; /* keys from cols on are masked */
     ca_int has_qoff, has_lse;
     ca_int special;         /* elements of q, k or v are not simply loaded: cl/elements.h */
-    ca_int scored;          /* between q.k and softmax there is more than scale, causality and window */
+    ca_int scored;          /* between q.k and softmax there is more than scale, causality and window: CA_MASKED ... */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
     ca_int split_len;       /* keys per part (split only) */
     ca_int splits;          /* parts (split only) */
@@ -75,6 +75,7 @@ typedef struct ca_args {
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */
 enum { CA_ADDITIVE = 1, CA_GENERAL, CA_GAT };     /* clattn_score */
+enum { CA_MASKED = 1, CA_MODIFIED };              /* only keys that are hidden, or scores that change too */
 enum { CA_BY_KEY = 1, CA_BY_DIM, CA_BY_HEAD };    /* clattn_scale */
 enum { CA_NO_WEIGHTS, CA_RAW, CA_CAPPED, CA_BIASED, CA_PROBS }; /* clattn_weights */
 

@@ -123,7 +123,7 @@ KEYS(mask_keys, ca_byte, VMASK, 0.f)
 struct packed { int b, h, i; ca_long p; };
 
 /* What becomes of one row's scores of a tile of N keys from K0 on, beyond scale: as cl/score.h, VL keys at a time. */
-APART void decode_modify(const ca_args *A, const ca_optional *X, const struct packed *w, float *s, int n, int k0)
+APART void decode_modify(const ca_args *A, const ca_optional *X, const struct packed *w, float *s, int n, int k0, int class)
 {
     const float slope = IS_ON(ALIBI, X->slopes) ? ca_slope(A, X, w->b, w->h) : 0.f;
     for (int j = 0; j < n; j += VL) {
@@ -140,7 +140,8 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
             vf seen = mask_keys(ca_mask_row(A, X, w->b, w->h, w->i), A->mask_j, A->mask_cols, k0 + j);
             x = MASKED_WHERE(seen == SPLAT(0.f), x);
         }
-        if (IS_ON(MASK_MOD, X->mask_mod)) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 1);
+        if (IS_ON(MASK_MOD, X->mask_mod) && class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 1);
+        if (class == NO_KEY) x = SPLAT(-CA_INFINITY);
         VSTORE(x, s + j);
     }
 }
@@ -210,7 +211,9 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
     for (int c = 0; c < rows * EC; c++) o[c] = SPLAT(0.f);
     for (int k0 = first; k0 < last; k0 += DK) {
-        int n = last - k0 < DK ? last - k0 : DK;
+        int n = last - k0 < DK ? last - k0 : DK, class[RB], any = 0;
+        for (int r = 0; r < rows; r++) any |= class[r] = ca_tile_class(A, X, w[r].b, w[r].h, w[r].p, 1, k0, n);
+        if (!any) continue;
         for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
             struct decode_from x = { k + ca_key_at(A, X, w->b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, kv };
             end = made ? n : j + ca_key_run(A, k0 + j, n - j);
@@ -225,7 +228,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             }
         }
         for (int r = 0; r < rows; r++) {
-            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0);
+            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0, class[r]);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
             if (IS_ON(DROPOUT, A->drop_below)) decode_drop(A, w + r, s + r * DK, n, k0);
             if (alpha != 1.f)

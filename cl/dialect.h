@@ -16,6 +16,7 @@
  *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
  *   VMULHI(x, m)         upper halves of the products of VL uints with the uint m
  *   PREFETCH(p)          asks for the cache line at p
+ *   EACH_LANE(l, n) { }  goes through the lanes one by one where n are there
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
  */
@@ -68,6 +69,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define PREFETCH(p) prefetch(p, 1)
 #endif
 #define NEIGHBOURS(stride) UNIT
+#define EACH_LANE(l, n) UNROLL for (int l = 0; l < VL; l++) /* unrolled, the user's code becomes vectors */
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-MAXFLOAT)
 

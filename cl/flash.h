@@ -100,9 +100,18 @@ APART int FN(mask_class)(const ca_args *A, const ca_optional *X, const struct FN
     return seen == 0 ? NO_KEY : seen == rows * n ? ALL_KEYS : SOME_KEYS;
 }
 
+/* What a tile_class says of a block of a tile that holds some keys: VL rows from vector A on, N keys from J on.  A tile on the edge of a
+ * mask is mostly blocks beside the edge. */
+INLINE int FN(block_class)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, int a, int j, int n)
+{
+    int rows = w->rows - a * VL;
+    if (rows <= 0) return ALL_KEYS; /* no query */
+    return ca_tile_class(A, X, w->b, w->h, w->p0 + a * VL, rows < VL ? rows : VL, j, n < VL ? n : VL);
+}
+
 /* All that becomes of the scores S of a tile of N keys from K0 on before softmax, beyond scale: what cl/score.h does, in
- * lanes; then the rows' intervals.  TOP becomes the new maximum. */
-APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked,
+ * lanes; then the rows' intervals.  TOP becomes the new maximum.  MASKED, ASKED: the mask, or mask_mod, lets only some keys through. */
+APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked, int asked,
                       int partial, const struct FN(rows) *r, vf *top)
 {
     const float slope = IS_ON(ALIBI, X->slopes) ? ca_slope(A, X, w->b, w->h) : 0.f;
@@ -110,6 +119,11 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
     for (int j = 0; j < n; j += VL) {
         for (int a = 0; a < QV; a++) {
             vf bias[VL], seen[VL], lane = vcount((float)(a * VL));
+            const int class = asked ? FN(block_class)(A, X, w, a, k0 + j, n - j) : ALL_KEYS;
+            if (class == NO_KEY) {
+                for (int e = 0; e < VL && j + e < n; e++) s[(j + e) * QV + a] = SPLAT(-CA_INFINITY);
+                continue;
+            }
             if (IS_ON(BIAS, X->bias))
                 FN(bias_block)(bias, ca_bias_row(A, X, w->b, w->h, w->i0), A->bias_i, A->bias_j, A->bias_cols, w->rows, a, k0 + j);
             if (IS_ON(MASK, masked))
@@ -123,7 +137,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 if (IS_ON(BIAS, X->bias)) x = MASKED_WHERE(IS_MASKED(bias[e]), x + bias[e]);
                 if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(SPLAT((float)(w->p0 - key)) + lane), x);
                 if (IS_ON(MASK, masked)) x = MASKED_WHERE(seen[e] == SPLAT(0.f), x);
-                if (IS_ON(MASK_MOD, X->mask_mod)) x = user_mod(A, X, w->b, w->h, x, w->p0 + a * VL, 1, key, 0, w->rows - a * VL, 1);
+                if (class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->p0 + a * VL, 1, key, 0, w->rows - a * VL, 1);
                 if (partial) x = VSEL((r->lo[a] <= SPLATI(key)) & (r->hi[a] > SPLATI(key)), x, SPLAT(-CA_INFINITY));
                 top[a] = VMAX(top[a], x);
                 s[(j + e) * QV + a] = x;
@@ -202,7 +216,7 @@ APART void FN(drop)(const ca_args *A, const struct FN(where) *w, vf *p, int k0, 
 /* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
                      struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, int n, int D, int Dv,
-                     int masked, int partial, int guarded)
+                     int masked, int asked, int partial, int guarded)
 {
     vf top[QV], alpha[QV];
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
@@ -220,10 +234,10 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
     }
     for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
-    if (IS_ON(SCORED, A->scored)) {
+    if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
         vf new_top[QV];
-        FN(modify)(A, X, w, p, k0, n, masked, partial, &same, new_top);
+        FN(modify)(A, X, w, p, k0, n, masked, asked, partial, &same, new_top);
         UNROLL for (int a = 0; a < QV; a++) top[a] = new_top[a];
     }
     UNROLL for (int a = 0; a < QV; a++) {
@@ -318,13 +332,15 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
     for (int e = 0; e < Dv * QV; e++) oT[e] = SPLAT(0.f);
     for (int k0 = first; k0 < last; k0 += BK) {
         int n = last - k0 < BK ? last - k0 : BK;
-        int partial = k0 < full_lo || k0 + n > full_hi, masked = IS_ON(MASK, X->mask) ? FN(mask_class)(A, X, w, k0, n) : ALL_KEYS;
+        int partial = k0 < full_lo || k0 + n > full_hi, class = ca_tile_class(A, X, w->b, w->h, w->p0, w->rows, k0, n);
+        if (class == NO_KEY) continue;
+        int asked = class == SOME_KEYS, masked = IS_ON(MASK, X->mask) ? FN(mask_class)(A, X, w, k0, n) : ALL_KEYS;
         if (masked == NO_KEY) continue;
         masked = masked == SOME_KEYS;
 #if !UNPACKED
         GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
         (void)unpacked; /* read where they are */
-        FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, masked, partial, guarded);
+        FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, masked, asked, partial, guarded);
 #else
         KV const float *kf = IN_PLACE(A, k_d, k + (ca_long)k0 * A->k_s), *vf_ = IN_PLACE(A, v_d, v + (ca_long)k0 * A->v_s);
         int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv), hk = w->h / A->group;
@@ -336,7 +352,7 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
             FN(unpack)(A, X, w->b, hk, unpacked + BK * WHOLE(D), vs, v, 0, k0, n, Dv);
             vf_ = unpacked + BK * WHOLE(D);
         }
-        FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, partial, guarded);
+        FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, asked, partial, guarded);
 #endif
     }
     vi odd = SPLATI(0);

@@ -110,7 +110,7 @@ void gemm_softmax(__global float *work, __global float *lse, OPTIONAL_PARAMS, ca
     for (int j = t; j < hi; j += WG) /* from t, not lo + t: an item writes below only what it read here */
         if (j >= lo) {
             float x = s[j];
-            if (SCORED) s[j] = x = modified(&a, &optional, x, w.b, w.h, w.i, p, j);
+            if (SCORED) s[j] = x = modified(&a, &optional, x, w.b, w.h, w.i, p, j, SOME_KEYS);
             m = fmax(m, x); /* fmax passes over a NaN; exp does not */
         }
     m = group_max(m, red);

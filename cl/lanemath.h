@@ -57,15 +57,18 @@ INLINE vi IS_ABSENT(vf w) { return AS_VI(w) == SPLATI((int)0x80000000); }
 INLINE vf MASKED_WHERE(vi mask, vf s) { return VSEL(mask, SPLAT(-CA_INFINITY), s); }
 INLINE vi IS_MASKED(vf s) { return s == SPLAT(-CA_INFINITY); }
 
-/* A user's score_mod, or mask_mod, lane by lane: lane l is the query at position i + l di and key KEY + l DK.  Lanes from N on
- * keep what they are: no such query or key is there. */
+/* A user's score_mod, or mask_mod, lane by lane: lane l is the query at position i + l di and key KEY + l DK.  Lanes from N on,
+ * where no such query or key is, may be anything. */
 APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, ca_long i, int di, int key, int dk, int n, int mask)
 {
     float y[VL];
+    if (n <= 0) return x;
     VSTORE(x, y);
-    for (int l = 0; l < VL && l < n; l++) {
-        if (mask) y[l] = CALL_MASK_MOD(A, X, b, h, (int)i + l * di, key + l * dk) ? y[l] : -CA_INFINITY;
-        else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)i + l * di, key + l * dk);
+    EACH_LANE(l, n) {
+        int at = l < n ? l : n - 1;
+        (void)at; /* where neither is compiled */
+        if (mask) y[l] = CALL_MASK_MOD(A, X, b, h, (int)i + at * di, key + at * dk) ? y[l] : -CA_INFINITY;
+        else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)i + at * di, key + at * dk);
     }
     return VLOAD(y);
 }

@@ -58,8 +58,12 @@
 #ifndef DROPOUT
 #define DROPOUT 0
 #endif
+#ifndef TILE_CLASS
+#define TILE_CLASS 0
+#endif
 #define SPECIAL (QUANT || ROPE || SCORE) /* elements are not simply loaded (elements.h) */
-#define SCORED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || MASK || SCORE_MOD || MASK_MOD)
+#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD)
+#define SCORED (MODIFIED || MASK || MASK_MOD)
 #else
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
@@ -78,6 +82,7 @@ typedef struct ca_optional {
 #ifndef __OPENCL_C_VERSION__
     float (*score_mod)(void *data, float score, int b, int h, int i, int j);
     int (*mask_mod)(void *data, int b, int h, int i, int j);
+    int (*tile_class)(void *data, int b, int h, int i0, int i1, int j0, int j1);
     void *mod_data;
 #endif
 } ca_optional;
@@ -97,6 +102,7 @@ typedef struct ca_optional {
 #ifndef __OPENCL_C_VERSION__
 #define CALL_SCORE_MOD(A, X, s, b, h, i, j) ((void)(A), (X)->score_mod((X)->mod_data, s, b, h, i, j))
 #define CALL_MASK_MOD(A, X, b, h, i, j) ((void)(A), (X)->mask_mod((X)->mod_data, b, h, i, j))
+#define CALL_TILE_CLASS(A, X, b, h, i0, i1, j0, j1) ((void)(A), (X)->tile_class((X)->mod_data, b, h, i0, i1, j0, j1))
 #else
 #if SCORE_MOD
 #define CALL_SCORE_MOD(A, X, s, b, h, i, j) user_score_mod(s, b, h, i, j MOD_ARGS(A, X))
@@ -108,13 +114,28 @@ typedef struct ca_optional {
 #else
 #define CALL_MASK_MOD(A, X, b, h, i, j) 1
 #endif
+#if TILE_CLASS
+#define CALL_TILE_CLASS(A, X, b, h, i0, i1, j0, j1) user_tile_class(b, h, i0, i1, j0, j1 MOD_ARGS(A, X))
+#else
+#define CALL_TILE_CLASS(A, X, b, h, i0, i1, j0, j1) SOME_KEYS
+#endif
 #endif
 
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f
 
-/* How much of a tile a mask lets through. */
+/* How much of a tile a mask lets through: the numbers that a user's tile_class returns. */
 enum { NO_KEY, SOME_KEYS, ALL_KEYS };
+
+/* How much the user's mask_mod lets through of ROWS queries, which stand at p on, and KEYS keys from j on, as tile_class says. */
+static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_long p, ca_int rows, ca_int j,
+                                   ca_int keys)
+{
+    if (!IS_ON(MASK_MOD, x->mask_mod)) return ALL_KEYS;
+    if (!IS_ON(TILE_CLASS, x->tile_class)) return SOME_KEYS;
+    ca_int said = CALL_TILE_CLASS(a, x, b, h, (ca_int)p, (ca_int)p + rows, j, j + keys);
+    return said == NO_KEY || said == ALL_KEYS ? said : SOME_KEYS;
+}
 
 /* What is in device memory nobody has looked at before: it is kept within bounds. */
 static inline ca_int ca_within(ca_int x, ca_int least, ca_int most) { return x < least ? least : x > most ? most : x; }

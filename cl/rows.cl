@@ -40,6 +40,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
 {
     const ca_optional optional = OPTIONAL;
     __local float qs[DQK], o[DV], s[W], p[W];
+    __local int class;
     int x = get_local_id(0), i = get_global_id(0) / W, bh = get_global_id(1), b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
     if (RAGGED) b = ca_seq_of_tile(&a, &optional, i, 1, &i);
     const ca_seq seq = ca_seq_of(&a, &optional, b);
@@ -60,6 +61,11 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         int n = min(W, end - k0);
         float score = -INFINITY;
         barrier(CLK_LOCAL_MEM_FENCE); /* the last s and p are used up */
+        if (TILE_CLASS) {
+            if (x == 0) class = ca_tile_class(&a, &optional, b, h, at, 1, k0, n);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (class == NO_KEY) continue;
+        }
         if (x < n) {
             score = 0.f;
             for (int d = 0; d < DQK; d++) {
@@ -67,7 +73,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
                 if (SCORE == CA_ADDITIVE) score = fma(score_weight(&a, &optional, d), lean_tanh(a.score_scale * (qs[d] + key)), score);
                 else score = fma(qs[d], key, score);
             }
-            score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x);
+            score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x, TILE_CLASS ? class : SOME_KEYS);
         }
         s[x] = score;
         barrier(CLK_LOCAL_MEM_FENCE);

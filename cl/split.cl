@@ -122,6 +122,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     const ca_optional optional = OPTIONAL;
     __local float4 qs[RB * (QI * TX)];
     __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
+    __local int class[RB];
     int id = get_local_id(0), x = id % TX, y = id / TX;
     int part = get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
     const ca_seq seq = ca_seq_of(&a, &optional, b);
@@ -154,6 +155,14 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         float acc[RB][KI];
         REPEAT(RB, NO_SCORES)
         barrier(CLK_LOCAL_MEM_FENCE); /* qs is there; the last tile's p and state are used up */
+        if (TILE_CLASS) {
+            int any = 0;
+            for (int r = id; r < rows; r += WG)
+                class[r] = ca_tile_class(&a, &optional, b, hk * a.group + (r0 + r) / seq.Nq, (r0 + r) % seq.Nq + seq.p0, 1, k0, min(BN, last - k0));
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int r = 0; r < rows; r++) any |= class[r];
+            if (!any) continue;
+        }
         REPEAT(KI, SCORE_KEY)
         REPEAT(RB, SHARE_ROW)
         barrier(CLK_LOCAL_MEM_FENCE);
@@ -163,7 +172,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             float s = 0.f;
             for (int t = 0; t < TX; t++) s += share[c * (TX + 1) + t];
             int seen = r < rows && j < last && j >= ca_key_lo(at, a.left, seq.Nk) && j < ca_key_hi(at, a.right, seq.Nk);
-            p[c] = seen ? modified(&a, &optional, s * a.scale, b, h, i, at, j) : -INFINITY;
+            p[c] = seen ? modified(&a, &optional, s * a.scale, b, h, i, at, j, TILE_CLASS ? class[r] : SOME_KEYS) : -INFINITY;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int r = id; r < RB; r += WG) {

@@ -117,7 +117,7 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
         if (A->stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
             for (int j = 0; j < DK; j += VL) VSTORE(vcap(VLOAD(s + j), A->softcap), s + j);
         if (A->stage >= CA_BIASED) {
-            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0);
+            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, SOME_KEYS);
             for (int j = 0; j < n; j++)
                 if (k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
         }

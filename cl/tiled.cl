@@ -262,7 +262,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
 {
     const ca_optional optional = OPTIONAL;
     __local float4 qs[BM * QP], kv[KV], ps[BM * PP], red[BM * RP];
-    __local int lo[BM], hi[BM], odd, seen;
+    __local int lo[BM], hi[BM], odd, seen, class;
     int x = get_local_id(0), y = get_local_id(1), id = y * TX + x;
     int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
     int q_s = a.q_s, k_s = a.k_s, v_s = a.v_s, o_s = a.o_s;
@@ -295,8 +295,16 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
-        int guarded = partial || SCORED; /* some score may be that of a key that is not there */
+        int scored = SCORED;
         float s[RM][RN];
+        if (TILE_CLASS) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's class is read */
+            if (id == 0) class = ca_tile_class(&a, &optional, b, h, first, nq, k0, nk);
+            barrier(CLK_LOCAL_MEM_FENCE);
+            if (class == NO_KEY) continue;
+            if (class == ALL_KEYS) scored = MODIFIED || MASK;
+        }
+        int guarded = partial || scored; /* some score may be that of a key that is not there */
         if (MASK) { /* a tile of which the mask lets nothing through is left out */
             barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's answer is read */
             if (id == 0) seen = 0;
@@ -319,11 +327,11 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             }
         }
         REPEAT(RM, SCALE)
-        if (SCORED) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
+        if (scored) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
             REPEAT(RM, PUT)
             LOOP for (int n = 0; n < RM * RN; n++) {
                 int r = n / RN, c = n % RN, i = min(q0 + ROW(r), seq.Nq - 1), j = min(k0 + c * TX + x, seq.Nk - 1);
-                MY_SCORE(r, c) = modified(&a, &optional, MY_SCORE(r, c), b, h, i, i + seq.p0, j);
+                MY_SCORE(r, c) = modified(&a, &optional, MY_SCORE(r, c), b, h, i, i + seq.p0, j, TILE_CLASS ? class : SOME_KEYS);
             }
             REPEAT(RM, GET)
         }

@@ -250,9 +250,10 @@ typedef enum clattn_weights {
     CLATTN_WEIGHTS_PROBS = 4   /* after softmax; 0 where masked; a sink's share is missing */
 } clattn_weights;
 
-/* The user's functions on the host, which compiles no OpenCL C: see score_mod and mask_mod.  Called by several threads. */
+/* The user's functions on the host, which compiles no OpenCL C: see score_mod, mask_mod and tile_class.  Called by several threads. */
 typedef float (*clattn_score_callback)(void *data, float score, int b, int h, int i, int j);
 typedef int (*clattn_mask_callback)(void *data, int b, int h, int i, int j);
+typedef int (*clattn_tile_callback)(void *data, int b, int h, int i0, int i1, int j0, int j1);
 #define CLATTN_MAX_MODS 4 /* buffers */
 
 /* One attention.  Set it up with clattn_attention_init, then change what differs. */
@@ -312,11 +313,22 @@ typedef struct clattn_attention {
                                position p, j the key, that returns the new score, after softcap; NULL = none (FlexAttention's
                                idea, Dong et al. 2024).  It must not fail for any row and key that there is.  Copied. */
     const char *mask_mod;   /* the same of (int b, int h, int i, int j), nonzero = attend */
-    const char *mod_buffers; /* names, divided by blanks, by which both see the tensors mods[0] ..., __global const float *name */
+    const char *tile_class; /* the same of (int b, int h, int i0, int i1, int j0, int j1), which says what mask_mod, without which there
+                               is none, lets through of the queries at positions i0 ... i1 - 1 and the keys j0 ... j1 - 1, none of
+                               them outside of the tensors: 0 no pair, 2 each pair, and 1, or any other number, ask mask_mod pair by
+                               pair.  What is called 0 is not read or computed at all, for what is called 2 mask_mod is not run:
+                               without a mask in memory the work is that of the pairs that attend.  Causal:
+                                   mask_mod   "return j <= i;"
+                                   tile_class "return j0 >= i1 ? 0 : j1 <= i0 + 1 ? 2 : 1;"
+                               It must depend on nothing but its arguments and buffers.  How queries and keys are cut into tiles is an
+                               algorithm's own, and some never ask: where it contradicts mask_mod each pair follows one of the two,
+                               nothing worse (the idea: FlexAttention's block mask) */
+    const char *mod_buffers; /* names, divided by blanks, by which they see the tensors mods[0] ..., __global const float *name */
     const char *mod_scalars; /* "name=number", divided by blanks: const float name */
     int64_t mod_lengths[CLATTN_MAX_MODS]; /* elements of each buffer */
     clattn_score_callback score_callback; /* what the host calls instead: it needs one for each text, and OpenCL a text for each */
     clattn_mask_callback mask_callback;
+    clattn_tile_callback tile_callback;
     void *callback_data;
     clattn_weights weights; /* computed beside the output, by a pass of its own over q and k */
 } clattn_attention;

@@ -57,9 +57,11 @@ void shape_print(const struct shape *s, char text[200])
     if (s->weights) n += snprintf(text + n, 200 - (size_t)n, " weights%d", (int)s->weights);
     if (s->kv_format) n += snprintf(text + n, 200 - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
     if (s->mod) n += snprintf(text + n, 200 - (size_t)n, " mod");
+    if (s->tiles) n += snprintf(text + n, 200 - (size_t)n, " tiles%d", (int)s->tiles);
     if (s->score) n += snprintf(text + n, 200 - (size_t)n, " score%d", (int)s->score);
     if (s->rope) n += snprintf(text + n, 200 - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
     if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
+    if (s->params) n += snprintf(text + n, 200 - (size_t)n, " %s", s->params);
     snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
 }
@@ -295,6 +297,12 @@ int failures(void)
     return n;
 }
 
+static int seen_keys(const struct shape *s)
+{
+    if (s->tiles) return s->tiles == TILES_NONE ? ORACLE_NONE : s->tiles == TILES_ALL ? ORACLE_ALL : ORACLE_TILES;
+    return s->mod ? ORACLE_FOURTHS : ORACLE_ALL;
+}
+
 bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o)
 {
     int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
@@ -302,7 +310,7 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
                           .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
                           .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset, .lens = s->lens,
                           .score = (int)s->score, .w = s->score == CLATTN_GAT ? d->leaks : d->score_w, .w_count = s->score_ws,
-                          .Dq = s->q_dim, .score_scale = 0.75, .dropout = s->dropout, .seed = s->seed, .drop_offset = s->drop_offset, .table = d->table, .bias.x = d->bias, .mask.x = d->mask,
+                          .Dq = s->q_dim, .score_scale = 0.75, .dropout = s->dropout, .seed = s->seed, .drop_offset = s->drop_offset, .table = d->table, .seen = seen_keys(s), .bias.x = d->bias, .mask.x = d->mask,
                           .slopes = { d->slopes, { s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, 1, 1 } },
                           .sinks = { d->sinks, { 1, s->Hq, 1, 1 } } };
     if (s->bias) shape_broadcast(s, s->bias, o->bias.n);

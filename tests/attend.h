@@ -45,9 +45,17 @@ struct shape {
     clattn_scale scale_kind;
     clattn_score score;
     int score_ws, q_dim;           /* of an additive score; dims of q for a general one, 0 = D */
-    int mod;                       /* with a score_mod and a mask_mod, those of the oracle's table */
+    int mod;                       /* with a score_mod, that of the oracle's table, and a mask_mod, each fourth key */
+    enum tiles {                   /* with a mask_mod of tiles instead, and with a tile_class that says */
+        NO_TILES,
+        TILES,                     /* what is true */
+        TILES_UNTOLD,              /* nothing: there is none */
+        TILES_SOME,                /* 1 of each tile */
+        TILES_NONE, TILES_ALL      /* 0, or 2, of each: a lie, that all algorithms but gemm believe */
+    } tiles;
     int rope, rope_pairs;          /* dims that are turned, by quarters of a circle */
     int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
+    const char *algo, *params;     /* for this algorithm alone, with these parameters */
     enum reach {
         DEVICES,                   /* not on slow devices */
         EVERYWHERE,                /* on them too */

@@ -64,13 +64,13 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
     }
     const char *only = getenv("CLATTN_ALGO"); /* to look at one algorithm alone */
     for (size_t i = 0; i < n; i++) {
-        if (!c[i].legal || (only && strcmp(only, c[i].algo->name))) continue;
+        if (!c[i].legal || (only && strcmp(only, c[i].algo->name)) || (s->algo && strcmp(s->algo, c[i].algo->name))) continue;
         names[legal++] = c[i].algo->name;
-        bool few = p.Nq * p.Hq <= 8 * p.Hkv;
-        if (!strcmp(c[i].algo->name, "split") && c[i].params.v[0] == 0 && !attend_is_slow() && (few || ca_problem_special(&p)) && legal < CA_MAX_CANDIDATES)
+        bool few = !s->algo && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
+        if (!strcmp(c[i].algo->name, "split") && c[i].params.v[0] == 0 && !attend_is_slow() && few && legal < CA_MAX_CANDIDATES)
             names[legal++] = "split form=1 rb=4"; /* what GPUs run */
     }
-    if (!legal && !only) {
+    if (!legal && !only && !s->algo) {
         char text[200];
         shape_print(s, text);
         wrong("%s: no algorithm is legal", text);
@@ -150,7 +150,7 @@ bool attend(const struct shape *s, const char *algo, const struct data *d, struc
     clattn_plan *plan = NULL;
     *r = (struct result){ .out = NULL };
     name_it(s, algo, what);
-    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, NULL, what)) && run_host(plan, &t, what) &&
+    bool ok = tensors_make(&t, s, d) && (plan = make_plan(&t, algo, s->params, what)) && run_host(plan, &t, what) &&
               read_result(s, d, &t, what, r);
     if (!ok) result_free(r);
     clattn_plan_destroy(plan);
@@ -337,7 +337,7 @@ bool attend_thoroughly(const struct shape *s, const char *algo, const struct dat
     bool ok = false;
     *r = (struct result){ .out = NULL };
     name_it(s, algo, what);
-    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, NULL, what)) || !run_host(plan, &first, what) ||
+    if (!tensors_make(&first, s, d) || !(plan = make_plan(&first, algo, s->params, what)) || !run_host(plan, &first, what) ||
         !read_result(s, d, &first, what, r)) goto done;
     if (!is_oclgrind()) { /* there a minute is dear, and once more the same is seen on cl_mem */
         if (!tensors_make(&again, s, d) || !run_host(plan, &again, what)) goto done;

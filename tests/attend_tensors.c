@@ -29,18 +29,50 @@ static int sum(const int32_t *x, int n)
     return all;
 }
 
-/* The oracle's functions, as the host calls them; DATA is where the table's address is. */
-static const float *callback_table;
+/* The oracle's functions, as the host calls them and as OpenCL C; DATA is this. */
+static struct callback_data { const float *table; long keys; enum tiles tiles; } callback_data;
 static float score_callback(void *data, float score, int b, int h, int i, int j)
 {
     (void)b, (void)h;
-    const float *table = *(const float **)data;
-    return score + 0.125f * (float)(i - j) + table[j % 7];
+    return score + 0.125f * (float)(i - j) + ((struct callback_data *)data)->table[j % 7];
 }
 static int mask_callback(void *data, int b, int h, int i, int j)
 {
-    (void)data, (void)b, (void)h;
-    return (i + j) % 4 != 0;
+    (void)b, (void)h;
+    return ((struct callback_data *)data)->tiles ? oracle_in_tiles(i, j) : (i + j) % 4 != 0;
+}
+static int tile_callback(void *data, int b, int h, int i0, int i1, int j0, int j1)
+{
+    const struct callback_data *c = data;
+    (void)b, (void)h;
+    if (i0 >= i1 || j0 < 0 || j0 >= j1 || j1 > c->keys) wrong("a tile of queries %d ... %d and keys %d ... %d", i0, i1, j0, j1);
+    return c->tiles == TILES ? oracle_tile_class(i0, i1, j0, j1) : c->tiles == TILES_SOME ? 1 : c->tiles == TILES_NONE ? 0 : 2;
+}
+
+static const char mask_of_tiles[] = "int third = ((i + 64000) / 64 + j / 200) % 3;\n"
+                                    "return third == 2 || (third == 1 && (i + j) % 4 != 0);\n";
+static const char class_of_tiles[] = "int any = 0, all = 1;\n"
+                                     "for (int row = (i0 + 64000) / 64; row <= (i1 + 63999) / 64; row++)\n"
+                                     "    for (int column = j0 / 200; column <= (j1 - 1) / 200; column++) {\n"
+                                     "        any |= (row + column) % 3 != 0;\n"
+                                     "        all &= (row + column) % 3 == 2;\n"
+                                     "    }\n"
+                                     "return any == 0 ? 0 : all ? 2 : 1;\n";
+
+static void describe_mods(const struct shape *s, clattn_attention *a)
+{
+    static const char *const classes[] = { [TILES] = class_of_tiles, [TILES_SOME] = "return 1;", [TILES_NONE] = "return 0;",
+                                           [TILES_ALL] = "return 2;" };
+    if (s->mod) {
+        a->score_mod = "return score + gain * (i - j)\n + table[j % 7];";
+        a->mod_buffers = "table", a->mod_lengths[0] = 7, a->mod_scalars = "gain=0.125";
+        a->score_callback = score_callback;
+    }
+    if (s->mod || s->tiles) {
+        a->mask_mod = s->tiles ? mask_of_tiles : "return (i + j) % 4 != 0;";
+        a->mask_callback = mask_callback, a->callback_data = &callback_data;
+    }
+    if (s->tiles && classes[s->tiles]) a->tile_class = classes[s->tiles], a->tile_callback = tile_callback;
 }
 
 static void describe(const struct shape *s, clattn_attention *a)
@@ -58,12 +90,7 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->kv_format = s->kv_format, a->k_scale = a->v_scale = s->scale_kind;
     if (s->kv_format == CLATTN_KV_INT8) a->k_zero = a->v_zero = s->scale_kind;
     a->score = s->score, a->score_ws = s->score_ws, a->q_dim = s->q_dim, a->score_scale = 0.75;
-    if (s->mod) {
-        a->score_mod = "return score + gain * (i - j)\n + table[j % 7];";
-        a->mask_mod = "return (i + j) % 4 != 0;";
-        a->mod_buffers = "table", a->mod_lengths[0] = 7, a->mod_scalars = "gain=0.125";
-        a->score_callback = score_callback, a->mask_callback = mask_callback, a->callback_data = &callback_table;
-    }
+    describe_mods(s, a);
     a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
     a->new_len = s->new_len, a->weights = s->weights;
     a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
@@ -225,7 +252,7 @@ static bool make_elements(struct tensors *t, const struct shape *s, const struct
     if (d->score_w || s->score == CLATTN_GENERAL || s->score_ws)
         ok = make_list(t, CA_SCOREW, CLATTN_F32, s->score == CLATTN_GENERAL ? s->q_dim ? s->q_dim : s->D : 1,
                        s->score == CLATTN_GENERAL ? s->D : s->score_ws, d->score_w);
-    callback_table = d->table;
+    callback_data = (struct callback_data){ d->table, s->Nk, s->tiles };
     if (s->mod) ok = ok && make_list(t, CA_MOD, CLATTN_F32, 1, 7, d->table);
     if (s->score == CLATTN_GAT) ok = make_list(t, CA_LEAKS, CLATTN_F32, 1, s->Hq, d->leaks);
     if (s->kv_format && s->scale_kind)

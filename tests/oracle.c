@@ -43,6 +43,27 @@ static float at(const struct oracle_tensor *t, long b, long h, long i, long j, f
     return t->x[e];
 }
 
+/* Which third the rectangle is of: 64 queries by 200 keys, so that there are whole tiles of any kernel in them. */
+static long third(long row, long column) { return (row + column) % 3; }
+static long row_of_tiles(long p) { return (p + 64000) / 64; } /* p may be negative */
+
+bool oracle_in_tiles(long p, long j)
+{
+    long n = third(row_of_tiles(p), j / 200);
+    return n == 2 || (n == 1 && ((p + j) & 3) != 0);
+}
+
+int oracle_tile_class(long p0, long p1, long j0, long j1)
+{
+    bool any = false, all = true;
+    for (long row = row_of_tiles(p0); row <= row_of_tiles(p1 - 1); row++)
+        for (long column = j0 / 200; column <= (j1 - 1) / 200; column++) {
+            any = any || third(row, column) != 0;
+            all = all && third(row, column) == 2;
+        }
+    return !any ? 0 : all ? 2 : 1;
+}
+
 bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
 {
     long p = i + o->offset[b];
@@ -50,7 +71,9 @@ bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
     if (o->causal && j > p) return false;
     if (o->left >= 0 && j < p - o->left) return false;
     if (o->right >= 0 && j > p + o->right) return false;
-    if (o->table && ((p + j) & 3) == 0) return false;
+    if (o->seen == ORACLE_NONE) return false;
+    if (o->seen == ORACLE_FOURTHS && ((p + j) & 3) == 0) return false;
+    if (o->seen == ORACLE_TILES && !oracle_in_tiles(p, j)) return false;
     if (o->mask.x && at(&o->mask, b, h, i, j, 0) == 0) return false;
     if (o->bias.x && at(&o->bias, b, h, i, j, -INFINITY) == -INFINITY) return false;
     return true;

@@ -44,7 +44,9 @@ struct oracle {
     double score_scale;
     double dropout;              /* weights whose uniform number is below are 0, the others scaled by 1 / (1 - dropout) */
     uint64_t seed, drop_offset;
-    const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7], and only keys with (p + j) % 4 != 0; NULL: none */
+    const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7]; NULL: none */
+    enum { ORACLE_ALL, ORACLE_FOURTHS, ORACLE_TILES, ORACLE_NONE } seen; /* only keys with (p + j) % 4 != 0; those that
+                                    oracle_in_tiles says; none */
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
     double rho, lse_room;
@@ -70,6 +72,10 @@ bool oracle_visible(const struct oracle *o, long b, long h, long i, long j);
 /* Number WORD of 4 of a block of Philox4x32-10, in [0, 1); what dropout multiplies key J's weight in ROW by. */
 double oracle_uniform(uint64_t seed, uint64_t offset, uint64_t block, int word);
 double oracle_keep(const struct oracle *o, size_t row, long j);
+/* A mask of rectangles: all keys in one third of them, none in another, and in the last those with (p + j) % 4 != 0. */
+bool oracle_in_tiles(long p, long j);
+/* How much of it there is in the queries at p0 ... p1 - 1 and the keys j0 ... j1 - 1: 0 nothing, 2 all, 1 some. */
+int oracle_tile_class(long p0, long p1, long j0, long j1);
 
 /* How far beyond the bound GOT is: <= 1 is right.  NaN is wanted where the exact value is NaN. */
 double oracle_out_excess(const struct oracle *o, size_t row, long d, float got);

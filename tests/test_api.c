@@ -439,6 +439,17 @@ START_TEST(device_list)
 }
 END_TEST
 
+static int all(void *data, int b, int h, int i, int j)
+{
+    (void)data, (void)b, (void)h, (void)i, (void)j;
+    return 1;
+}
+static int every(void *data, int b, int h, int i0, int i1, int j0, int j1)
+{
+    (void)data, (void)b, (void)h, (void)i0, (void)i1, (void)j0, (void)j1;
+    return 2;
+}
+
 /* The compiler's log comes with the lines of the user's text, and all works after. */
 START_TEST(user_texts)
 {
@@ -446,14 +457,31 @@ START_TEST(user_texts)
     if (!open_context(_i)) return;
     s.a.score_mod = "return score;";
     if (_i == 0) {
-        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_UNSUPPORTED, "score_callback");
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_UNSUPPORTED, "score_mod needs score_callback");
+        s.a.score_mod = NULL;
+        s.a.mask_mod = "return 1;", s.a.tile_class = "return 2;", s.a.mask_callback = all;
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_UNSUPPORTED, "tile_class needs tile_callback");
     } else {
         s.a.score_mod = "\nreturn score + no_such_name;";
         FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_BUILD, "score_mod:2");
         ck_assert_msg(strstr(clattn_last_message(), "no_such_name") != NULL, "%s", clattn_last_message());
         s.a.score_mod = "return score + table[j];"; /* a name that was not passed */
         FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_BUILD, "table");
+        s.a.score_mod = NULL;
+        s.a.mask_mod = "return 1;", s.a.tile_class = "\n\nreturn i;"; /* it is i0 and i1 */
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_BUILD, "tile_class:3");
+        s.a.tile_class = NULL, s.a.mask_callback = all, s.a.tile_callback = every;
+        FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_UNSUPPORTED, "tile_callback needs tile_class");
     }
+    s.a.mask_mod = NULL, s.a.mask_callback = NULL, s.a.tile_callback = NULL;
+    s.a.tile_class = "return 1;";
+    FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "tile_class needs mask_mod");
+    s.a.tile_class = NULL, s.a.tile_callback = every;
+    FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "tile_callback needs mask_callback");
+    s.a.tile_callback = NULL;
+    s.a.score_mod = "return score;";
+    s.a.mod_buffers = "j1";
+    FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "\"j1\" is an argument already");
     s.a.mod_buffers = "score";
     FAILS(clattn_plan_create(ctx, &s.a, NULL, &other), CLATTN_E_ARGUMENT, "\"score\" is an argument already");
     s.a.mod_buffers = "table";

@@ -6,7 +6,8 @@
 #include "property.h"
 
 static const int32_t mixed[] = { 0, -3, 40, -100 }, shifted[] = { 12, -1 };
-static const int32_t some[] = { 65, 0, 31, 7 }, few[] = { 300, 1, 129, 0 }, two[] = { 9, 5 };
+static const int32_t some[] = { 65, 0, 31, 7 }, few[] = { 300, 1, 129, 0 }, two[] = { 9, 5 }, longer[] = { 700, 0, 231, 507 };
+static const int32_t across[] = { 63, 0, 127, 191 }; /* two queries in different tiles of the oracle's */
 
 #define F32 .dtype = CLATTN_F32
 #define F16 .dtype = CLATTN_F16
@@ -22,6 +23,7 @@ static const int32_t some[] = { 65, 0, 31, 7 }, few[] = { 300, 1, 129, 0 }, two[
 #define CAUSAL .causal = 1
 #define SLOW .reach = EVERYWHERE
 #define SPARE .reach = HOST
+#define GROUPS .algo = "split", .params = "form=1 rb=4 part=128" /* the form that no CPU takes by itself */
 
 /* Every kind of head dim and storage type. */
 static const struct shape dims[] = {
@@ -268,6 +270,25 @@ static const struct shape mods[] = {
     { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), .mod = 1, .softcap = 3, .weights = CLATTN_WEIGHTS_PROBS },
     { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), .mod = 1, .q_lens = q_some, .lens = some, .bias = "hk", SPARE },
     { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .mod = 1, .page = 16, .lens = some, SPARE },
+    { F32, H(2, 1), N(150, 700), D(64, 64), .tiles = TILES, SLOW },
+    { F32, .B = 2, H(2, 1), N(150, 700), D(64, 64), .tiles = TILES, .mod = 1, .weights = CLATTN_WEIGHTS_PROBS },
+    { F32, .B = 4, H(8, 2), N(2, 700), D(64, 64), .tiles = TILES, .lens = longer, PER_BATCH(across), CAUSAL, SLOW },
+    { F32, .B = 4, H(4, 2), N(33, 700), D(64, 64), .tiles = TILES, .q_lens = q_some, .lens = longer, .mask = "k", .sinks = 1 },
+    { F16, .B = 4, H(4, 2), N(33, 704), D(40, 40), .tiles = TILES, .page = 16, .lens = longer, PER_BATCH(mixed), WINDOW(300, 90) },
+    { F32, N(130, 70), D(64, 64), .tiles = TILES, CAUSAL, SPARE },
+    { F32, H(2, 1), N(150, 400), D(64, 64), .tiles = TILES_NONE },
+    { F32, H(8, 2), N(2, 400), D(64, 64), .tiles = TILES_ALL, SLOW },
+    { F32, H(2, 1), N(150, 400), D(64, 64), .tiles = TILES_ALL, .mod = 1 },
+    { F32, H(8, 2), N(2, 400), D(64, 64), .tiles = TILES_NONE, .mod = 1, CAUSAL },
+    { F32, .B = 4, H(8, 2), N(2, 700), D(64, 64), .tiles = TILES, .lens = longer, PER_BATCH(across), GROUPS },
+    { F32, H(8, 2), N(2, 400), D(64, 64), .tiles = TILES_ALL, .mod = 1, GROUPS },
+};
+/* Two of which the second may know less about tiles: the bits are to be the same. */
+static const struct shape tiled[][2] = {
+#define BOTH(...) { { __VA_ARGS__, .tiles = TILES_UNTOLD }, { __VA_ARGS__, .tiles = TILES_SOME } }
+    BOTH(F32, H(2, 1), N(150, 400), D(64, 64), CAUSAL),
+    BOTH(F32, H(8, 2), N(2, 400), D(64, 64), .mod = 1),
+    BOTH(F16, .B = 4, H(4, 2), N(33, 704), D(40, 40), .page = 16, .lens = longer),
 };
 
 #define DROPOUT(p) .dropout = p, .seed = 0x123456789abcdef, .drop_offset = 0xfedcba9876543
@@ -319,6 +340,7 @@ static const struct shape tiny[] = {
     { F32, H(2, 1), N(3, 5), D(8, 8), .mod = 1, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(5, 9), D(8, 8), DROPOUT(0.25), CAUSAL, .reach = TINY },
     { F32, H(2, 1), N(1, 35), D(8, 8), DROPOUT(0.25), .reach = TINY },
+    { F32, H(2, 1), N(5, 205), D(8, 8), .tiles = TILES, .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -353,11 +375,12 @@ static void run_shape(const struct shape *given)
     size_t n = attend_algos(&s, names);
     if (attend_oracle(&s, &d, &o)) {
         for (size_t i = 0; i < n; i++) {
+            if (s.tiles >= TILES_NONE && !strcmp(names[i], "gemm")) continue; /* it asks no tile_class and is not misled */
             if (!attend_thoroughly(&s, names[i], &d, &r)) continue;
             count_run(names[i], attend_judge(&s, names[i], &o, &r));
             result_free(&r);
         }
-        if (s.reach != TINY) { /* a simulator has time for each algorithm once */
+        if (s.reach != TINY && s.tiles < TILES_NONE && !s.algo) { /* a simulator has time for each algorithm once */
             if (attend(&s, NULL, &d, &r)) attend_judge(&s, "the planner's choice", &o, &r);
             result_free(&r);
         }
@@ -386,6 +409,26 @@ START_TEST(test_elements) { run_list(&lists[8], _i); } END_TEST
 START_TEST(test_mods) { run_list(&lists[9], _i); } END_TEST
 START_TEST(test_dropouts) { run_list(&lists[10], _i); } END_TEST
 
+/* What a tile_class that knows nothing changes: nothing. */
+START_TEST(test_unknowing)
+{
+    const struct shape s[2] = { shape_full(tiled[_i][0]), shape_full(tiled[_i][1]) };
+    const char *names[CA_MAX_CANDIDATES];
+    struct data d;
+    if (!attend_wants(&s[0]) || !data_draw(&s[0], 42, &d)) return;
+    size_t n = attend_algos(&s[0], names);
+    for (size_t i = 0; i < n; i++) {
+        struct result r[2];
+        bool ok = attend(&s[0], names[i], &d, &r[0]);
+        if (attend(&s[1], names[i], &d, &r[1]) && ok) expect_same(&s[1], names[i], &r[0], &r[1], "other bits than without tile_class");
+        result_free(&r[0]);
+        result_free(&r[1]);
+    }
+    data_free(&d);
+    ck_assert_int_eq(failures(), 0);
+}
+END_TEST
+
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
 {
@@ -413,6 +456,7 @@ int main(void)
         { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
         { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
         { "dropouts", test_dropouts, lists[10].count },
+        { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

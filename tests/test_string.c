@@ -107,6 +107,8 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f32 n8 d4 seed=-1", CLATTN_E_ARGUMENT, "seed=-1" },
     { "f32 n8 d4 offset=1.5", CLATTN_E_ARGUMENT, "offset=1.5" },
     { "f32 n8 d4 seed=18446744073709551616", CLATTN_E_ARGUMENT, "seed=18446744073709551616" },
+    { "f32 n8 d4 mod", CLATTN_E_UNSUPPORTED, "mod=FILE" },
+    { "f32 n8 d4 mod=file.json", CLATTN_E_UNSUPPORTED, "file.json" },
     { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
     { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },
     { "linear f32 n8 d4 rule=delta", CLATTN_E_UNSUPPORTED, "linear" },

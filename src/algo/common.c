@@ -22,7 +22,7 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
                         io->t[CA_MASK].host, io->t[CA_CUQ].host, io->t[CA_CUK].host, io->t[CA_TABLE].host, io->t[CA_KSCALE].host, io->t[CA_VSCALE].host,
                         io->t[CA_KZERO].host, io->t[CA_VZERO].host, io->t[CA_QCOS].host, io->t[CA_QSIN].host,
                         io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host, { NULL },
-                        p->score_callback, p->mask_callback, p->callback_data };
+                        p->score_callback, p->mask_callback, p->tile_callback, p->callback_data };
 }
 
 int ca_feature_options(const struct problem *p, char *text, size_t size)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include "cli/mods.h"
 #include "cli/run.h"
 #include "problem/problem.h"
 
@@ -274,28 +275,14 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     describe_positions(c, a);
 }
 
-/* score_mod and mask_mod; TEXTS holds what A points to. */
-struct mod_texts { char buffers[512], scalars[1024]; };
+/* The user's functions; TEXTS holds what A points to. */
 static void describe_mods(const struct case_file *c, struct mod_texts *texts, clattn_attention *a)
 {
-    size_t i, n = 0;
+    size_t i;
     json_t *value;
-    const char *name;
-    memset(texts, 0, sizeof *texts);
-    a->score_mod = ca_case_word(c, "score_mod", NULL);
-    a->mask_mod = ca_case_word(c, "mask_mod", NULL);
-    a->mod_buffers = texts->buffers;
-    a->mod_scalars = texts->scalars;
-    json_array_foreach(json_object_get(c->attrs, "mod_buffers"), i, value) {
-        if (n < sizeof texts->buffers) n += (size_t)snprintf(texts->buffers + n, sizeof texts->buffers - n, "%s ", json_string_value(value));
+    ca_mods_describe(c->attrs, texts, a);
+    json_array_foreach(json_object_get(c->attrs, "mod_buffers"), i, value)
         if (i < CLATTN_MAX_MODS) a->mod_lengths[i] = (int64_t)ca_case_input(c, json_string_value(value))->a.count;
-    }
-    n = 0;
-    json_object_foreach(json_object_get(c->attrs, "mod_scalars"), name, value) {
-        double x = 0;
-        ca_json_number(value, &x);
-        if (n < sizeof texts->scalars) n += (size_t)snprintf(texts->scalars + n, sizeof texts->scalars - n, "%s=%.17g ", name, x);
-    }
 }
 
 /* CASES.md allows more than the library takes: CASE_DONE, or CASE_SKIPPED with the reason. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/mods.h"
 #include "cli/peak.h"
 #include "cli/progress.h"
 #include "cli/sample.h"
@@ -122,11 +123,11 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
 {
     struct sample s = {.plan = NULL};
     struct result r = {.device = device->selector, .sample = &s, .fma_share = -1, .read_share = -1};
-    clattn_attention a;
+    struct cli_problem problem;
     clattn_status st;
     ca_message_clear();
-    CA_TRY(ca_problem_parse(text, &a));
-    CA_TRY(ca_sample_create(ctx, &a, &o->plan, o->seed, &s));
+    CA_TRY(ca_cli_problem(text, &problem));
+    CA_TRY(ca_sample_create(ctx, &problem.a, &o->plan, o->seed, &s));
     measure_peak(device, peak);
     CA_TRY(ca_sample_time(&s, o->seconds, &r.time));
     measure_peak(device, peak);
@@ -141,6 +142,7 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
     else if (!print_json(&r)) st = ca_fail(CLATTN_E_INTERNAL, "the result is not valid JSON");
 done:
     ca_sample_free(&s);
+    ca_cli_problem_free(&problem);
     return st;
 }
 

@@ -38,20 +38,20 @@ struct case_tensor *ca_case_output(const struct case_file *c, const char *name)
 
 /* ---------------------------------------------------------------- case.json */
 
-/* The document, or NULL with a message.  Only a regular file of sensible size is read. */
-static json_t *load(const struct case_file *c)
+/* Only a regular file of sensible size is read. */
+json_t *ca_json_load(const char *path)
 {
     struct stat s;
     json_error_t e;
     json_t *root = NULL;
-    int fd = open(c->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &s) != 0) {
-        ca_fail(CLATTN_E_IO, "%s: %s", c->file, strerror(errno));
+        ca_fail(CLATTN_E_IO, "%s: %s", path, strerror(errno));
     } else if (!S_ISREG(s.st_mode) || s.st_size > MAX_JSON) {
-        ca_fail(CLATTN_E_ARGUMENT, "%s: is not a regular file of at most %d bytes", c->file, MAX_JSON);
+        ca_fail(CLATTN_E_ARGUMENT, "%s: is not a regular file of at most %d bytes", path, MAX_JSON);
     } else {
         root = json_loadfd(fd, JSON_REJECT_DUPLICATES, &e);
-        if (!root) ca_fail(CLATTN_E_ARGUMENT, "%s: line %d: %s", c->file, e.line, e.text);
+        if (!root) ca_fail(CLATTN_E_ARGUMENT, "%s: line %d: %s", path, e.line, e.text);
     }
     if (fd >= 0) close(fd);
     return root;
@@ -125,7 +125,7 @@ clattn_status ca_case_read(const char *path, bool expected, struct case_file *c)
     CA_REQUIRE(strlen(path) < sizeof c->path - 1, CLATTN_E_ARGUMENT, "a path of %zu bytes is too long", strlen(path));
     set_names(c, path);
     if (!c->folder) return ca_no_memory(strlen(path), "a case's name");
-    c->root = load(c);
+    c->root = ca_json_load(c->file);
     if (!c->root) return CLATTN_E_ARGUMENT;
     bool ok = header_valid(c) && ca_case_inputs_read(c) && ca_case_outputs_listed(c) &&
               (!c->op->check || c->op->check(c)) && ca_case_outputs_read(c, expected);

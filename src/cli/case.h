@@ -68,6 +68,8 @@ bool ca_attr_works(const struct attr_row *row, const json_t *value);
 const struct attr_row *ca_attr_row(const struct op_row *op, const char *name);
 /* Does the pattern, or one that it is made of, have this type? */
 bool ca_case_has_pattern(const struct case_file *c, const char *type);
+/* The document in the file PATH, or NULL with a message. */
+json_t *ca_json_load(const char *path);
 /* A JSON number, or "inf", "-inf", "nan". */
 bool ca_json_number(const json_t *value, double *number);
 /* Does the list of words, divided by blanks or |, hold WORD? */

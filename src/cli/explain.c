@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/mods.h"
 #include "plan/plan.h"
 #include "problem/problem.h"
 
@@ -92,14 +93,14 @@ int ca_cmd_explain(int argc, char **argv)
     struct candidate c[CA_MAX_CANDIDATES];
     clattn_context *ctx = NULL;
     clattn_device_info device;
-    clattn_attention a;
+    struct cli_problem problem;
     struct problem p;
     char text[512];
     int code = CA_EXIT_OK;
     clattn_status st;
     ca_cli_parse(&argp, argc, argv, &o);
-    CA_TRY(ca_problem_parse(o.text, &a));
-    CA_TRY(ca_problem_init(&p, &a));
+    CA_TRY(ca_cli_problem(o.text, &problem));
+    CA_TRY(ca_problem_init(&p, &problem.a));
     CA_TRY(ca_cli_open(o.selector, &ctx, &device));
     size_t count = ca_ladder(&p, &ctx->dev, c);
     ca_problem_print(&p, text, sizeof text);
@@ -107,6 +108,7 @@ int ca_cmd_explain(int argc, char **argv)
     else print_table(text, &device, c, count);
 done:
     clattn_context_destroy(ctx);
+    ca_cli_problem_free(&problem);
     if (st != CLATTN_OK) ca_cli_status(st);
     return st == CLATTN_OK ? code : ca_cli_exit_code(st);
 }

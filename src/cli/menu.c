@@ -30,6 +30,7 @@ static const struct attr_row attention_attrs[] = {
     {"score_mod", V_TEXT},
     {"score_mod_grad", V_TEXT, NULL, ""},
     {"mask_mod", V_TEXT},
+    {"tile_class", V_TEXT},
     {"mod_buffers", V_NAMES},
     {"mod_scalars", V_SCALARS},
     {"weights_stage", V_WORD, "raw capped biased probs"},

@@ -78,6 +78,7 @@ INLINE vi VLOADS8(const uint8_t *p)
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define NEIGHBOURS(stride) ((stride) == 1)
+#define EACH_LANE(l, n) for (int l = 0; l < VL && l < (n); l++) /* each is a call */
 #define CA_INFINITY INFINITY
 #define CA_LOWEST (-FLT_MAX)
 

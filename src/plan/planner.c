@@ -98,13 +98,19 @@ static size_t workspace_of(const struct candidate *c, const struct problem *p, c
 }
 
 /* The user's functions are text for OpenCL and callbacks for the host. */
-static const char *mods_reason(const struct problem *p, const struct device *dev)
+static const char *mods_reason(const struct problem *p, const struct device *dev, char why[128])
 {
-    bool score = strstr(p->mods, "user_score_mod") != NULL, mask = strstr(p->mods, "user_mask_mod") != NULL;
-    if (ca_is_host(dev) && ((score && !p->score_callback) || (mask && !p->mask_callback)))
-        return "the host compiles no OpenCL C: score_mod needs score_callback there, mask_mod mask_callback";
-    if (!ca_is_host(dev) && ((p->score_callback && !score) || (p->mask_callback && !mask)))
-        return "an OpenCL device calls no C functions: score_callback needs score_mod there, mask_callback mask_mod";
+    const struct { bool text, callback; const char *no_callback, *no_text; } mods[] = {
+        { p->score_mod, p->score_callback, "score_mod needs score_callback", "score_callback needs score_mod" },
+        { p->mask_mod, p->mask_callback, "mask_mod needs mask_callback", "mask_callback needs mask_mod" },
+        { p->tile_class, p->tile_callback, "tile_class needs tile_callback", "tile_callback needs tile_class" },
+    };
+    for (size_t i = 0; i < sizeof mods / sizeof *mods; i++) {
+        bool missing = ca_is_host(dev) ? mods[i].text && !mods[i].callback : mods[i].callback && !mods[i].text;
+        if (missing && ca_is_host(dev)) snprintf(why, 128, "the host compiles no OpenCL C: %s there", mods[i].no_callback);
+        else if (missing) snprintf(why, 128, "an OpenCL device calls no C functions: %s there", mods[i].no_text);
+        if (missing) return why;
+    }
     return NULL;
 }
 
@@ -120,7 +126,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     c->source = "default";
     c->cost_ms = INFINITY;
     if (index < 32 && dev->bad_algos >> index & 1) reason = "it failed its self-test on this device";
-    if (!reason) reason = mods_reason(p, dev);
+    if (!reason) reason = mods_reason(p, dev, why);
     if (reason) {
         refuse(c, "%s", reason);
         return;

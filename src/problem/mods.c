@@ -1,4 +1,4 @@
-/* mods.c -- a user's score_mod and mask_mod: checked, and made into the text that stands before a kernel's,
+/* mods.c -- a user's score_mod, mask_mod and tile_class: checked, and made into the text that stands before a kernel's,
  *
  *     #define SCORE_MOD 1
  *     #define MOD_ARGS(A, X) , (X)->mod[0] + (A)->mod_0[0]
@@ -40,7 +40,7 @@ static clattn_status split(const char *text, const char *field, int most, struct
 
 static clattn_status check_name(const char *name, size_t length, const char *field)
 {
-    static const char *const taken[] = { "score", "b", "h", "i", "j" };
+    static const char *const taken[] = { "score", "b", "h", "i", "j", "i0", "i1", "j0", "j1" };
     for (size_t k = 0; k < length; k++)
         CA_REQUIRE(isalnum((unsigned char)name[k]) || name[k] == '_', CLATTN_E_ARGUMENT, "%s: \"%s\" is no name", field, name);
     for (size_t k = 0; k < sizeof taken / sizeof taken[0]; k++)
@@ -81,7 +81,8 @@ static clattn_status put_function(struct ca_text *t, const char *head, const cha
 static clattn_status put_text(struct ca_text *t, const clattn_attention *a, const struct words *buffers, const struct words *scalars)
 {
     clattn_status st = CLATTN_OK;
-    ca_text_put(t, "#define SCORE_MOD %d\n#define MASK_MOD %d\n#define MOD_ARGS(A, X) ", a->score_mod != NULL, a->mask_mod != NULL);
+    ca_text_put(t, "#define SCORE_MOD %d\n#define MASK_MOD %d\n#define TILE_CLASS %d\n#define MOD_ARGS(A, X) ",
+                a->score_mod != NULL, a->mask_mod != NULL, a->tile_class != NULL);
     for (int k = 0; k < buffers->count; k++) ca_text_put(t, ", (X)->mod[%d] + (A)->mod_0[%d]", k, k);
     ca_text_put(t, "\n");
     if (a->score_mod)
@@ -89,7 +90,10 @@ static clattn_status put_text(struct ca_text *t, const clattn_attention *a, cons
                             buffers, scalars));
     if (a->mask_mod)
         CA_TRY(put_function(t, "static inline int user_mask_mod(int b, int h, int i, int j", "mask_mod", a->mask_mod, buffers, scalars));
-    CA_REQUIRE(t->length < t->size, CLATTN_E_TOO_LARGE, "score_mod and mask_mod make a text of %zu characters, at most %zu fit",
+    if (a->tile_class)
+        CA_TRY(put_function(t, "static inline int user_tile_class(int b, int h, int i0, int i1, int j0, int j1", "tile_class", a->tile_class,
+                            buffers, scalars));
+    CA_REQUIRE(t->length < t->size, CLATTN_E_TOO_LARGE, "score_mod, mask_mod and tile_class make a text of %zu characters, at most %zu fit",
                t->length, t->size - 1);
 done:
     return st;
@@ -103,8 +107,14 @@ clattn_status ca_problem_mods(struct problem *p, const clattn_attention *a)
 
     CA_TRY(split(a->mod_buffers, "mod_buffers", CA_MODS, &buffers));
     CA_TRY(split(a->mod_scalars, "mod_scalars", 8, &scalars));
+    CA_REQUIRE(!a->tile_class || a->mask_mod, CLATTN_E_ARGUMENT, "tile_class needs mask_mod, whose mask it is");
+    CA_REQUIRE(!a->tile_callback || a->mask_callback, CLATTN_E_ARGUMENT, "tile_callback needs mask_callback, whose mask it is");
+    p->score_mod = a->score_mod != NULL;
+    p->mask_mod = a->mask_mod != NULL;
+    p->tile_class = a->tile_class != NULL;
     p->score_callback = a->score_callback;
     p->mask_callback = a->mask_callback;
+    p->tile_callback = a->tile_callback;
     p->callback_data = a->score_callback || a->mask_callback ? a->callback_data : NULL;
     for (int k = 0; k < buffers.count; k++) {
         CA_TRY(check_name(buffers.word[k], strlen(buffers.word[k]), "mod_buffers"));

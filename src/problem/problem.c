@@ -385,8 +385,7 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
         .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
-        .scored = p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->mask.on || p->mods[0] ||
-                  p->score_callback || p->mask_callback,
+        .scored = ca_problem_modifies(p) ? CA_MODIFIED : p->mask.on || p->mask_mod || p->mask_callback ? CA_MASKED : 0,
         .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

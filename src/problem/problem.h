@@ -46,9 +46,11 @@ struct problem {
     int64_t q_rot, k_rot;
     bool rope_pairs;
     char mods[CA_MAX_MOD_TEXT]; /* the user's functions as they stand before a kernel (mods.c); "" none */
+    bool score_mod, mask_mod, tile_class; /* which of them there are */
     int64_t mod_lengths[CA_MODS];
     clattn_score_callback score_callback;
     clattn_mask_callback mask_callback;
+    clattn_tile_callback tile_callback;
     void *callback_data;
 };
 
@@ -108,6 +110,12 @@ static inline int64_t ca_out_batch(const struct problem *p) { return p->ragged ?
 static inline int64_t ca_out_rows(const struct problem *p) { return p->ragged ? p->Tq : p->Nq; }
 /* Rows of lse: all there are. */
 static inline int64_t ca_all_rows(const struct problem *p) { return ca_out_batch(p) * p->Hq * ca_out_rows(p); }
+
+/* Does anything change scores, other than hiding keys? */
+static inline bool ca_problem_modifies(const struct problem *p)
+{
+    return p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->score_mod || p->score_callback;
+}
 
 /* Are elements of q, k or v more than loads (cl/elements.h)? */
 static inline bool ca_problem_special(const struct problem *p) { return p->score || p->kv_format || p->q_rot || (p->k_rot && !p->new_len); }

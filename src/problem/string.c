@@ -5,7 +5,8 @@
  * bias=BHQK and mask=BHQK name the axes that are not of size 1; bias=BHQK:40 ends after 40 keys.  alibi=BH is alibi with
  * slopes of their own for each batch row.  total=TQ,TK makes it ragged, q and k being the longest lengths; kv=paged16 has
  * as many pages as are needed unless pages= says how many; new=N keys are appended; weights=STAGE.  dropout=P comes with seed=N
- * and offset=N, 0 by default.
+ * and offset=N, 0 by default.  "mod" is printed where
+ * there are functions of the user's, which no string holds: the command reads them from mod=FILE.
  *
  * Beyond the flags that name attributes, biasstride= and maskstride= as well as qstride=, kstride=, vstride= and ostride= give a
  * tensor's strides, BATCH,HEAD,ROW,DIM (or KEY) in elements, so that every problem has a string. */
@@ -282,7 +283,7 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "vnewstride", set_vnewstride, VALUE },
     { "biasstride", set_biasstride, VALUE },
     { "maskstride", set_maskstride, VALUE },
-    { "var", NULL, VALUE }, { "mod", NULL, VALUE },
+    { "var", NULL, VALUE }, { "mod", NULL, EITHER },
     { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
 };
 #define NUM_FLAGS (sizeof flags / sizeof flags[0])
@@ -333,6 +334,8 @@ static clattn_status parse_flag(struct parse *ps, const char *token, const struc
 {
     const char *equals = strchr(token, '=');
     clattn_status st;
+    CA_REQUIRE(strcmp(f->name, "mod") != 0, CLATTN_E_UNSUPPORTED, "problem string: \"%s\": the user's functions are no part of a "
+               "string, and only one mod=FILE is read, by the command clattn", token);
     CA_REQUIRE(f->set, CLATTN_E_UNSUPPORTED, "problem string: \"%s\" is not supported by this version", token);
     CA_TRY(once(&ps->flag[f - flags], token));
     CA_REQUIRE(f->takes == EITHER || (f->takes == NOTHING) == !equals, CLATTN_E_ARGUMENT, "problem string: \"%s\" %s", token,
@@ -468,7 +471,7 @@ static void put_score(struct ca_text *t, const struct problem *p)
     if (p->score) ca_text_put(t, " score=%s", score_names[p->score]);
     if (p->score == CLATTN_ADDITIVE) ca_text_put(t, ":%" PRId64 ",%.9g", p->score_ws, (double)p->score_scale);
     if (p->score == CLATTN_GENERAL && p->Dq != p->Dk) ca_text_put(t, ":%" PRId64, p->Dq);
-    if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod"); /* the one thing that cannot be read again */
+    if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod");
 }
 
 static void put_dropout(struct ca_text *t, const struct problem *p)
