@@ -68,8 +68,10 @@ typedef struct ca_args {
     ca_int special;         /* elements of q, k or v are not simply loaded: cl/elements.h */
     ca_int scored;          /* between q.k and softmax there is more than scale, causality and window: CA_MASKED ... */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
-    ca_int split_len;       /* keys per part (split only) */
-    ca_int splits;          /* parts (split only) */
+    ca_int split_len;       /* keys per part (split only, as are those below) */
+    ca_int splits;          /* parts of a row */
+    ca_int shared_len;      /* the first so many keys are the same for all batch rows: parts of their own */
+    ca_int first_part;      /* of a launch: 0, or the first behind the shared ones */
     ca_int unused;
 } ca_args; /* without padding at the end, which rusticl does not count */
 

@@ -202,8 +202,8 @@ INLINE void decode_keys(const ca_args *A, const ca_optional *X, const struct dec
     for (; r < rows; r++) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 1, keys);
 }
 
-/* One part of the keys [first, last) for ROWS rows; true when o is finite.  KV is scratch for FEW keys or values. */
-INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, int hk, GLOBAL const stored *k,
+/* One part of the keys [first, last) for ROWS rows, of batch row b's keys; true when o is finite.  KV is scratch for FEW keys or values. */
+INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, int b, int hk, GLOBAL const stored *k,
                        GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
                        const vf *q, vf *o, float *s, float *kv, float *m, float *l, int guarded, const int made)
 {
@@ -215,15 +215,15 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
         for (int r = 0; r < rows; r++) any |= class[r] = ca_tile_class(A, X, w[r].b, w[r].h, w[r].p, 1, k0, n);
         if (!any) continue;
         for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
-            struct decode_from x = { k + ca_key_at(A, X, w->b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, kv };
+            struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, kv };
             end = made ? n : j + ca_key_run(A, k0 + j, n - j);
             for (; j + 4 <= end; j += 4, x.at += 4 * (ca_long)A->k_s) {
-                if (made) for (int i = 0; i < 4; i++) key_row(A, X, kv + i * WHOLE(D), k, w->b, hk, k0 + j + i, D);
+                if (made) for (int i = 0; i < 4; i++) key_row(A, X, kv + i * WHOLE(D), k, b, hk, k0 + j + i, D);
                 else decode_prefetch(x.at + (ca_long)AHEAD * A->k_s, A->k_s, D, 4, k0 + j + AHEAD, last);
                 decode_keys(A, X, &x, q, DC, s + j, rows, made, 4);
             }
             for (; j < end; j++, x.at += A->k_s) {
-                if (made) key_row(A, X, kv, k, w->b, hk, k0 + j, D);
+                if (made) key_row(A, X, kv, k, b, hk, k0 + j, D);
                 decode_keys(A, X, &x, q, DC, s + j, rows, made, 1);
             }
         }
@@ -235,11 +235,11 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
         for (int j = 0, end; j < n; j = end) {
-            struct decode_from x = { v + ca_key_at(A, X, w->b, k0 + j, A->v_b, A->v_s), A->v_s, A->v_d, Dv, kv };
+            struct decode_from x = { v + ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s), A->v_s, A->v_d, Dv, kv };
             end = made ? n : j + ca_key_run(A, k0 + j, n - j);
             for (int few; j < end; j += few, x.at += few * (ca_long)A->v_s) {
                 few = guarded ? 1 : end - j < FEW ? end - j : FEW;
-                if (made) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, w->b, hk, k0 + j + i, Dv);
+                if (made) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, b, hk, k0 + j + i, Dv);
                 else decode_prefetch(x.at + (ca_long)AHEAD * A->v_s, A->v_s, Dv, few, k0 + j + AHEAD, last);
                 if (guarded) decode_values_guarded(o, &x, EC, s + j, rows, made);
                 else decode_values(o, &x, EC, s + j, rows, few, made);
@@ -259,46 +259,47 @@ INLINE void decode_query(const ca_args *A, const ca_optional *X, vf *qv, GLOBAL 
         qv[c] = IS_ON(SPECIAL, A->special) ? VLOAD(scratch + c * VL) : load_lanes(row, A->q_d, c * VL, D);
 }
 
-/* Rows r0 ... of the pack of KV head HK, part number PART: leaves their states in
+/* Rows r0 ... of those that share KV head HK, part number PART: leaves their states in
  * po [row][splits][Dv] and pml [row][splits][2], where rows are numbered as those of lse. */
 INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
                    GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
                    int b, vf *qv, vf *ov, float *s, float *kv)
 {
-    const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
+    const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL, shared = ca_is_shared(A, part);
+    const int left = ca_rows(A, X, b, shared) - r0, rows = left < RB ? left : RB;
     const ca_seq seq = ca_seq_of(A, X, b);
     struct packed w[RB];
-    int lo[RB], hi[RB], first = seq.Nk, last = 0, rows = A->group * seq.Nq - r0 < RB ? A->group * seq.Nq - r0 : RB;
+    ca_long at[RB];
+    int lo[RB], hi[RB], first = A->Nk, last = 0, begin, end;
     float m[RB], l[RB];
-    int begin = part * A->split_len, end = begin + A->split_len < seq.Nk ? begin + A->split_len : seq.Nk;
     for (int r = 0; r < rows; r++) {
-        int h = hk * A->group + (r0 + r) / seq.Nq, i = (r0 + r) % seq.Nq;
-        GLOBAL const stored *row = q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
-        w[r].b = b;
-        w[r].h = h;
-        w[r].i = i;
-        w[r].p = i + seq.p0;
-        decode_query(A, X, qv + r * DC, row, i, D, kv);
-        lo[r] = ca_key_lo(w[r].p, A->left, seq.Nk);
-        hi[r] = ca_key_hi(w[r].p, A->right, seq.Nk);
+        const ca_row t = ca_row_of(A, X, b, hk, r0 + r, shared);
+        decode_query(A, X, qv + r * DC, q + A->q_0 + t.b * A->q_b + t.h * A->q_h + (ca_long)(t.seq.q_row + t.i) * A->q_s, t.i, D, kv);
+        w[r].b = t.b;
+        w[r].h = t.h;
+        w[r].i = t.i;
+        w[r].p = t.i + t.seq.p0;
+        at[r] = (t.b * A->lse_b + t.h * A->lse_h + t.seq.q_row + t.i) * A->splits + part;
+        lo[r] = ca_key_lo(w[r].p, A->left, t.seq.Nk);
+        hi[r] = ca_key_hi(w[r].p, A->right, t.seq.Nk);
         if (lo[r] < first) first = lo[r];
         if (hi[r] > last) last = hi[r];
     }
+    ca_part_keys(A, part, &begin, &end);
     if (first < begin) first = begin;
     if (last > end) last = end;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (IS_ON(SPECIAL, A->special) ? decode_part(A, X, w, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 1)
-                                       : decode_part(A, X, w, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 0)) break;
+        if (IS_ON(SPECIAL, A->special) ? decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 1)
+                                       : decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 0)) break;
     for (int r = 0; r < rows; r++) {
-        ca_long at = (b * A->lse_b + w[r].h * A->lse_h + seq.q_row + w[r].i) * A->splits + part;
-        pml[2 * at] = m[r];
-        pml[2 * at + 1] = l[r];
+        pml[2 * at[r]] = m[r];
+        pml[2 * at[r] + 1] = l[r];
         for (int c = 0; c < EC; c++) {
             float x[VL];
             VSTORE(ov[r * EC + c], x);
-            for (int e = 0; e < VL && c * VL + e < Dv; e++) po[at * Dv + c * VL + e] = x[e];
+            for (int e = 0; e < VL && c * VL + e < Dv; e++) po[at[r] * Dv + c * VL + e] = x[e];
         }
     }
 }

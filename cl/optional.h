@@ -58,6 +58,9 @@
 #ifndef DROPOUT
 #define DROPOUT 0
 #endif
+#ifndef SHARED
+#define SHARED 0
+#endif
 #ifndef TILE_CLASS
 #define TILE_CLASS 0
 #endif
@@ -195,6 +198,47 @@ static inline ca_long ca_key_number(const ca_args *a, const ca_optional *x, ca_i
     if (!IS_ON(PAGED, a->page_size)) return ((ca_long)b * a->Hkv + hk) * a->Nk + j;
     ca_int n = ca_within(x->table[a->table_0 + b * a->table_b + j / a->page_size], 0, a->pages - 1);
     return ((ca_long)n * a->page_size + j % a->page_size) * a->Hkv + hk;
+}
+
+/* Keys in parts: first those that all batch rows share, then the others.
+ *
+ *        shared_len                                   Nk
+ *     |---+---+-|---+---+---+- ... -+---+---+---+-|     split_len each, the last of either kind less
+ *
+ * A part that is shared is computed for the queries of all batch rows at once, with the keys of batch row 0. */
+static inline ca_int ca_is_shared(const ca_args *a, ca_int part)
+{
+    return IS_ON(SHARED, a->shared_len) && (ca_long)part * a->split_len < a->shared_len;
+}
+static inline void ca_part_keys(const ca_args *a, ca_int part, ca_int *begin, ca_int *end)
+{
+    ca_long first = (ca_long)part * a->split_len, last = a->Nk;
+    if (ca_is_shared(a, part)) last = a->shared_len;
+    else if (IS_ON(SHARED, a->shared_len)) first += a->shared_len - (a->shared_len + (ca_long)a->split_len - 1) / a->split_len * a->split_len;
+    if (last > first + a->split_len) last = first + a->split_len;
+    *begin = (ca_int)(first < a->Nk ? first : a->Nk);
+    *end = (ca_int)last;
+}
+
+/* Rows that share KV head hk: heads, queries, and in a shared part batch rows.  Row r of them. */
+typedef struct ca_row { ca_int b, h, i; ca_seq seq; } ca_row;
+static inline ca_int ca_rows(const ca_args *a, const ca_optional *x, ca_int b, ca_int shared)
+{
+    return a->group * (shared ? a->B * a->Nq : ca_seq_of(a, x, b).Nq);
+}
+static inline ca_row ca_row_of(const ca_args *a, const ca_optional *x, ca_int b, ca_int hk, ca_int r, ca_int shared)
+{
+    ca_row t;
+    if (shared) {
+        b = r / (a->group * a->Nq);
+        r %= a->group * a->Nq;
+    }
+    t.seq = ca_seq_of(a, x, b);
+    ca_int n = t.seq.Nq > 0 ? t.seq.Nq : 1;
+    t.b = b;
+    t.h = hk * a->group + r / n;
+    t.i = r % n;
+    return t;
 }
 
 /* Where the bias and the mask of query i of head h begin; the head's slope. */

@@ -58,7 +58,7 @@ LANE_KERNEL void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k
     vf qv[RB * (WHOLE(DQK) / VL)], ov[RB * (WHOLE(DV) / VL)];
     float s[RB * DK], kv[SPECIAL ? FEW * WHOLE(DQK > DV ? DQK : DV) : 1];
     int pack = get_global_id(1), hb = get_global_id(2);
-    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s, kv);
+    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, a.first_part + (int)get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s, kv);
 }
 
 #else
@@ -106,9 +106,11 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
     value[e] = d >= DV ? 0.f : SPECIAL ? value_dim(&a, &optional, v, b, hk, k0 + j, d) : load_at(v, at_v + (ca_long)d * a.v_d); }
 #define ADD(r, e) o[r][e] = is_absent(w) ? o[r][e] : fma(w, value[e], o[r][e]);
 #define ADD_ROW(r) { float w = p[r * BN + j]; AGAIN(EI, ADD, r) }
+#define ROW(r) ca_row_of(&a, &optional, b, hk, r0 + (r), shared)
 #define STORE(r, e) if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
 #define STORE_ROW(r) if (r < rows) { \
-    ca_long at = (b * a.lse_b + (hk * a.group + (r0 + r) / seq.Nq) * a.lse_h + seq.q_row + (r0 + r) % seq.Nq) * a.splits + part; \
+    const ca_row t = ROW(r); \
+    ca_long at = (t.b * a.lse_b + t.h * a.lse_h + t.seq.q_row + t.i) * a.splits + part; \
     if (id == 0) { pml[2 * at] = state[3 * r]; pml[2 * at + 1] = state[3 * r + 1]; } \
     AGAIN(EI, STORE, r) }
 
@@ -124,15 +126,16 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
     __local int class[RB];
     int id = get_local_id(0), x = id % TX, y = id / TX;
-    int part = get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
+    int part = a.first_part + (int)get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
+    int shared = ca_is_shared(&a, part), r0 = pack * RB, rows = min(ca_rows(&a, &optional, b, shared) - r0, RB);
+    int begin, end, first = a.Nk, last = 0;
     const ca_seq seq = ca_seq_of(&a, &optional, b);
-    int r0 = pack * RB, rows = min(a.group * seq.Nq - r0, RB);
-    int begin = part * a.split_len, end = min(begin + a.split_len, seq.Nk), first = seq.Nk, last = 0;
 
+    ca_part_keys(&a, part, &begin, &end);
     for (int r = 0; r < rows; r++) {
-        int i = (r0 + r) % seq.Nq;
-        first = min(first, ca_key_lo(i + seq.p0, a.left, seq.Nk));
-        last = max(last, ca_key_hi(i + seq.p0, a.right, seq.Nk));
+        const ca_row t = ROW(r);
+        first = min(first, ca_key_lo(t.i + t.seq.p0, a.left, t.seq.Nk));
+        last = max(last, ca_key_hi(t.i + t.seq.p0, a.right, t.seq.Nk));
     }
     first = max(first, begin);
     last = min(last, end);
@@ -140,8 +143,9 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         int r = c / (QI * TX), d = c % (QI * TX) * 4;
         float4 value = (float4)(0.f);
         if (r < rows) {
-            GLOBAL const stored *row = q + a.q_0 + b * a.q_b + (hk * a.group + (r0 + r) / seq.Nq) * a.q_h + (ca_long)(seq.q_row + (r0 + r) % seq.Nq) * a.q_s;
-            value = SPECIAL ? query_dims(&a, &optional, row, (r0 + r) % seq.Nq, d, DQK) : load_dims(row, a.q_d, d);
+            const ca_row t = ROW(r);
+            GLOBAL const stored *row = q + a.q_0 + t.b * a.q_b + t.h * a.q_h + (ca_long)(t.seq.q_row + t.i) * a.q_s;
+            value = SPECIAL ? query_dims(&a, &optional, row, t.i, d, DQK) : load_dims(row, a.q_d, d);
         }
         qs[c] = value;
     }
@@ -157,8 +161,10 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         barrier(CLK_LOCAL_MEM_FENCE); /* qs is there; the last tile's p and state are used up */
         if (TILE_CLASS) {
             int any = 0;
-            for (int r = id; r < rows; r += WG)
-                class[r] = ca_tile_class(&a, &optional, b, hk * a.group + (r0 + r) / seq.Nq, (r0 + r) % seq.Nq + seq.p0, 1, k0, min(BN, last - k0));
+            for (int r = id; r < rows; r += WG) {
+                const ca_row t = ROW(r);
+                class[r] = ca_tile_class(&a, &optional, t.b, t.h, t.i + t.seq.p0, 1, k0, min(BN, last - k0));
+            }
             barrier(CLK_LOCAL_MEM_FENCE);
             for (int r = 0; r < rows; r++) any |= class[r];
             if (!any) continue;
@@ -167,12 +173,16 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         REPEAT(RB, SHARE_ROW)
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int c = id; c < RB * BN; c += WG) {
-            int r = c / BN, j = k0 + c % BN, i = (r0 + r) % max(seq.Nq, 1), h = hk * a.group + (r0 + r) / max(seq.Nq, 1);
-            ca_long at = i + seq.p0;
+            int r = c / BN, j = k0 + c % BN;
             float s = 0.f;
-            for (int t = 0; t < TX; t++) s += share[c * (TX + 1) + t];
-            int seen = r < rows && j < last && j >= ca_key_lo(at, a.left, seq.Nk) && j < ca_key_hi(at, a.right, seq.Nk);
-            p[c] = seen ? modified(&a, &optional, s * a.scale, b, h, i, at, j, TILE_CLASS ? class[r] : SOME_KEYS) : -INFINITY;
+            for (int e = 0; e < TX; e++) s += share[c * (TX + 1) + e];
+            p[c] = -INFINITY;
+            if (r < rows && j < last) {
+                const ca_row t = ROW(r);
+                ca_long at = t.i + t.seq.p0;
+                if (j >= ca_key_lo(at, a.left, t.seq.Nk) && j < ca_key_hi(at, a.right, t.seq.Nk))
+                    p[c] = modified(&a, &optional, s * a.scale, t.b, t.h, t.i, at, j, TILE_CLASS ? class[r] : SOME_KEYS);
+            }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int r = id; r < RB; r += WG) {
@@ -193,8 +203,8 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
         if (DROPOUT) {
             barrier(CLK_LOCAL_MEM_FENCE); /* l is summed */
             for (int c = id; c < RB * BN; c += WG) {
-                int row = r0 + c / BN, h = hk * a.group + row / max(seq.Nq, 1), i = row % max(seq.Nq, 1);
-                if (!is_absent(p[c]) && ca_is_dropped(&a, b, h, i, k0 + c % BN)) p[c] = 0.f;
+                const ca_row t = ROW(c / BN);
+                if (!is_absent(p[c]) && ca_is_dropped(&a, t.b, t.h, t.i, k0 + c % BN)) p[c] = 0.f;
             }
             barrier(CLK_LOCAL_MEM_FENCE);
         }

@@ -298,6 +298,12 @@ typedef struct clattn_attention {
     int64_t new_len;        /* above 0, with kv_lens: before attending, new_len keys and values are written into the caches k and
                                v behind the kv_lens[b] that are there, and batch row b then has kv_lens[b] + new_len */
     clattn_strides k_new, v_new; /* of [batch][kv_heads][new_len][head_dim or v_dim] */
+    int64_t shared_len;     /* above 0: the caller's word that the first shared_len keys and values of all batch rows are those of batch row
+                               0 (a common prompt; paged: the same pages).  Decoding then reads them once for all queries, and merges
+                               (shared prefix, or cascade: Ye et al., "FlashInfer", 2025); without a ragged batch */
+    int64_t split_len;      /* above 0, 16 or more: each row's keys are cut every split_len keys from key 0 on and the parts merged in
+                               order, so that the bits of its result on a device depend on nothing else in the batch, neither on the
+                               number of batch rows nor on the others' lengths.  0 (the default): as is fastest for the whole */
     clattn_score score;
     double score_scale;     /* CLATTN_ADDITIVE; 1 by default */
     int64_t score_ws;       /* CLATTN_ADDITIVE: numbers in score_w */

@@ -39,6 +39,7 @@ struct algo {
     const char *name;
     const char *source;                    /* the text in cl/, NULL when it needs none */
     const char *params[CA_MAX_PARAMS + 1]; /* names of the tunable parameters */
+    bool cuts_keys;                        /* can compute parts of split_len keys and merge them */
 
     /* Would the result be right?  NULL, else why not (may be written to WHY). */
     const char *(*legal)(const struct problem *p, const struct device *dev, char why[128]);
@@ -57,6 +58,12 @@ struct algo {
     size_t (*workspace)(const struct problem *p, const struct device *dev, const struct params *t);
     clattn_status (*enqueue)(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 };
+
+/* Parts into which PART keys each cut those of P (cl/optional.h), those of them that are shared, and the bytes of the states that all
+ * rows leave: o, m, l. */
+int64_t ca_parts(const struct problem *p, int64_t part);
+int64_t ca_shared_parts(const struct problem *p, int64_t part);
+size_t ca_parts_bytes(const struct problem *p, int64_t part);
 
 /* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
 clattn_status ca_steps_build(struct clattn_plan *plan);

@@ -28,9 +28,9 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
 {
     return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d"
-                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d -DDROPOUT=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
+                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d -DDROPOUT=%d -DSHARED=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
                     p->mask.on, p->has_sinks, p->ragged, p->page_size != 0, (int)p->kv_format,
-                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score, p->dropout > 0);
+                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score, p->dropout > 0, p->shared_len > 0);
 }
 
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)
@@ -48,6 +48,19 @@ size_t ca_group_for(const struct device *dev, int64_t width)
     size_t n = 1;
     while (n < 64 && (int64_t)n < width && 2 * n <= dev->max_group && 2 * n <= dev->max_items[0]) n *= 2;
     return n;
+}
+
+int64_t ca_shared_parts(const struct problem *p, int64_t part) { return ca_ceil_div(p->shared_len, part); }
+
+int64_t ca_parts(const struct problem *p, int64_t part)
+{
+    return ca_max(ca_shared_parts(p, part) + ca_ceil_div(p->Nk - p->shared_len, part), 1);
+}
+
+size_t ca_parts_bytes(const struct problem *p, int64_t part)
+{
+    double bytes = (double)ca_all_rows(p) * (double)ca_parts(p, part) * (double)(p->Dv + 2) * sizeof(float);
+    return bytes > 0x1p62 ? SIZE_MAX : (size_t)(ca_all_rows(p) * ca_parts(p, part) * (p->Dv + 2)) * sizeof(float);
 }
 
 static ca_long elements(const struct tensor *t, size_t size) { return (ca_long)(t->offset / size); }

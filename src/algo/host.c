@@ -25,15 +25,16 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     (void)dev;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
-    t->v[FORM] = rows <= k->pack_rows && p->Nk >= 64 ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
+    t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
     /* Enough parts to level the threads' load, none shorter than what pays for its merge. */
-    int64_t units = p->B * p->Hkv, wanted = ca_ceil_div(8 * ca_host_threads(), ca_max(units, 1));
-    t->v[PART] = (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
+    int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv, wanted = ca_ceil_div(8 * ca_host_threads(), ca_max(units, 1));
+    t->v[PART] = p->split_len ? (int)p->split_len : (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
 {
-    (void)p, (void)dev, (void)why;
+    (void)dev, (void)why;
+    if (p->split_len && (t->v[FORM] != PARTS || t->v[PART] != p->split_len)) return "form is 2 (parts) and part is split_len";
     if (t->v[FORM] < WIDE || t->v[FORM] > PARTS) return "form is 0 (wide), 1 (narrow) or 2 (parts)";
     if (t->v[PART] < 1) return "part is at least 1";
     return NULL;
@@ -53,13 +54,20 @@ struct job {
     float *lse, *po, *pml;
     ca_optional x;
     int form;
-    int64_t blocks;                /* tiles of a head, or packs of a KV head times parts */
+    int64_t blocks;                /* tiles of a head, or packs of a KV head */
+    int64_t shared, shared_blocks; /* parts that all batch rows share, and packs of their rows of a KV head */
 };
 
 static void unit(const struct job *j, int64_t n, void *scratch)
 {
     if (j->form == PARTS) {
-        int part = (int)(n % j->a.splits), pack = (int)(n / j->a.splits % j->blocks), hb = (int)(n / j->a.splits / j->blocks);
+        int64_t first = n < j->shared * j->shared_blocks * j->a.Hkv ? 0 : j->shared, count = first ? j->a.splits - j->shared : j->shared;
+        int64_t blocks = j->blocks;
+        if (j->shared) {
+            if (first) n -= j->shared * j->shared_blocks * j->a.Hkv;
+            else blocks = j->shared_blocks;
+        } else count = j->a.splits;
+        int part = (int)(first + n % count), pack = (int)(n / count % blocks), hb = (int)(n / count / blocks);
         j->k->part(&j->a, &j->x, j->q, j->key, j->v, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
         return;
     }
@@ -106,8 +114,7 @@ static size_t workspace(const struct problem *p, const struct device *dev, const
 {
     (void)dev;
     if (t->v[FORM] != PARTS) return 0;
-    int64_t splits = ca_max(ca_ceil_div(p->Nk, t->v[PART]), 1);
-    return (size_t)(ca_all_rows(p) * splits * (p->Dv + 2)) * sizeof(float);
+    return ca_parts_bytes(p, t->v[PART]);
 }
 
 static void *aligned(size_t bytes) { return aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64)); }
@@ -130,10 +137,13 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_io_args(p, io, &j.a);
     ca_optional_host(p, io, &j.x);
     j.a.split_len = plan->params.v[PART];
-    j.a.splits = j.form == PARTS ? (int)ca_max(ca_ceil_div(p->Nk, j.a.split_len), 1) : 1;
+    j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : 1;
+    j.shared = j.form == PARTS ? ca_shared_parts(p, j.a.split_len) : 0;
+    j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
     j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
                                : ca_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
-    units *= j.blocks * j.a.splits;
+    units *= j.blocks * (j.a.splits - j.shared);
+    units += j.shared * j.shared_blocks * p->Hkv;
     if (threads > units) threads = (int)units;
     each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
     if (!(scratch = aligned(each * (size_t)threads))) { st = ca_no_memory(each * (size_t)threads, "the threads' scratch"); goto done; }
@@ -159,6 +169,6 @@ done:
 }
 
 const struct algo ca_algo_host = {
-    .name = "host", .params = { "form", "part" }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
+    .name = "host", .cuts_keys = true, .params = { "form", "part" }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
     .workspace = workspace, .enqueue = enqueue,
 };

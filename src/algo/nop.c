@@ -60,5 +60,5 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 }
 
 const struct algo ca_algo_nop = {
-    .name = "nop", .source = "nop", .legal = legal, .cost = cost, .options = options, .enqueue = enqueue,
+    .name = "nop", .cuts_keys = true, .source = "nop", .legal = legal, .cost = cost, .options = options, .enqueue = enqueue,
 };

@@ -11,7 +11,9 @@ static const char *legal(const struct problem *p, const struct device *dev, char
     return ca_is_host(dev) ? "the device is the host: see algorithm host" : NULL;
 }
 
+/* Rows that share a KV head: those of a batch row, and those that also share the first keys (cl/optional.h). */
 static int64_t pack_rows(const struct problem *p) { return p->Nq * (p->Hq / ca_max(p->Hkv, 1)); }
+static int64_t most_rows(const struct problem *p) { return p->shared_len ? p->B * pack_rows(p) : pack_rows(p); }
 
 static int64_t local_bytes(const struct problem *p, const struct params *t)
 {
@@ -29,16 +31,17 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     int w = dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, rows = 1;
     bool crowded = p->Dv > 64 && (p->bias.on || p->mask.on); /* 8 rows spill on some GPUs, then even 4 (perf/gpu-table) */
     int most = ca_is_cpu_like(dev) ? 16 : crowded ? 2 : 4;
-    while (rows < most && rows < pack_rows(p)) rows *= 2;
+    int64_t pack = p->split_len ? p->Hq / ca_max(p->Hkv, 1) : most_rows(p); /* fixed parts: whatever else is in the batch */
+    while (rows < most && rows < pack) rows *= 2;
     *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, 2, 0 } };
     while (t->v[TY] > 1 && (size_t)(t->v[TX] * t->v[TY]) > dev->max_group) t->v[TY] /= 2;
     while (t->v[TX] > 1 && (size_t)t->v[TX] > dev->max_group) t->v[TX] /= 2;
     while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
     if (t->v[FORM] == GROUP && item_dims(p, t) > MAX_ITEM_DIMS) t->v[FORM] = LANES; /* right everywhere, if slow */
     /* Enough parts to occupy every compute unit a few times, none shorter than what pays for its merge. */
-    int64_t units = p->B * p->Hkv * ca_ceil_div(pack_rows(p), t->v[ROWS]);
+    int64_t units = (p->shared_len ? 1 : p->B) * p->Hkv * ca_ceil_div(most_rows(p), t->v[ROWS]);
     int64_t wanted = ca_ceil_div(4 * (int64_t)dev->compute_units, ca_max(units, 1));
-    t->v[PART] = (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
+    t->v[PART] = p->split_len ? (int)p->split_len : (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
@@ -50,6 +53,7 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     if (t->v[TILE] < 16 || t->v[TILE] > 1024 || t->v[TILE] % 16) return "dk is a multiple of 16 up to 1024";
     if (t->v[TX] < 1 || t->v[TY] < 1 || t->v[KI] < 1 || t->v[KI] > 8) return "tx and ty are at least 1, ki between 1 and 8";
     if (t->v[PART] < 1) return "part is at least 1";
+    if (p->split_len && t->v[PART] != p->split_len) return "part is split_len";
     if (t->v[FORM] == LANES) return NULL;
     if (t->v[ROWS] > MAX_GROUP_ROWS) return "rb is at most 8 in groups";
     if (item_dims(p, t) > MAX_ITEM_DIMS) {
@@ -85,12 +89,10 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     return ca_flops_ms(p, dev) * share;
 }
 
-static int64_t parts(const struct problem *p, const struct params *t) { return ca_max(ca_ceil_div(p->Nk, t->v[PART]), 1); }
-
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)dev;
-    return (size_t)(ca_all_rows(p) * parts(p, t) * (p->Dv + 2)) * sizeof(float);
+    return ca_parts_bytes(p, t->v[PART]);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
@@ -111,7 +113,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_args a;
     ca_io_args(p, io, &a);
     a.split_len = t->v[PART];
-    a.splits = (ca_int)parts(p, t);
+    int64_t shared = ca_shared_parts(p, t->v[PART]);
+    a.splits = (ca_int)ca_parts(p, t->v[PART]);
     /* The parts' states lie in one workspace: po first, then pml, both counted from its start. */
     a.ws_po = (ca_long)(io->workspace.offset / sizeof(float));
     a.ws_pml = a.ws_po + ca_all_rows(p) * a.splits * p->Dv;
@@ -131,13 +134,23 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)ca_all_rows(p) }, .args = second, .num_args = num_second,
         .flops = 4.0 * (double)(ca_all_rows(p) * p->Dv * a.splits),
     };
-    CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
+    if (shared) { /* the rows of all batch rows at once */
+        parts_launch.global[0] = (size_t)shared * group;
+        parts_launch.global[1] = (size_t)ca_ceil_div(most_rows(p), t->v[ROWS]);
+        parts_launch.global[2] = (size_t)p->Hkv;
+        CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
+        a.first_part = (ca_int)shared;
+        parts_launch.global[0] = (size_t)(a.splits - shared) * group;
+        parts_launch.global[1] = (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]);
+        parts_launch.global[2] = (size_t)(p->B * p->Hkv);
+    }
+    if (a.splits > shared) CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
     CA_TRY(ca_launch(plan->ctx, &merge_launch, c));
 done:
     return st;
 }
 
 const struct algo ca_algo_split = {
-    .name = "split", .source = "split", .params = { "form", "vl", "rb", "dk", "tx", "ty", "ki", "part" }, .legal = legal,
+    .name = "split", .cuts_keys = true, .source = "split", .params = { "form", "vl", "rb", "dk", "tx", "ty", "ki", "part" }, .legal = legal,
     .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

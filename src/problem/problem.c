@@ -109,6 +109,15 @@ static clattn_status init_storage(struct problem *p, const clattn_attention *a)
     CA_REQUIRE(!a->new_len || !p->ragged || a->page_size, CLATTN_E_ARGUMENT, "new_len %" PRId64
                " is given, but the keys are ragged and leave no room", a->new_len);
     p->new_len = a->new_len;
+    CA_REQUIRE(a->shared_len >= 0 && a->shared_len <= a->kv_len - a->new_len, CLATTN_E_ARGUMENT, "shared_len %" PRId64 " is not in 0 ... %" PRId64
+               ", the keys that are there", a->shared_len, a->kv_len - a->new_len);
+    CA_REQUIRE(!a->shared_len || !p->ragged, CLATTN_E_UNSUPPORTED, "shared_len %" PRId64 " with a ragged batch is not supported", a->shared_len);
+    CA_REQUIRE(a->split_len == 0 || (a->split_len >= 16 && a->split_len <= CA_MAX_LEN), CLATTN_E_ARGUMENT,
+               "split_len %" PRId64 " is neither 0 nor in 16 ... %d", a->split_len, CA_MAX_LEN);
+    CA_REQUIRE(!a->split_len || !a->shared_len, CLATTN_E_ARGUMENT, "split_len %" PRId64 " and shared_len %" PRId64
+               ": what is read once for all batch rows depends on them", a->split_len, a->shared_len);
+    p->shared_len = p->B > 1 ? a->shared_len : 0;
+    p->split_len = a->split_len;
     return CLATTN_OK;
 }
 
@@ -386,6 +395,6 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
         .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
         .scored = ca_problem_modifies(p) ? CA_MODIFIED : p->mask.on || p->mask_mod || p->mask_callback ? CA_MASKED : 0,
-        .split_len = (ca_int)p->Nk, .splits = 1,
+        .shared_len = (ca_int)p->shared_len, .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

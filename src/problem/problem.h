@@ -34,6 +34,8 @@ struct problem {
     int64_t slopes_b;        /* elements from one batch row's slopes to the next's */
     struct ca_broadcast bias, mask;
     int64_t new_len;         /* keys appended before */
+    int64_t shared_len;      /* keys that are the same for all batch rows */
+    int64_t split_len;       /* 0: the algorithm cuts the keys as it likes */
     struct ca_strides kn, vn;
     clattn_weights weights;
     clattn_score score;

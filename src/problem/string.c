@@ -4,7 +4,8 @@
  *
  * bias=BHQK and mask=BHQK name the axes that are not of size 1; bias=BHQK:40 ends after 40 keys.  alibi=BH is alibi with
  * slopes of their own for each batch row.  total=TQ,TK makes it ragged, q and k being the longest lengths; kv=paged16 has
- * as many pages as are needed unless pages= says how many; new=N keys are appended; weights=STAGE.  dropout=P comes with seed=N
+ * as many pages as are needed unless pages= says how many; new=N keys are appended; shared=N and split=N are
+ * shared_len and split_len; weights=STAGE.  dropout=P comes with seed=N
  * and offset=N, 0 by default.  "mod" is printed where
  * there are functions of the user's, which no string holds: the command reads them from mod=FILE.
  *
@@ -224,6 +225,8 @@ static bool set_score(clattn_attention *a, const char *value)
 }
 
 static bool set_pages(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->pages, 1); }
+static bool set_shared(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->shared_len, 1); }
+static bool set_split(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->split_len, 1); }
 static bool set_new(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->new_len, 1); }
 static bool set_total(clattn_attention *a, const char *value)
 {
@@ -272,7 +275,7 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "rope", set_rope, EITHER },
     { "score", set_score, VALUE },
     { "pages", set_pages, VALUE },
-    { "new", set_new, VALUE },
+    { "new", set_new, VALUE }, { "shared", set_shared, VALUE }, { "split", set_split, VALUE },
     { "weights", set_weights, VALUE },
     { "layout", set_layout, VALUE },
     { "qstride", set_qstride, VALUE },
@@ -514,6 +517,8 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     put_kv(&t, p);
     if (p->page_size && p->pages != ca_max(p->B * (p->Nk / p->page_size), 1)) ca_text_put(&t, " pages=%" PRId64, p->pages);
     if (p->new_len) ca_text_put(&t, " new=%" PRId64, p->new_len);
+    if (p->shared_len) ca_text_put(&t, " shared=%" PRId64, p->shared_len);
+    if (p->split_len) ca_text_put(&t, " split=%" PRId64, p->split_len);
     if (p->weights) ca_text_put(&t, " weights=%s", stages[p->weights]);
     put_score(&t, p);
     put_strides(&t, p);
