@@ -30,7 +30,8 @@ INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *
 {
     const ca_seq none = { 0, 0, 0, 0, 0 };
     append_row(A, X, k_new + A->kn_0 + b * A->kn_b + hk * A->kn_h + (ca_long)r * A->kn_s, A->kn_d,
-               k + ca_head_at(A, &none, b, hk, A->k_0, A->k_b, A->k_h, A->k_s), A->k_b, A->k_s, A->k_d, D, A->new_rot, b, r);
+               k + ca_head_at(A, &none, b, hk, A->k_0, A->k_b, A->k_h, A->k_s), A->k_b, A->k_s, A->k_d, key_dims(A, D), A->new_rot,
+               b, r);
     append_row(A, X, v_new + A->vn_0 + b * A->vn_b + hk * A->vn_h + (ca_long)r * A->vn_s, A->vn_d,
                v + ca_head_at(A, &none, b, hk, A->v_0, A->v_b, A->v_h, A->v_s), A->v_b, A->v_s, A->v_d, Dv, 0, b, r);
 }
@@ -79,6 +80,10 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
             if (j < readable && IS_ON(SPECIAL, A->special)) special_score(A, X, q, k, D, b, h / A->group, i, k0 + j, s + j);
             else if (j < readable)
                 decode_scores(qv, k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, DC, A->scale, s + j, 1, 1);
+        if (A->stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
+            const float leak = X->leaks[A->leaks_0 + h];
+            for (int j = 0; j < n; j++) s[j] = s[j] > 0.f ? s[j] : s[j] * leak;
+        }
         if (A->stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
             for (int j = 0; j < DK; j += VL) VSTORE(vcap(VLOAD(s + j), A->softcap), s + j);
         if (A->stage >= CA_BIASED) {
