@@ -7,6 +7,7 @@
 typedef long ca_long;
 typedef int ca_int;
 typedef uint ca_uint;
+typedef ulong ca_ulong;
 typedef uchar ca_byte;
 typedef char ca_signed_byte;
 #else
@@ -14,6 +15,7 @@ typedef char ca_signed_byte;
 typedef int64_t ca_long;
 typedef int32_t ca_int;
 typedef uint32_t ca_uint;
+typedef uint64_t ca_ulong;
 typedef uint8_t ca_byte;
 typedef int8_t ca_signed_byte;
 #endif
@@ -40,6 +42,7 @@ typedef struct ca_args {
     ca_long mod_0[CA_MODS];
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
+    ca_ulong seed, drop_offset;                    /* of dropout's random numbers */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
     ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
@@ -63,6 +66,8 @@ typedef struct ca_args {
     ca_int special;         /* elements of q, k or v are not simply loaded: cl/elements.h */
     ca_int scored;          /* between q.k and softmax there is more than scale, causality and window */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
+    ca_uint drop_below;     /* dropout: a weight goes whose random 24 bits are below this; 0: off */
+    float keep_scale;       /* and the others are multiplied by this */
     ca_int split_len;       /* keys per part (split only) */
     ca_int splits;          /* parts (split only) */
     ca_int unused;

@@ -117,6 +117,25 @@ INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, f
     return alpha[0];
 }
 
+/* Dropout of the N weights S of row W from key K0 on: here a lane holds a block of random numbers, for four neighbours. */
+APART void decode_drop(const ca_args *A, const struct packed *w, float *s, int n, int k0)
+{
+    ca_ulong first = ca_weight_number(A, w->b, w->h, w->i, k0), block = first / 4;
+    for (int j = -(int)(first % 4); j < n; j += 4 * VL, block += VL) {
+        int low[VL], high[VL];
+        float factor[4][VL];
+        vi m[4];
+        for (int i = 0; i < VL; i++) {
+            low[i] = (int)(block + (ca_ulong)i);
+            high[i] = (int)((block + (ca_ulong)i) >> 32);
+        }
+        drop_masks(A, AS_VU(VLOADI(low)), AS_VU(VLOADI(high)), m);
+        for (int c = 0; c < 4; c++) VSTORE(VSEL(m[c], SPLAT(0.f), SPLAT(A->keep_scale)), factor[c]);
+        for (int e = 0; e < 4 * VL; e++)
+            if (j + e >= 0 && j + e < n) s[j + e] *= factor[e % 4][e / 4]; /* ABSENT, -0, stays so */
+    }
+}
+
 /* One part of the keys [first, last) for ROWS rows; true when o is finite. */
 INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, GLOBAL const stored *k,
                        GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
@@ -145,6 +164,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
+            if (IS_ON(DROPOUT, A->drop_below)) decode_drop(A, w + r, s + r * DK, n, k0);
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }

@@ -2,9 +2,9 @@
  * (src/host/dialect.h) both define, so that the lane kernels are written once and run on OpenCL
  * devices and on the host.
  *
- *   vf, vi               VL floats, VL ints            VFMA(a,b,c)   a*b + c, fused
- *   SPLAT(x), SPLATI(x)  the same value in each lane   VMAX(a,b)     a > b ? a : b (NaN in b stays)
- *   VSEL(mask, a, b)     mask ? a : b, lane by lane    AS_VI, AS_VF  bits
+ *   vf, vi, vu           VL floats, ints, uints        VFMA(a,b,c)   a*b + c, fused
+ *   SPLAT, SPLATI, SPLATU(x)   the same in each lane   VMAX(a,b)     a > b ? a : b (NaN in b stays)
+ *   VSEL(mask, a, b)     mask ? a : b, lane by lane    AS_VI, AS_VF, AS_VU  bits
  *   VLOAD(p), VSTORE(v,p)      scratch memory          VSUM(v)       sum of the lanes
  *   NOT_FINITE(v)        a mask, by lanemath.h         VANY(mask)    in any lane
  *   load_vec(p), store_vec(p,v)  tensors of any storage type, VL neighbours
@@ -12,6 +12,7 @@
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   VLOADU8(p)           VL bytes as floats
+ *   VMULHI(x, m)         upper halves of the products of VL uints with the uint m
  *   PREFETCH(p)          asks for the cache line at p
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
@@ -29,6 +30,7 @@
 #include "storage.h"
 typedef CAT(float, VL) vf;
 typedef CAT(int, VL) vi;
+typedef CAT(uint, VL) vu;
 #define GLOBAL __global
 #define INLINE static inline __attribute__((always_inline))
 #define APART INLINE
@@ -39,6 +41,7 @@ typedef CAT(int, VL) vi;
 #endif
 #define SPLAT(x) ((vf)(x))
 #define SPLATI(x) ((vi)(x))
+#define SPLATU(x) ((vu)(x))
 #ifndef USE_MAD /* the host decides per device how a*b+c is one instruction */
 #define VFMA(a, b, c) fma(a, b, c)
 #else
@@ -48,6 +51,8 @@ typedef CAT(int, VL) vi;
 INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define AS_VI(x) CAT(as_int, VL)(x)
 #define AS_VF(x) CAT(as_float, VL)(x)
+#define AS_VU(x) CAT(as_uint, VL)(x)
+#define VMULHI(x, m) mul_hi(x, (vu)(m))
 #define VLOAD(p) CAT(vload, VL)(0, p)
 #define VLOADI(p) CAT(vload, VL)(0, p)
 #define VLOADU8(p) CAT(convert_float, VL)(CAT(vload, VL)(0, p))

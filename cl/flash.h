@@ -169,6 +169,36 @@ APART void FN(additive_scores)(const ca_args *A, const ca_optional *X, const vf 
     }
 }
 
+/* Dropout of the weights P of a tile of N keys from K0.  A block of random numbers is for four neighbouring keys, but begins
+ * elsewhere in each lane: the mask of key j is there, FIRST behind the one that is j % 4-th of this block and the next. */
+APART void FN(drop)(const ca_args *A, const struct FN(where) *w, vf *p, int k0, int n)
+{
+    for (int a = 0; a < QV; a++) {
+        int low[VL], high[VL], rest[VL];
+        for (int i = 0; i < VL; i++) {
+            ca_ulong number = ca_weight_number(A, w->b, w->h, w->i0 + a * VL + i, k0);
+            low[i] = (int)(number / 4);
+            high[i] = (int)(number / 4 >> 32);
+            rest[i] = (int)(number % 4);
+        }
+        vu lo = AS_VU(VLOADI(low)), hi = AS_VU(VLOADI(high));
+        vi first = VLOADI(rest), m[8];
+        drop_masks(A, lo, hi, m + 4);
+        for (int j = 0; j < n; j += 4) {
+            for (int c = 0; c < 4; c++) m[c] = m[c + 4];
+            lo += SPLATU(1);
+            hi -= AS_VU(lo == SPLATU(0));
+            drop_masks(A, lo, hi, m + 4);
+            for (int c = 0; c < 4 && j + c < n; c++) {
+                vf x = p[(j + c) * QV + a];
+                vi gone = ~IS_ABSENT(x) & (((first == SPLATI(0)) & m[c]) | ((first == SPLATI(1)) & m[c + 1]) |
+                                           ((first == SPLATI(2)) & m[c + 2]) | ((first == SPLATI(3)) & m[c + 3]));
+                p[(j + c) * QV + a] = VSEL(gone, SPLAT(0.f), x * SPLAT(A->keep_scale));
+            }
+        }
+    }
+}
+
 /* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
                      struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, int n, int D, int Dv,
@@ -209,6 +239,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
                 r->l[a] += x;
                 p[j * QV + a] = VSEL(IS_MASKED(s), SPLAT(ABSENT), x);
             }
+        if (IS_ON(DROPOUT, A->drop_below)) FN(drop)(A, w, p, k0, n);
         for (; e < Dv; e++) FN(accumulate_guarded)(oT + e * QV, alpha, p, v + e, vs, n);
         return;
     }
@@ -219,6 +250,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
             p[j * QV + a] = x;
         }
     }
+    if (IS_ON(DROPOUT, A->drop_below)) FN(drop)(A, w, p, k0, n);
     for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, DB);
     for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
 }

@@ -7,6 +7,7 @@
 #include "gemm.h"
 #include "score.h"
 #include "softmax.h"
+#include "dropout.h"
 #include "storage.h"
 
 #ifndef WG
@@ -115,7 +116,7 @@ void gemm_softmax(__global float *work, __global float *lse, OPTIONAL_PARAMS, ca
     m = group_max(m, red);
     for (int j = t; j < a.Nk; j += WG) {
         float x = j >= lo && j < hi && s[j] != -INFINITY ? exp(s[j] - m) : ABSENT;
-        s[j] = x;
+        s[j] = DROPOUT && !is_absent(x) ? ca_dropout(&a, w.b, w.h, w.i, j, x) : x;
         l += x;
     }
     l = group_sum(l, red);

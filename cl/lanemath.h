@@ -2,6 +2,8 @@
 #ifndef CA_LANEMATH_H
 #define CA_LANEMATH_H
 
+#include "dropout.h"
+
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
 
@@ -66,6 +68,19 @@ APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, ca
         else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)i + l * di, key + l * dk);
     }
     return VLOAD(y);
+}
+
+/* Which weights dropout takes: masks for the four neighbours of each lane's block of random numbers (HI, LO). */
+INLINE void drop_masks(const ca_args *A, vu lo, vu hi, vi *m)
+{
+    vu c2 = SPLATU((ca_uint)A->drop_offset), c3 = SPLATU((ca_uint)(A->drop_offset >> 32));
+    ca_uint k0 = (ca_uint)A->seed, k1 = (ca_uint)(A->seed >> 32);
+    CA_PHILOX_ROUNDS(vu, VMULHI, lo, hi, c2, c3, k0, k1)
+    const vi below = SPLATI((int)A->drop_below);
+    m[0] = AS_VI(lo >> 8) < below;
+    m[1] = AS_VI(hi >> 8) < below;
+    m[2] = AS_VI(c2 >> 8) < below;
+    m[3] = AS_VI(c3 >> 8) < below;
 }
 
 /* VL dims of a row from D on, STRIDE apart; past DIMS 0. */

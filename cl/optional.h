@@ -54,6 +54,9 @@
 #ifndef MASK_MOD
 #define MASK_MOD 0
 #endif
+#ifndef DROPOUT
+#define DROPOUT 0
+#endif
 #define SPECIAL (QUANT || ROPE || SCORE) /* elements are not simply loaded (elements.h) */
 #define SCORED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || MASK || SCORE_MOD || MASK_MOD)
 #else

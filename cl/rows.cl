@@ -10,6 +10,7 @@
 #include "storage.h"
 #include "score.h"
 #include "softmax.h"
+#include "dropout.h"
 
 #define GLOBAL __global
 #define INLINE static inline
@@ -78,6 +79,11 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         m = top;
         for (int j = 0; j < n; j++) sum += p[j];
         l = fma(l, alpha, sum);
+        if (DROPOUT) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* all have summed */
+            if (x < n && !is_absent(p[x])) p[x] = ca_dropout(&a, b, h, i, k0 + x, p[x]);
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
         for (int d = x; d < DV; d += W) {
             float t = o[d] * alpha;
             for (int j = 0; j < n; j++)

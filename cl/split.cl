@@ -46,6 +46,7 @@
 #include "dialect.h"
 #include "repeat.h"
 #include "softmax.h"
+#include "dropout.h"
 
 #if FORM == 0
 #include "decode.h"
@@ -175,6 +176,14 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             float l = state[3 * r + 1] * state[3 * r + 2];
             for (int j = 0; j < BN; j++) l += p[r * BN + j];
             state[3 * r + 1] = l;
+        }
+        if (DROPOUT) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* l is summed */
+            for (int c = id; c < RB * BN; c += WG) {
+                int row = r0 + c / BN, h = hk * a.group + row / max(seq.Nq, 1), i = row % max(seq.Nq, 1);
+                if (!is_absent(p[c])) p[c] = ca_dropout(&a, b, h, i, k0 + c % BN, p[c]);
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
         }
         REPEAT(RB, SCALE_ROW)
         int n = min(BN, last - k0);

@@ -18,6 +18,7 @@
 #include "storage.h"
 #include "score.h"
 #include "softmax.h"
+#include "dropout.h"
 #include "repeat.h"
 
 #ifndef DQK
@@ -155,6 +156,17 @@ INLINE float row_sum(__local const float4 *red)
     float4 t = red[0];
     LOOP for (int i = 1; i < TX / 4; i++) t += red[i];
     return t.x + t.y + (t.z + t.w);
+}
+
+/* Dropout of the weights P of a row's BN keys, from weight number FIRST on, that share block T of random numbers. */
+#define DROP_BLOCKS (BN / 4 + 1)
+INLINE void drop_block(const ca_args *a, ca_ulong first, int t, __local float *p)
+{
+    ca_uint word[4];
+    int at = 4 * t - (int)(first % 4);
+    ca_philox_block(a->seed, a->drop_offset, first / 4 + t, word);
+#define DROP(c) if (at + c >= 0 && at + c < BN && !is_absent(p[at + c])) p[at + c] = ca_after_dropout(a, word[c], p[at + c]);
+    REPEAT(4, DROP)
 }
 
 INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
@@ -297,6 +309,13 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         REPEAT(RM, TOP)
         barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up */
         REPEAT(RM, WEIGH)
+        if (DROPOUT) {
+            barrier(CLK_LOCAL_MEM_FENCE); /* an item takes others' weights */
+            LOOP for (int i = id; i < BM * DROP_BLOCKS; i += TX * TY) {
+                int r = i / DROP_BLOCKS;
+                drop_block(&a, ca_weight_number(&a, b, h, q0 + r, k0), i % DROP_BLOCKS, (__local float *)(ps + r * PP));
+            }
+        }
 
         for (int j = 0; j < BN; j += VC) {
             int n = min(VC, BN - j);

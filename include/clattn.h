@@ -284,6 +284,13 @@ typedef struct clattn_attention {
     clattn_broadcast mask;  /* bytes: nonzero = attend */
     int sinks;              /* nonzero: head h has one more score, sinks[h], which takes weight but adds no value
                                (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2024; gpt-oss) */
+    double dropout_p;       /* 0 ... 1: so probably a weight is dropped after softmax, and one that is kept is multiplied by
+                               1 / (1 - dropout_p) (Srivastava et al., "Dropout", 2014); 0 (the default) = off, 1 = all are, out
+                               is 0.  lse and the weights are those before; sinks are not dropped */
+    uint64_t seed, offset;  /* what is dropped is a function of both and of (batch row, head, row, key), the same on every device
+                               and for every algorithm: weight (b, h, i, j) stays if uniform number ((b q_heads + h) q_len + i)
+                               kv_len + j of Philox4x32-10 with this key and counter (Salmon et al., 2011) is at least dropout_p.
+                               Take another offset for each step of a training; plans that differ in it share their kernels */
     int64_t new_len;        /* above 0, with kv_lens: before attending, new_len keys and values are written into the caches k and
                                v behind the kv_lens[b] that are there, and batch row b then has kv_lens[b] + new_len */
     clattn_strides k_new, v_new; /* of [batch][kv_heads][new_len][head_dim or v_dim] */

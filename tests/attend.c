@@ -51,6 +51,7 @@ void shape_print(const struct shape *s, char text[SHAPE_TEXT])
     if (s->shorter) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " (%d shorter)", s->shorter);
     n += snprintf(text + n, SHAPE_TEXT - (size_t)n, "%s%s%s", s->alibi ? s->alibi == CLATTN_ALIBI_HEAD ? " alibi" : " alibi [B,H]" : "",
                   s->sinks ? " sinks" : "", s->lens ? " kv_lens" : "");
+    if (s->dropout != 0) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " dropout %g seed %llx", s->dropout, (unsigned long long)s->seed);
     if (s->q_lens) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " ragged");
     if (s->new_len) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " new%d", s->new_len);
     if (s->weights) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " weights%d", (int)s->weights);
@@ -278,7 +279,7 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
                           .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
                           .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset, .lens = s->lens,
                           .score = (int)s->score, .w = s->score == CLATTN_GAT ? d->leaks : d->score_w, .w_count = s->score_ws,
-                          .Dq = s->q_dim, .score_scale = 0.75, .table = d->table, .bias.x = d->bias, .mask.x = d->mask,
+                          .Dq = s->q_dim, .score_scale = 0.75, .dropout = s->dropout, .seed = s->seed, .drop_offset = s->drop_offset, .table = d->table, .bias.x = d->bias, .mask.x = d->mask,
                           .slopes = { d->slopes, { s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, s->Hq, 1, 1 } },
                           .sinks = { d->sinks, { 1, s->Hq, 1, 1 } } };
     if (s->bias) shape_broadcast(s, s->bias, o->bias.n);

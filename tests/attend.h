@@ -36,6 +36,8 @@ struct shape {
     int shorter;                   /* so many keys are missing at the end of both */
     clattn_alibi alibi;
     int sinks;
+    double dropout;                /* with this seed and offset */
+    uint64_t seed, drop_offset;
     const int32_t *q_lens;         /* [B] ragged: Nq and Nk are the longest, LENS the lengths of the keys */
     int new_len;                   /* the last so many of each batch row's LENS keys are appended by the execution */
     clattn_weights weights;

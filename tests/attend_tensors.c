@@ -67,6 +67,7 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
     a->new_len = s->new_len, a->weights = s->weights;
     a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
+    a->dropout_p = s->dropout, a->seed = s->seed, a->offset = s->drop_offset;
 }
 
 void tensors_free(struct tensors *t)

@@ -117,6 +117,7 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
         a.softcap = 30;
         a.alibi = CLATTN_ALIBI_HEAD;
         a.sinks = 1;
+        a.dropout_p = 0.1;
         a.kv_lens = KEYS;
         a.bias = a.mask = (clattn_broadcast){ .shape = { 1, HEADS, QUERIES, KEYS } };
     }

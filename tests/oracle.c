@@ -66,6 +66,32 @@ static struct row row_of(const struct oracle *o, size_t index)
 
 static size_t rows(const struct oracle *o) { return (size_t)(o->B * o->Hq * o->Nq); }
 
+/* As the paper has it: ten times (L0, R0, L1, R1) -> (high(M1 L1) ^ R0 ^ k0, low(M1 L1), high(M0 L0) ^ R1 ^ k1, low(M0 L0)). */
+double oracle_uniform(uint64_t seed, uint64_t offset, uint64_t block, int word)
+{
+    uint64_t x[4] = { block % 0x100000000, block / 0x100000000, offset % 0x100000000, offset / 0x100000000 };
+    uint64_t key[2] = { seed % 0x100000000, seed / 0x100000000 };
+    for (uint64_t round = 0; round < 10; round++) {
+        uint64_t a = x[0] * 3528531795, b = x[2] * 3449720151;
+        uint64_t k0 = (key[0] + round * 2654435769) % 0x100000000, k1 = (key[1] + round * 3144134277) % 0x100000000;
+        x[0] = b / 0x100000000 ^ x[1] ^ k0;
+        x[1] = b % 0x100000000;
+        x[2] = a / 0x100000000 ^ x[3] ^ k1;
+        x[3] = a % 0x100000000;
+    }
+    return (double)(x[word] / 256) / 16777216;
+}
+
+double oracle_keep(const struct oracle *o, size_t row, long j)
+{
+    if (o->dropout == 0) return 1;
+    uint64_t element = (uint64_t)row * (uint64_t)o->Nk + (uint64_t)j;
+    double u = oracle_uniform(o->seed, o->drop_offset, element / 4, (int)(element % 4));
+    return u >= o->dropout ? 1 / (1 - o->dropout) : 0;
+}
+
+static size_t number_of(const struct oracle *o, struct row r) { return (size_t)((r.b * o->Hq + r.h) * o->Nq + r.i); }
+
 struct inputs { const float *q, *k, *v; };
 
 static long query_dims(const struct oracle *o) { return o->Dq ? o->Dq : o->D; }
@@ -144,7 +170,10 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
     if (sink > m) m = sink;
     l = exp(sink - m);
     for (long j = 0; j < o->Nk; j++)
-        if (oracle_visible(o, r.b, r.h, r.i, j)) l += s[j] = exp(s[j] - m);
+        if (oracle_visible(o, r.b, r.h, r.i, j)) {
+            l += s[j] = exp(s[j] - m);
+            s[j] *= oracle_keep(o, number_of(o, r), j);
+        }
     *lse = m + log(l);
     for (long d = 0; d < o->Dv; d++) {
         double sum = 0, size = 0, small = 0;
@@ -153,7 +182,7 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
             double x = s[j] / l * in.v[j * o->Dv + d];
             sum += x;
             size += fabs(x);
-            if (s[j] < 0x1p-125 || fabs(s[j] * in.v[j * o->Dv + d]) < 0x1p-125) small += fabs(x);
+            if (s[j] < 0x1p-120 || fabs(s[j] * in.v[j * o->Dv + d]) < 0x1p-120) small += fabs(x);
         }
         out[d] = sum;
         if (size > *c) *c = size;
@@ -216,6 +245,7 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
         float p = base2 ? exp2f(s[j] - m) : expf(s[j] - m);
         l += p;
+        p *= (float)oracle_keep(o, number_of(o, r), j);
         for (long d = 0; d < o->Dv; d++) out[d] += p * in.v[j * o->Dv + d];
     }
     if (o->sinks.x) l += base2 ? exp2f(sink - m) : expf(sink - m);

@@ -43,6 +43,8 @@ struct oracle {
     const float *w;
     long w_count, Dq;            /* Dq 0 = D */
     double score_scale;
+    double dropout;              /* weights whose uniform number is below are 0, the others scaled by 1 / (1 - dropout) */
+    uint64_t seed, drop_offset;
     const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7], and only keys with (p + j) % 4 != 0; NULL: none */
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room, *lost; /* room, lost [B][Hq][Nq]: 2 rho c_i + lost_i, lost_i */
@@ -65,6 +67,10 @@ double oracle_ulp(enum oracle_type t, double x);
 
 /* Is key J there for query I of head H of batch row B? */
 bool oracle_visible(const struct oracle *o, long b, long h, long i, long j);
+
+/* Number WORD of 4 of a block of Philox4x32-10, in [0, 1); what dropout multiplies key J's weight in ROW by. */
+double oracle_uniform(uint64_t seed, uint64_t offset, uint64_t block, int word);
+double oracle_keep(const struct oracle *o, size_t row, long j);
 
 /* How far beyond the bound GOT is: <= 1 is right.  NaN is wanted where the exact value is NaN. */
 double oracle_out_excess(const struct oracle *o, size_t row, long d, float got);

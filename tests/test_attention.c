@@ -263,6 +263,32 @@ static const struct shape mods[] = {
     { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .mod = 1, .page = 16, .lens = some, SPARE },
 };
 
+#define DROPOUT(p) .dropout = p, .seed = 0x123456789abcdef, .drop_offset = 0xfedcba9876543
+
+/* Weights that are dropped, in numbers of keys that four divides and in others. */
+static const struct shape dropouts[] = {
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), CAUSAL, SLOW },
+    { F32, .B = 2, H(4, 2), N(65, 300), D(64, 64), DROPOUT(0.5) },
+    { F32, .B = 2, H(4, 2), N(33, 64), D(64, 64), DROPOUT(0.1), WINDOW(9, 4), SPARE },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), DROPOUT(0.25), SLOW },
+    { F32, .B = 2, H(8, 2), N(2, 303), D(64, 64), DROPOUT(0.75), CAUSAL, WINDOW(170, -1) },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(1) },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), DROPOUT(1), SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(1e-9), SPARE },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), DROPOUT(0.25), CAUSAL },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), SPARE },
+    { F16, .B = 2, H(8, 2), N(2, 300), D(40, 40), DROPOUT(0.25), SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), .q_lens = q_some, .lens = some, CAUSAL },
+    { F32, .B = 4, H(8, 2), N(3, 300), D(64, 64), DROPOUT(0.25), .q_lens = (const int32_t[]){ 3, 1, 0, 2 }, .lens = k_long },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), DROPOUT(0.25), .page = 16, .lens = some, CAUSAL },
+    { F32, .B = 4, H(8, 2), N(2, 300), D(64, 64), DROPOUT(0.25), .page = 3, .lens = few, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), DROPOUT(0.25), .q_lens = q_some, .page = 16, .lens = some, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), DROPOUT(0.25), .lens = grown, .new_len = 3, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), .sinks = 1, .mask = "bqk", PER_BATCH(mixed), CAUSAL },
+    { F32, .B = 2, H(8, 1), N(1, 300), D(64, 64), DROPOUT(0.25), .sinks = 1, .mask = "bk", .softcap = 2, .lens = two },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), .kv_format = CLATTN_KV_Q8_0, .rope = 64, SPARE },
+};
+
 /* Every kernel and every mask once, with as little work as can be. */
 static const struct shape tiny[] = {
     { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY },
@@ -284,6 +310,8 @@ static const struct shape tiny[] = {
     { F32, .B = 2, H(2, 1), N(3, 5), D(5, 5), .score = CLATTN_ADDITIVE, .score_ws = 5, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(1, 5), .score = CLATTN_GAT, .reach = TINY },
     { F32, H(2, 1), N(3, 5), D(8, 8), .mod = 1, .reach = TINY },
+    { F32, .B = 2, H(2, 1), N(5, 9), D(8, 8), DROPOUT(0.25), CAUSAL, .reach = TINY },
+    { F32, H(2, 1), N(1, 35), D(8, 8), DROPOUT(0.25), .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -292,7 +320,7 @@ static const struct shape tiny[] = {
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
-    LIST(storages), LIST(weights), LIST(elements), LIST(mods),
+    LIST(storages), LIST(weights), LIST(elements), LIST(mods), LIST(dropouts),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -349,6 +377,7 @@ START_TEST(test_storages) { run_list(&lists[6], _i); } END_TEST
 START_TEST(test_weights) { run_list(&lists[7], _i); } END_TEST
 START_TEST(test_elements) { run_list(&lists[8], _i); } END_TEST
 START_TEST(test_mods) { run_list(&lists[9], _i); } END_TEST
+START_TEST(test_dropouts) { run_list(&lists[10], _i); } END_TEST
 
 /* Every algorithm that the device could use did run. */
 START_TEST(test_all_ran)
@@ -376,6 +405,7 @@ int main(void)
         { "tiny", test_tiny, lists[4].count }, { "scores", test_scores, lists[5].count },
         { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
         { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
+        { "dropouts", test_dropouts, lists[10].count },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

@@ -1,7 +1,7 @@
 /* test_ops.c -- the operations around attention on the environment's device, against their definitions in f64
  * (ops_plain.h); scene.h has the ways in which each is run, and the bound. */
 #include <tgmath.h>
-#include "base/philox.h"
+#include "base/normal.h"
 #include "scene.h"
 #define REAL double
 #define NAME(x) x##_exact

@@ -33,6 +33,13 @@ START_TEST(test_by_hand)
     ck_assert_double_eq_tol(o.out[1], -2, 1e-6);
     ck_assert_double_eq_tol(o.lse[0], log(4), 1e-7);
     oracle_free(&o);
+    o.dropout = 0.75; /* the first two numbers of seed 0 are 0.4 and 0.88 */
+    ck_assert(oracle_run(&o, q, k, v));
+    ck_assert_double_eq_tol(o.out[0], 4 * 12, 1e-5);
+    ck_assert_double_eq_tol(o.out[1], 4 * -3, 1e-5);
+    ck_assert_double_eq_tol(o.lse[0], log(4), 1e-7);
+    oracle_free(&o);
+    o.dropout = 0;
     o.causal = true; /* the query stands at 0 and sees the first key alone */
     ck_assert(oracle_run(&o, q, k, v));
     ck_assert(o.out[0] == 8 && o.out[1] == 4 && o.lse[0] == 0);
@@ -42,6 +49,19 @@ START_TEST(test_by_hand)
     ck_assert(oracle_run(&o, q, k, v)); /* a window that no key is in */
     ck_assert(o.out[0] == 0 && o.out[1] == 0 && o.lse[0] == -INFINITY);
     oracle_free(&o);
+}
+END_TEST
+
+/* Known answers of Random123 (kat_vectors). */
+START_TEST(test_random_numbers)
+{
+    static const uint32_t zero[4] = { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 },
+                          pi[4] = { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 };
+    for (int w = 0; w < 4; w++) {
+        ck_assert(oracle_uniform(0, 0, 0, w) == (zero[w] >> 8) * 0x1p-24);
+        ck_assert(oracle_uniform(UINT64_C(0x299f31d0a4093822), UINT64_C(0x0370734413198a2e), UINT64_C(0x85a308d3243f6a88), w) ==
+                  (pi[w] >> 8) * 0x1p-24);
+    }
 }
 END_TEST
 
@@ -104,6 +124,7 @@ int main(void)
     TCase *all = tcase_create("oracle");
     tcase_add_test(all, test_rounding);
     tcase_add_test(all, test_by_hand);
+    tcase_add_test(all, test_random_numbers);
     tcase_add_test(all, test_masks);
     tcase_add_loop_test(all, test_bound, 0, 3);
     suite_add_tcase(suite, all);

@@ -270,6 +270,37 @@ START_TEST(softcap_range)
 }
 END_TEST
 
+START_TEST(dropout_range)
+{
+    static const double bad[] = { -1e-9, 1 + 1e-9, NAN, INFINITY, 1e300 };
+    static const struct { double p; uint32_t below; float scale; } good[] = {
+        { 1e-300, 1, 1 }, { 0.25, 1 << 22, 4.f / 3 }, { 0.7, 11744052, 1 / 0.3 }, /* 0.7 2^24 = 11744051.2 */
+        { 0x1.fffffep-1, 0xffffff, 0x1p24 }, { 1, 1 << 24, 0 },
+    };
+    clattn_attention a = simple();
+    struct problem p;
+    ca_args args;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        a.dropout_p = bad[i];
+        ca_message_clear();
+        ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_ARGUMENT);
+        ck_assert_msg(strstr(ca_message(), "dropout_p") && strstr(ca_message(), "0 ... 1"), "%s", ca_message());
+    }
+    a.seed = UINT64_MAX, a.offset = 7;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        a.dropout_p = good[i].p;
+        p = made(&a);
+        ca_problem_args(&p, &args);
+        ck_assert_uint_eq(args.drop_below, good[i].below);
+        ck_assert(args.keep_scale == good[i].scale && args.seed == UINT64_MAX && args.drop_offset == 7);
+    }
+    a.dropout_p = 0;
+    p = made(&a);
+    ca_problem_args(&p, &args);
+    ck_assert(args.drop_below == 0);
+}
+END_TEST
+
 START_TEST(sizes_that_overflow)
 {
     clattn_attention a = simple();
@@ -316,6 +347,8 @@ static const char *const twins[][2] = {
     { "f16 b1 h4 q0 k9 d8", "f16 b1 h4 q0 k9 d8 causal win=2,0" },
     { "bf16 b1 h1 q9 k0 d8", "bf16 b1 h1 q9 k0 d8 causal" },
     { "f32 b1 h1 q4 k2 d1 win=1,1", "f32 b1 h1 q4 k2 d1 win=1,1 align=bottom_right" },
+    { "f32 b1 h1 q4 k9 d1", "f32 b1 h1 q4 k9 d1 dropout=0 seed=5 offset=3" },
+    { "f32 b1 h1 q4 k0 d1", "f32 b1 h1 q4 k0 d1 dropout=0.5 seed=5" },
     { "f32 b1 h1 q4 k9 d1 align=offset:3", "f32 b1 h1 q4 k9 d1 align=offset:3 win=4000000000,-1" },
 };
 
@@ -508,6 +541,7 @@ int main(void)
     tcase_add_test(t, size_field_grows);
     tcase_add_test(t, scale_and_offset_ranges);
     tcase_add_test(t, softcap_range);
+    tcase_add_test(t, dropout_range);
     tcase_add_test(t, sizes_that_overflow);
     tcase_add_test(t, strides_from_layout);
     tcase_add_loop_test(t, same_meaning_same_problem, 0, COUNT(twins));

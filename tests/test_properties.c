@@ -76,6 +76,47 @@ START_TEST(test_basis_v)
 }
 END_TEST
 
+/* V = identity again, beside the same without dropout: gone are the weights that the definition names (oracle.h), on every device
+ * and algorithm the same, and the others are scaled.  Where nothing is dropped, a seed changes no bit. */
+static void dropped(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape none = *s, seedless = *s;
+    struct result with = { 0 }, off = { 0 }, plain = { 0 };
+    const struct oracle o = { .Nk = s->Nk, .dropout = s->dropout, .seed = s->seed, .drop_offset = s->drop_offset };
+    none.dropout = seedless.dropout = 0, seedless.seed = seedless.drop_offset = 0;
+    fill(d->v, v_count(s), 0);
+    for (int m = 0; m < s->B * s->Hkv; m++)
+        for (int j = 0; j < s->Nk; j++) d->v[(m * s->Nk + j) * s->Dv + j] = 1;
+    if (!solve(s, algo, d, &with) || !solve(&none, algo, d, &off) || !solve(&seedless, algo, d, &plain)) goto done;
+    bool same = true, scaled = true;
+    for (size_t e = 0; e < shape_rows(s) * (size_t)s->Nk; e++) {
+        size_t row = e / (size_t)s->Nk, j = e % (size_t)s->Nk, at = row * (size_t)s->Dv + j;
+        double keep = oracle_keep(&o, row, (long)j);
+        same = same && (with.out[at] == 0) == (keep == 0);
+        scaled = scaled && near(with.out[at], plain.out[at] * keep, tolerance(s));
+    }
+    expect(same, s, algo, "other weights are dropped");
+    expect(scaled, s, algo, "weights that are kept are not scaled by 1 / (1 - p)");
+    expect(!memcmp(with.lse, plain.lse, shape_rows(s) * sizeof(float)), s, algo, "dropout changes lse");
+    expect_same(s, algo, &off, &plain, "dropout of 0 changes the result");
+done:
+    result_free(&with);
+    result_free(&off);
+    result_free(&plain);
+}
+
+START_TEST(test_dropped)
+{
+    struct shape s = base(_i);
+    s.dropout = 0.3, s.seed = 0xfedcba987654321, s.drop_offset = 0x123456789abcdef;
+    s.Nk = s.Dv - 1; /* 63 or 39: rows begin anywhere in a block of random numbers */
+    on_every_algo(s, dropped);
+    s.Nk = s.Dv, s.Nq = 2; /* few queries, split's */
+    on_every_algo(s, dropped);
+    finish();
+}
+END_TEST
+
 /* Out lies inside the hull of V, and is linear in V; a power of two passes through exactly. */
 static void linear_in_v(const struct shape *s, const char *algo, struct data *d)
 {
@@ -420,6 +461,7 @@ int main(void)
 {
     const struct test tests[] = {
         { "constant_v", test_constant_v, KINDS }, { "basis_v", test_basis_v, KINDS },
+        { "dropped", test_dropped, KINDS },
         { "linear_in_v", test_linear_in_v, KINDS }, { "permutations", test_permutations, KINDS },
         { "shifted_keys", test_shifted_keys, KINDS }, { "split_and_merge", test_split_and_merge, KINDS },
         { "causal_prefix", test_causal_prefix, KINDS }, { "batch_of_singles", test_batch_of_singles, KINDS },

@@ -7,14 +7,15 @@ static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below
 static bool one_in(uint64_t *seed, int n) { return draw_below(seed, n) == 0; }
 
 enum { SOFTCAP = 1, BIAS = 2, MASK = 4, ALIBI = 8, SINKS = 16, LENS = 32, RAGGED = 64, PAGED = 128, NEW = 256, WEIGHTS = 512,
-       QUANT = 1024, ROPE = 2048, ADDITIVE = 4096, GENERAL = 8192, GAT = 16384, MOD = 32768, OFFSET = 65536, FEATURES = 17, ONE = 1 << 17 };
+       QUANT = 1024, ROPE = 2048, ADDITIVE = 4096, GENERAL = 8192, GAT = 16384, MOD = 32768, OFFSET = 65536, DROPOUT = 1 << 17, FEATURES = 18,
+       ONE = 1 << 18 };
 static const char *const names[FEATURES] = { "softcap", "bias", "mask", "alibi", "sinks", "lens", "ragged", "paged", "new", "weights",
-                                             "quantised", "rope", "additive", "general", "gat", "mod", "offset" };
+                                             "quantised", "rope", "additive", "general", "gat", "mod", "offset", "dropout" };
 /* Elsewhere than on the host a combination is a set of kernels to build: these in turn, each feature in one at least.  ONE: of
  * a single query, for which there are other kernels. */
 static const struct set { int kind, on; } sets[] = {
-    { 0, 0 }, { 1, 0 }, { 2, 0 }, { 0, ONE }, { 0, OFFSET | SOFTCAP | ALIBI }, { 0, BIAS | SINKS | LENS }, { 0, MASK | RAGGED | SINKS },
-    { 0, ONE | SOFTCAP | BIAS | MASK | ALIBI | SINKS | LENS }, { 0, RAGGED | PAGED | ROPE }, { 0, PAGED | LENS | NEW | WEIGHTS },
+    { 0, 0 }, { 1, 0 }, { 2, 0 }, { 0, ONE }, { 0, OFFSET | SOFTCAP | ALIBI | DROPOUT }, { 0, BIAS | SINKS | LENS }, { 0, MASK | RAGGED | SINKS },
+    { 0, ONE | SOFTCAP | BIAS | MASK | ALIBI | SINKS | LENS | DROPOUT }, { 0, RAGGED | PAGED | ROPE }, { 0, PAGED | LENS | NEW | WEIGHTS },
     { 0, ONE | PAGED | LENS | QUANT | MASK }, { 0, ADDITIVE | BIAS }, { 0, GENERAL | ALIBI | WEIGHTS }, { 0, GAT | LENS },
     { 0, MOD | WEIGHTS | SINKS },
 };
@@ -43,6 +44,7 @@ static void draw_scores(uint64_t *seed, int on, struct shape *s)
     if (on & ALIBI) s->alibi = (clattn_alibi)(1 + draw_below(seed, 2));
     s->sinks = (on & SINKS) != 0;
     s->mod = (on & MOD) != 0;
+    if (on & DROPOUT) s->dropout = (1 + draw_below(seed, 16)) / 16.0, s->seed = draw_bits(seed), s->drop_offset = draw_bits(seed);
     if (s->Nk > 8) s->shorter = draw_below(seed, 4) ? 0 : draw_below(seed, s->Nk / 2);
     if (on & WEIGHTS) s->weights = (clattn_weights)(1 + draw_below(seed, CLATTN_WEIGHTS_PROBS));
 }

@@ -119,6 +119,10 @@ START_TEST(test_poison_seen)
         on_every_algo(m, poison_seen);
         m.mask = NULL, m.bias = "qk";
         on_every_algo(m, poison_seen);
+        s.softcap = 0, s.dropout = 0.9; /* a weight that is dropped is 0, and 0 NaN is NaN: its key is seen */
+        on_every_algo(s, poison_seen);
+        s.Nq = 2;
+        on_every_algo(s, poison_seen);
     }
     finish();
 }

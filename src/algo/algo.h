@@ -10,6 +10,7 @@
 #include "runtime/launch.h"
 
 #define CA_MAX_PARAMS 8
+#define CA_PHILOX_LOOP 11    /* rounds of the loop that draws a block of random numbers */
 struct params { int v[CA_MAX_PARAMS]; };
 
 /* A tensor at execution: device memory with a byte offset, or a host pointer. */

@@ -28,9 +28,9 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
 {
     return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d"
-                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
+                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d -DDROPOUT=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
                     p->mask.on, p->has_sinks, p->ragged, p->page_size != 0, p->kv_format != 0,
-                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score);
+                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score, p->dropout > 0);
 }
 
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)

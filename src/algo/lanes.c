@@ -47,7 +47,8 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 static double rounds(const struct problem *p, const struct params *t)
 {
     double qv = t->v[ROWS], per_dim = qv + 2 + 2.0 / fmin(t->v[KEYS], t->v[DIMS]);
-    return 2 * ((double)p->Nk * ((double)(p->D + p->Dv) * per_dim + 4 * qv + 16) + 16 * qv * (double)(p->D + p->Dv));
+    double drop = p->dropout > 0 ? 2 * qv * (CA_PHILOX_LOOP + 11) / 4 : 0; /* four keys share a block; one more per tile */
+    return 2 * ((double)p->Nk * ((double)(p->D + p->Dv) * per_dim + 4 * qv + 16 + drop) + 16 * qv * (double)(p->D + p->Dv));
 }
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)

@@ -37,6 +37,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
 static double rounds(const struct problem *p, const struct params *t)
 {
     double w = t->v[W], per_tile = (double)p->D + 3 * w + ((double)p->Dv / w + 1) * (w + 2) + 8;
+    if (p->dropout > 0) per_tile += CA_PHILOX_LOOP;
     return (double)ca_ceil_div(p->Nk, t->v[W]) * per_tile + 2 * (double)(p->D + p->Dv);
 }
 

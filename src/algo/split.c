@@ -69,10 +69,11 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 static double rounds(const struct problem *p, const struct params *t)
 {
     double keys = (double)ca_min(p->Nk, t->v[PART]), rb = t->v[ROWS], merge = 2 * (double)ca_ceil_div(p->Nk, t->v[PART]);
-    if (t->v[FORM] == GROUP) return keys * 16 + (double)p->D * 2 + merge;
+    double drop = p->dropout > 0 ? rb * (CA_PHILOX_LOOP + 1) : 0;
+    if (t->v[FORM] == GROUP) return keys * (16 + drop) + (double)p->D * 2 + merge;
     double dc = (double)ca_ceil_div(p->D, t->v[VECTOR]), ec = (double)ca_ceil_div(p->Dv, t->v[VECTOR]);
     double four = (rb / 2 + 1) * (18 * dc + 51) + ec * (6 * rb + 7) + (double)p->D + 50; /* keys */
-    return 2 * (keys * (four / 4 + 2 * rb) + rb * (dc + ec) * 8) + merge;
+    return 2 * (keys * (four / 4 + 2 * rb + drop) + rb * (dc + ec) * 8) + merge;
 }
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)

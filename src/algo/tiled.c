@@ -99,6 +99,7 @@ static double rounds(const struct problem *p, const struct params *t)
 {
     double bn = t->v[RN] * t->v[TX], items = t->v[TX] * t->v[TY], dims = (double)(p->D + p->Dv);
     double per_tile = dims + 2 * bn + 2 * (bn + (double)queries(t)) * dims / items + t->v[RM] * t->v[TX] + 64;
+    if (p->dropout > 0) per_tile += ((double)queries(t) * (bn / 4 + 1) / items + 1) * (CA_PHILOX_LOOP + 1);
     return (double)ca_ceil_div(p->Nk, (int64_t)bn) * per_tile + 4 * dims;
 }
 

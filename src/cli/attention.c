@@ -262,6 +262,9 @@ static void describe(const struct case_file *c, enum ca_npy_type type, clattn_at
     a->softcap = ca_case_number(c, "softcap", 0);
     a->alibi = !slopes ? CLATTN_NO_ALIBI : slopes->a.rank == 1 ? CLATTN_ALIBI_HEAD : CLATTN_ALIBI_BATCH_HEAD;
     a->sinks = ca_case_input(c, "sinks") != NULL;
+    a->dropout_p = ca_case_number(c, "dropout_p", 0);
+    a->seed = (uint64_t)ca_case_int(c, "seed", 0);
+    a->offset = (uint64_t)ca_case_int(c, "offset", 0);
     if (ca_case_input(c, "kv_lens")) a->kv_lens = a->kv_len;
     describe_new(c, a);
     describe_elements(c, a);

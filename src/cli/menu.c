@@ -33,7 +33,7 @@ static const struct attr_row attention_attrs[] = {
     {"mod_buffers", V_NAMES},
     {"mod_scalars", V_SCALARS},
     {"weights_stage", V_WORD, "raw capped biased probs"},
-    {"dropout_p", V_NUMBER, "0", "0"},
+    {"dropout_p", V_NUMBER, "0"},
     {"seed", V_INT},
     {"offset", V_INT, "0"},
     {"page_size", V_INT, "1"},

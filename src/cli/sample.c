@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/half.h"
-#include "base/philox.h"
+#include "base/normal.h"
 
 #define MAX_RUNS 10000
 #define MIN_RUNS 5

@@ -11,6 +11,8 @@
 #include <string.h>
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
+typedef uint32_t vu __attribute__((vector_size(VL * 4)));
+typedef uint64_t vpair __attribute__((vector_size(VL * 4)));
 typedef uint16_t vh __attribute__((vector_size(VL * 2)));
 typedef uint8_t vb __attribute__((vector_size(VL)));
 #define GLOBAL
@@ -25,17 +27,28 @@ typedef uint8_t vb __attribute__((vector_size(VL)));
 #endif
 #define SPLAT(x) ((float)(x) - (vf){0})
 #define SPLATI(x) ((int32_t)(x) - (vi){0})
+#define SPLATU(x) ((uint32_t)(x) - (vu){0})
 #define VFMA(a, b, c) ((a) * (b) + (c)) /* -ffp-contract=fast */
 #define VSEL(mask, a, b) ((vf)(((vi)(a) & (vi)(mask)) | ((vi)(b) & ~(vi)(mask))))
 #if defined(__AVX512F__) && VL == 16
 #include <immintrin.h>
 /* The instruction is a > b ? a : b, NaN included, but gcc makes a compare and a blend of it. */
 INLINE vf VMAX(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+/* Likewise: of a product of numbers below 2^32 gcc makes one of any 64 bits. */
+INLINE vpair MUL_LOW(vpair x, uint32_t m) { return (vpair)_mm512_mul_epu32((__m512i)x, (__m512i)(m - (vpair){0})); }
 #else
 INLINE vf VMAX(vf a, vf b) { return VSEL(a > b, a, b); }
+INLINE vpair MUL_LOW(vpair x, uint32_t m) { return (x & 0xffffffffu) * (uint64_t)m; }
 #endif
 #define AS_VI(x) ((vi)(x))
 #define AS_VF(x) ((vf)(x))
+#define AS_VU(x) ((vu)(x))
+/* Pairs of lanes are products of 64 bits, the lower lanes' and the upper lanes'. */
+INLINE vu VMULHI(vu x, uint32_t m)
+{
+    vpair low = MUL_LOW((vpair)x, m), high = MUL_LOW((vpair)x >> 32, m);
+    return (vu)(low >> 32 | (high & ~(uint64_t)0xffffffffu));
+}
 INLINE void VSTORE(vf v, float *p) { memcpy(p, &v, sizeof v); }
 INLINE int VANY(vi mask)
 {

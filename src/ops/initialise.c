@@ -2,7 +2,7 @@
 #include "ops/ops.h"
 #include <math.h>
 #include <stdlib.h>
-#include "base/philox.h"
+#include "base/normal.h"
 
 clattn_status ca_op_initialise(struct ca_call *c, clattn_initialiser how, double gain, uint64_t seed, uint64_t offset,
                                const clattn_tensor *out)

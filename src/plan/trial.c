@@ -6,8 +6,8 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/half.h"
-#include "base/philox.h"
 #include "base/text.h"
+#include "philox.h"
 #include "plan/plan.h"
 #include "runtime/inventory.h"
 

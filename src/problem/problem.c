@@ -236,6 +236,12 @@ static clattn_status init_score(struct problem *p, const clattn_attention *a)
     p->has_alibi = a->alibi != CLATTN_NO_ALIBI;
     p->slopes_b = a->alibi == CLATTN_ALIBI_BATCH_HEAD && p->B > 1 ? p->Hq : 0;
     p->has_sinks = a->sinks != 0;
+    CA_REQUIRE(a->dropout_p >= 0 && a->dropout_p <= 1, CLATTN_E_ARGUMENT, "dropout_p %g is not in 0 ... 1", a->dropout_p);
+    if (a->dropout_p > 0 && !ca_problem_empty(p)) {
+        p->dropout = a->dropout_p;
+        p->seed = a->seed;
+        p->drop_offset = a->offset;
+    }
     clattn_status st;
     CA_TRY(init_broadcast(p, &a->bias, "bias", &p->bias));
     CA_TRY(init_broadcast(p, &a->mask, "mask", &p->mask));
@@ -375,6 +381,8 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .kv_format = (ca_int)p->kv_format, .k_scale = (ca_int)p->k_scale, .v_scale = (ca_int)p->v_scale, .k_zero = (ca_int)p->k_zero,
         .v_zero = (ca_int)p->v_zero, .q_rot = (ca_int)p->q_rot, .k_rot = (ca_int)(p->new_len ? 0 : p->k_rot),
         .new_rot = (ca_int)(p->new_len ? p->k_rot : 0), .rope_pairs = p->rope_pairs, .special = ca_problem_special(p),
+        .seed = p->seed, .drop_offset = p->drop_offset, .drop_below = (ca_uint)ceil(p->dropout * 0x1p24), /* exact: u has 24 bits */
+        .keep_scale = p->dropout < 1 ? (float)(1 / (1 - p->dropout)) : 0,
         .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,

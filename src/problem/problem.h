@@ -23,6 +23,8 @@ struct problem {
     int64_t page_size, pages; /* 0: not paged; else k and v have pages for batch rows */
     struct ca_strides q, k, v, o;
     float scale, softcap;    /* softcap 0: off */
+    double dropout;          /* probability; 0: off, and then so are the next two */
+    uint64_t seed, drop_offset;
     uint32_t left, right;    /* CA_UNLIMITED when open; causal is right = 0 */
     int32_t offset;          /* position of query 0; 0 when nothing is masked */
     bool has_qoff;           /* align = offset: q_offset[b] may replace it at execution */

@@ -4,7 +4,8 @@
  *
  * bias=BHQK and mask=BHQK name the axes that are not of size 1; bias=BHQK:40 ends after 40 keys.  alibi=BH is alibi with
  * slopes of their own for each batch row.  total=TQ,TK makes it ragged, q and k being the longest lengths; kv=paged16 has
- * as many pages as are needed unless pages= says how many; new=N keys are appended; weights=STAGE.
+ * as many pages as are needed unless pages= says how many; new=N keys are appended; weights=STAGE.  dropout=P comes with seed=N
+ * and offset=N, 0 by default.
  *
  * Beyond the flags that name attributes, biasstride= and maskstride= as well as qstride=, kstride=, vstride= and ostride= give a
  * tensor's strides, BATCH,HEAD,ROW,DIM (or KEY) in elements, so that every problem has a string. */
@@ -125,6 +126,18 @@ static bool set_sinks(clattn_attention *a, const char *value)
     a->sinks = 1;
     return true;
 }
+static bool set_dropout(clattn_attention *a, const char *value) { return set_number(&a->dropout_p, value); }
+
+static bool read_unsigned(const char *s, uint64_t *value)
+{
+    *value = 0;
+    for (; isdigit((unsigned char)*s); s++)
+        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, (uint64_t)(*s - '0'), value)) return false;
+    return *s == 0;
+}
+static bool set_seed(clattn_attention *a, const char *value) { return *value && read_unsigned(value, &a->seed); }
+static bool set_offset(clattn_attention *a, const char *value) { return *value && read_unsigned(value, &a->offset); }
+
 static bool set_lens(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->kv_lens, 1) && a->kv_lens > 0; }
 
 /* Letters of BHQK, each at most once and in this order; an axis that is named has size FULL until all sizes are known. */
@@ -248,6 +261,9 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "bias", set_bias, VALUE },
     { "mask", set_mask, VALUE },
     { "sinks", set_sinks, NOTHING },
+    { "dropout", set_dropout, VALUE },
+    { "seed", set_seed, VALUE },
+    { "offset", set_offset, VALUE },
     { "lens", set_lens, VALUE },
     { "total", set_total, VALUE },
     { "kv", set_kv, VALUE },
@@ -268,7 +284,6 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "maskstride", set_maskstride, VALUE },
     { "var", NULL, VALUE }, { "mod", NULL, VALUE },
     { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
-    { "dropout", NULL, VALUE }, { "seed", NULL, VALUE },
 };
 #define NUM_FLAGS (sizeof flags / sizeof flags[0])
 
@@ -456,6 +471,17 @@ static void put_score(struct ca_text *t, const struct problem *p)
     if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod"); /* the one thing that cannot be read again */
 }
 
+static void put_dropout(struct ca_text *t, const struct problem *p)
+{
+    char number[32];
+    if (p->dropout == 0) return;
+    snprintf(number, sizeof number, "%.15g", p->dropout);
+    if (strtod(number, NULL) != p->dropout) snprintf(number, sizeof number, "%.17g", p->dropout);
+    ca_text_put(t, " dropout=%s", number);
+    if (p->seed) ca_text_put(t, " seed=%" PRIu64, p->seed);
+    if (p->drop_offset) ca_text_put(t, " offset=%" PRIu64, p->drop_offset);
+}
+
 size_t ca_problem_print(const struct problem *p, char *text, size_t size)
 {
     struct ca_text t = { text, size, 0 };
@@ -479,6 +505,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     put_broadcast(&t, p, "bias", &p->bias);
     put_broadcast(&t, p, "mask", &p->mask);
     if (p->has_sinks) ca_text_put(&t, " sinks");
+    put_dropout(&t, p);
     if (p->lens) ca_text_put(&t, " lens=%" PRId64, p->lens);
     if (p->ragged) ca_text_put(&t, " total=%" PRId64 ",%" PRId64, p->Tq, p->Tk);
     put_kv(&t, p);
