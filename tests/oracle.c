@@ -126,12 +126,12 @@ static double exact_score(const struct oracle *o, struct row r, const struct inp
     if (o->score == 3 && s < 0) s *= o->w[r.h];
     if (stage >= ORACLE_CAPPED && o->softcap != 0) s = o->softcap * tanh(s / o->softcap);
     if (stage < ORACLE_BIASED) return s;
-    double distance = (double)(r.i + o->offset[r.b] - j), table = o->table ? distance / 8 + o->table[j % 7] : 0;
+    double distance = (double)(r.i + o->offset[r.b] - j), gain = o->table ? distance / 8 : 0, table = o->table ? o->table[j % 7] : 0;
     double bias = o->bias.x ? at(&o->bias, r.b, r.h, r.i, j, 0) : 0;
     double alibi = o->slopes.x ? at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs(distance) : 0;
     *magnitude += fabs(s);
-    s += table + bias - alibi;
-    *magnitude += fabs(table) + fabs(bias) + fabs(alibi);
+    s += gain + table + bias - alibi;
+    *magnitude += fabs(gain) + fabs(table) + fabs(bias) + fabs(alibi);
     return s;
 }
 
