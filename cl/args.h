@@ -42,7 +42,6 @@ typedef struct ca_args {
     ca_long mod_0[CA_MODS];
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
-    ca_ulong seed, drop_offset;                    /* of dropout's random numbers */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
     ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
@@ -53,6 +52,9 @@ typedef struct ca_args {
     ca_int score;           /* CA_ADDITIVE ...; q has Dq dims, which only CA_GENERAL has other than D */
     ca_int Dq, score_ws;    /* numbers in score_w: D, 1, or 0 for ones */
     float score_scale;      /* CA_ADDITIVE: within tanh */
+    ca_ulong seed, drop_offset; /* of dropout's random numbers; together: on Intel's GPUs parameters take registers */
+    ca_uint drop_below;     /* dropout: a weight goes whose random 24 bits are below this; 0: off */
+    float keep_scale;       /* and out is multiplied by this */
     ca_int rope_pairs;      /* pairs (2i, 2i + 1), else (i, i + rot / 2) */
     ca_int B, Hq, Hkv, group; /* group = Hq / Hkv */
     ca_int Nq, Nk, D, Dv;   /* of ragged ones the longest lengths */
@@ -66,8 +68,6 @@ typedef struct ca_args {
     ca_int special;         /* elements of q, k or v are not simply loaded: cl/elements.h */
     ca_int scored;          /* between q.k and softmax there is more than scale, causality and window */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
-    ca_uint drop_below;     /* dropout: a weight goes whose random 24 bits are below this; 0: off */
-    float keep_scale;       /* and the others are multiplied by this */
     ca_int split_len;       /* keys per part (split only) */
     ca_int splits;          /* parts (split only) */
     ca_int unused;

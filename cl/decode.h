@@ -123,16 +123,16 @@ APART void decode_drop(const ca_args *A, const struct packed *w, float *s, int n
     ca_ulong first = ca_weight_number(A, w->b, w->h, w->i, k0), block = first / 4;
     for (int j = -(int)(first % 4); j < n; j += 4 * VL, block += VL) {
         int low[VL], high[VL];
-        float factor[4][VL];
+        float kept[4][VL];
         vi m[4];
         for (int i = 0; i < VL; i++) {
             low[i] = (int)(block + (ca_ulong)i);
             high[i] = (int)((block + (ca_ulong)i) >> 32);
         }
         drop_masks(A, AS_VU(VLOADI(low)), AS_VU(VLOADI(high)), m);
-        for (int c = 0; c < 4; c++) VSTORE(VSEL(m[c], SPLAT(0.f), SPLAT(A->keep_scale)), factor[c]);
+        for (int c = 0; c < 4; c++) VSTORE(VSEL(m[c], SPLAT(0.f), SPLAT(1.f)), kept[c]);
         for (int e = 0; e < 4 * VL; e++)
-            if (j + e >= 0 && j + e < n) s[j + e] *= factor[e % 4][e / 4]; /* ABSENT, -0, stays so */
+            if (j + e >= 0 && j + e < n) s[j + e] *= kept[e % 4][e / 4]; /* ABSENT, -0, stays so */
     }
 }
 

@@ -193,7 +193,7 @@ APART void FN(drop)(const ca_args *A, const struct FN(where) *w, vf *p, int k0, 
                 vf x = p[(j + c) * QV + a];
                 vi gone = ~IS_ABSENT(x) & (((first == SPLATI(0)) & m[c]) | ((first == SPLATI(1)) & m[c + 1]) |
                                            ((first == SPLATI(2)) & m[c + 2]) | ((first == SPLATI(3)) & m[c + 3]));
-                p[(j + c) * QV + a] = VSEL(gone, SPLAT(0.f), x * SPLAT(A->keep_scale));
+                p[(j + c) * QV + a] = VSEL(gone, SPLAT(0.f), x);
             }
         }
     }
@@ -411,6 +411,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
             r.l[a] = VFMA(r.l[a], alpha, vexp(sink - top));
             r.m[a] = top;
         }
+        if (IS_ON(DROPOUT, A->drop_below)) alpha *= SPLAT(A->keep_scale);
         inv[a] = VSEL(r.l[a] == SPLAT(0.f), SPLAT(0.f), alpha / r.l[a]);
     }
     FN(store_output)(oT, inv, o, A->o_s, A->o_d, Dv, rows);

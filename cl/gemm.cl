@@ -116,13 +116,13 @@ void gemm_softmax(__global float *work, __global float *lse, OPTIONAL_PARAMS, ca
     m = group_max(m, red);
     for (int j = t; j < a.Nk; j += WG) {
         float x = j >= lo && j < hi && s[j] != -INFINITY ? exp(s[j] - m) : ABSENT;
-        s[j] = DROPOUT && !is_absent(x) ? ca_dropout(&a, w.b, w.h, w.i, j, x) : x;
+        s[j] = DROPOUT && !is_absent(x) && ca_is_dropped(&a, w.b, w.h, w.i, j) ? 0.f : x;
         l += x;
     }
     l = group_sum(l, red);
     if (t > 0) return;
     float sunk = SINKS ? add_sink(sinks[a.sinks_0 + w.h], &m, &l) : 1.f;
-    work[c.l + r] = row_factor(l) * sunk;
+    work[c.l + r] = row_factor(&a, l) * sunk;
     if (a.has_lse) lse[a.lse_0 + ((ca_long)w.b * a.Hq + w.h) * a.Nq + w.i] = row_lse(m, l);
 }
 

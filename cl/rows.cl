@@ -81,7 +81,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
         l = fma(l, alpha, sum);
         if (DROPOUT) {
             barrier(CLK_LOCAL_MEM_FENCE); /* all have summed */
-            if (x < n && !is_absent(p[x])) p[x] = ca_dropout(&a, b, h, i, k0 + x, p[x]);
+            if (x < n && !is_absent(p[x]) && ca_is_dropped(&a, b, h, i, k0 + x)) p[x] = 0.f;
             barrier(CLK_LOCAL_MEM_FENCE);
         }
         for (int d = x; d < DV; d += W) {
@@ -91,7 +91,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
             o[d] = t;
         }
     }
-    float sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m, &l) : 1.f, f = row_factor(l) * sunk;
+    float sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m, &l) : 1.f, f = row_factor(&a, l) * sunk;
     for (int d = x; d < DV && there; d += W) store_at(out, d * o_d, o[d] * f);
     if (a.has_lse && x == 0 && there) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + seq.q_row + i] = row_lse(m, l);
 }

@@ -28,6 +28,7 @@ static inline float add_sink(float sink, float *m, float *l)
 }
 
 static inline float row_lse(float m, float l) { return l == 0.f ? -INFINITY : m + log(l); }
-static inline float row_factor(float l) { return l == 0.f ? 0.f : 1.f / l; }
+/* What o lacks: the division by l, and what dropout leaves to it. */
+static inline float row_factor(const ca_args *a, float l) { return l == 0.f ? 0.f : (DROPOUT ? a->keep_scale : 1.f) / l; }
 
 #endif

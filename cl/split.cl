@@ -181,7 +181,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
             barrier(CLK_LOCAL_MEM_FENCE); /* l is summed */
             for (int c = id; c < RB * BN; c += WG) {
                 int row = r0 + c / BN, h = hk * a.group + row / max(seq.Nq, 1), i = row % max(seq.Nq, 1);
-                if (!is_absent(p[c])) p[c] = ca_dropout(&a, b, h, i, k0 + c % BN, p[c]);
+                if (!is_absent(p[c]) && ca_is_dropped(&a, b, h, i, k0 + c % BN)) p[c] = 0.f;
             }
             barrier(CLK_LOCAL_MEM_FENCE);
         }
@@ -216,6 +216,7 @@ __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBA
         l = fma(w, pml[2 * s + 1], l);
         o = fma(w, po[(ca_long)s * DV + e], o);
     }
+    if (DROPOUT) o *= a.keep_scale;
     if (SINKS) o *= add_sink(sinks[a.sinks_0 + h], &m, &l);
     store_at(out + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s, (ca_long)e * a.o_d, l == 0.f ? 0.f : o / l);
     if (a.has_lse && e == 0) lse[a.lse_0 + row] = row_lse(m, l);

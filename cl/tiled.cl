@@ -165,7 +165,7 @@ INLINE void drop_block(const ca_args *a, ca_ulong first, int t, __local float *p
     ca_uint word[4];
     int at = 4 * t - (int)(first % 4);
     ca_philox_block(a->seed, a->drop_offset, first / 4 + t, word);
-#define DROP(c) if (at + c >= 0 && at + c < BN && !is_absent(p[at + c])) p[at + c] = ca_after_dropout(a, word[c], p[at + c]);
+#define DROP(c) if (at + c >= 0 && at + c < BN && !is_absent(p[at + c]) && ca_drops(a, word[c])) p[at + c] = 0.f;
     REPEAT(4, DROP)
 }
 
@@ -222,7 +222,7 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define FINISH_DIMS(r, c) store_dims(row, 4 * (c * TX + x), o_d, o[r][c] * f);
 #define FINISH(r) if (ROW(r) < nq) { \
     float sum = row_sum(red + ROW(r) * RP), sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m[r], &sum) : 1.f; \
-    float f = row_factor(sum) * sunk; \
+    float f = row_factor(&a, sum) * sunk; \
     __global stored *row = out + ROW(r) * o_s; \
     AGAIN(RD, FINISH_DIMS, r) \
     if (a.has_lse && x == 0) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + seq.q_row + q0 + ROW(r)] = row_lse(m[r], sum); \

@@ -91,6 +91,8 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
         l += w * ml[2 * s + 1];
         for (int e = 0; e < a->Dv; e++) o[e] += w * po[(int64_t)s * a->Dv + e];
     }
+    if (a->drop_below)
+        for (int e = 0; e < a->Dv; e++) o[e] *= a->keep_scale;
     if (j->x.sinks) { /* one more score, without a value */
         float sink = j->x.sinks[h], top = sink > m || isnan(sink) ? sink : m, alpha = expf(m - top);
         l = l * alpha + expf(sink - top);
