@@ -16,7 +16,7 @@ static const char *const names[FEATURES] = { "softcap", "bias", "mask", "alibi",
 static const struct set { int kind, on; } sets[] = {
     { 0, 0 }, { 1, 0 }, { 2, 0 }, { 0, ONE }, { 0, OFFSET | SOFTCAP | ALIBI | DROPOUT }, { 0, BIAS | SINKS | LENS }, { 0, MASK | RAGGED | SINKS },
     { 0, ONE | SOFTCAP | BIAS | MASK | ALIBI | SINKS | LENS | DROPOUT }, { 0, RAGGED | PAGED | ROPE }, { 0, PAGED | LENS | NEW | WEIGHTS },
-    { 0, ONE | PAGED | LENS | QUANT | MASK }, { 0, ADDITIVE | BIAS }, { 0, GENERAL | ALIBI | WEIGHTS }, { 0, GAT | LENS },
+    { 0, ONE | PAGED | LENS | QUANT | MASK }, { 0, ADDITIVE | BIAS }, { 0, GENERAL | ALIBI | WEIGHTS }, { 0, GAT | LENS | NEW | WEIGHTS },
     { 0, MOD | WEIGHTS | SINKS },
 };
 enum { SETS = sizeof sets / sizeof *sets };
