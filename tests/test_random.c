@@ -165,7 +165,7 @@ START_TEST(test_random)
 {
     const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM");
     uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : 20250101 + ((uint64_t)attend_context()->dev.kind << 32);
-    int problems = many ? atoi(many) : attend_is_host() ? 2000 : small_or(2 * SETS, 13 * SETS), count[FEATURES] = { 0 }, bad = 0;
+    int problems = many ? atoi(many) : attend_is_host() ? 2000 : small_or(2 * SETS, 6 * SETS), count[FEATURES] = { 0 }, bad = 0;
     printf("%d random problems, CLATTN_SEED=%llu\n", problems, (unsigned long long)seed);
     for (int n = 0; n < problems && bad < 20; n++) {
         if (run_one(n, seed + (uint64_t)n, count)) continue;
