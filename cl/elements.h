@@ -76,6 +76,9 @@ INLINE float query_dim(const ca_args *A, const ca_optional *X, GLOBAL const stor
 #undef PLAIN
 }
 
+/* Dims that a key has in memory, of the D that the kernels see. */
+INLINE int dims_of_key(const ca_args *A, int D) { return IS_ON(SCORE, A->score) && A->score == CA_GAT ? 1 : D; }
+
 /* What an additive score multiplies the tanh of dim d by. */
 INLINE float score_weight(const ca_args *A, const ca_optional *X, int d)
 {
@@ -94,7 +97,7 @@ INLINE float key_plain(const ca_args *A, const ca_optional *X, GLOBAL const stor
     ca_long at = ca_key_at(A, X, b, j, A->k_b, A->k_s);
     if (!IS_ON(QUANT, A->kv_format)) return load_at(k, at + (ca_long)d * A->k_d);
     return dequantised(A, (GLOBAL const ca_byte *)k + at, X->k_scale, A->k_scale_0, A->k_scale, X->k_zero, A->k_zero_0, A->k_zero,
-                       ca_key_number(A, X, b, hk, j), hk, A->D, d, A->k_d);
+                       ca_key_number(A, X, b, hk, j), hk, dims_of_key(A, A->D), d, A->k_d);
 }
 
 INLINE float key_dim(const ca_args *A, const ca_optional *X, GLOBAL const stored *k, int b, int hk, int j, int d)

@@ -79,7 +79,7 @@ INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *
 {
     const ca_seq none = { 0, 0, 0, 0, 0 };
     append_row(A, X, 1, k_new + A->kn_0 + b * A->kn_b + hk * A->kn_h + (ca_long)r * A->kn_s, A->kn_d,
-               (GLOBAL stored *)kv_from(A, k, ca_head_at(A, &none, b, hk, A->k_0, A->k_b, A->k_h, A->k_s)), A->k_b, A->k_s, A->k_d, D, b, hk, r, row);
+               (GLOBAL stored *)kv_from(A, k, ca_head_at(A, &none, b, hk, A->k_0, A->k_b, A->k_h, A->k_s)), A->k_b, A->k_s, A->k_d, dims_of_key(A, D), b, hk, r, row);
     append_row(A, X, 0, v_new + A->vn_0 + b * A->vn_b + hk * A->vn_h + (ca_long)r * A->vn_s, A->vn_d,
                (GLOBAL stored *)kv_from(A, v, ca_head_at(A, &none, b, hk, A->v_0, A->v_b, A->v_h, A->v_s)), A->v_b, A->v_s, A->v_d, Dv, b, hk, r, row);
 }
@@ -113,6 +113,10 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
                 key_row(A, X, key, k, b, h / A->group, k0 + j, D);
                 decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 1, 1);
             } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 0, 1);
+        }
+        if (A->stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
+            const float leak = X->leaks[A->leaks_0 + h];
+            for (int j = 0; j < n; j++) s[j] = s[j] > 0.f ? s[j] : s[j] * leak;
         }
         if (A->stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
             for (int j = 0; j < DK; j += VL) VSTORE(vcap(VLOAD(s + j), A->softcap), s + j);

@@ -244,7 +244,7 @@ typedef enum clattn_scale {
 /* What the output `weights` holds, f32 [batch][q_heads][q_len][kv_len]. */
 typedef enum clattn_weights {
     CLATTN_NO_WEIGHTS = 0,
-    CLATTN_WEIGHTS_RAW = 1,    /* scale q.k, masked or not */
+    CLATTN_WEIGHTS_RAW = 1,    /* the score: scale q.k or what .score makes of them, masked or not */
     CLATTN_WEIGHTS_CAPPED = 2, /* after softcap, masked or not */
     CLATTN_WEIGHTS_BIASED = 3, /* after bias, ALiBi and all masks; -inf where masked */
     CLATTN_WEIGHTS_PROBS = 4   /* after softmax; 0 where masked; a sink's share is missing */

@@ -38,31 +38,31 @@ void shape_broadcast(const struct shape *s, const char *axes, long n[4])
     for (int i = 0; i < 4; i++) n[i] = strchr(axes, "bhqk"[i]) ? full[i] : 1;
 }
 
-void shape_print(const struct shape *s, char text[200])
+void shape_print(const struct shape *s, char text[SHAPE_TEXT])
 {
     static const char *const memory[] = { "packed", "swapped", "gapped", "spread", "turned", "shared" };
     static const char *const dtype[] = { "f32", "f16", "bf16" };
     static const char *const align[] = { "bottom_right", "top_left", "offset" };
-    int n = snprintf(text, 200, "%s b%d h%d/%d q%d k%d d%d/%d %s scale %g", dtype[s->dtype], s->B, s->Hq, s->Hkv, s->Nq,
+    int n = snprintf(text, SHAPE_TEXT, "%s b%d h%d/%d q%d k%d d%d/%d %s scale %g", dtype[s->dtype], s->B, s->Hq, s->Hkv, s->Nq,
                      s->Nk, s->D, s->Dv, memory[s->memory], shape_scale(s));
-    if (s->softcap != 0) n += snprintf(text + n, 200 - (size_t)n, " softcap %g", s->softcap);
-    if (s->bias) n += snprintf(text + n, 200 - (size_t)n, " bias=%s", s->bias);
-    if (s->mask) n += snprintf(text + n, 200 - (size_t)n, " mask=%s", s->mask);
-    if (s->shorter) n += snprintf(text + n, 200 - (size_t)n, " (%d shorter)", s->shorter);
-    n += snprintf(text + n, 200 - (size_t)n, "%s%s%s", s->alibi ? s->alibi == CLATTN_ALIBI_HEAD ? " alibi" : " alibi [B,H]" : "",
+    if (s->softcap != 0) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " softcap %g", s->softcap);
+    if (s->bias) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " bias=%s", s->bias);
+    if (s->mask) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " mask=%s", s->mask);
+    if (s->shorter) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " (%d shorter)", s->shorter);
+    n += snprintf(text + n, SHAPE_TEXT - (size_t)n, "%s%s%s", s->alibi ? s->alibi == CLATTN_ALIBI_HEAD ? " alibi" : " alibi [B,H]" : "",
                   s->sinks ? " sinks" : "", s->lens ? " kv_lens" : "");
-    if (s->dropout != 0) n += snprintf(text + n, 200 - (size_t)n, " dropout %g seed %llx", s->dropout, (unsigned long long)s->seed);
-    if (s->q_lens) n += snprintf(text + n, 200 - (size_t)n, " ragged");
-    if (s->new_len) n += snprintf(text + n, 200 - (size_t)n, " new%d", s->new_len);
-    if (s->weights) n += snprintf(text + n, 200 - (size_t)n, " weights%d", (int)s->weights);
-    if (s->kv_format) n += snprintf(text + n, 200 - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
-    if (s->mod) n += snprintf(text + n, 200 - (size_t)n, " mod");
-    if (s->tiles) n += snprintf(text + n, 200 - (size_t)n, " tiles%d", (int)s->tiles);
-    if (s->score) n += snprintf(text + n, 200 - (size_t)n, " score%d", (int)s->score);
-    if (s->rope) n += snprintf(text + n, 200 - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
-    if (s->page) n += snprintf(text + n, 200 - (size_t)n, " paged%d", s->page);
-    if (s->params) n += snprintf(text + n, 200 - (size_t)n, " %s", s->params);
-    snprintf(text + n, 200 - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
+    if (s->dropout != 0) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " dropout %g seed %llx", s->dropout, (unsigned long long)s->seed);
+    if (s->q_lens) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " ragged");
+    if (s->new_len) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " new%d", s->new_len);
+    if (s->weights) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " weights%d", (int)s->weights);
+    if (s->kv_format) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
+    if (s->mod) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " mod");
+    if (s->tiles) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " tiles%d", (int)s->tiles);
+    if (s->score) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " score%d", (int)s->score);
+    if (s->rope) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
+    if (s->page) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " paged%d", s->page);
+    if (s->params) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " %s", s->params);
+    snprintf(text + n, SHAPE_TEXT - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
 }
 
@@ -202,26 +202,28 @@ static bool quantise(const struct shape *s, float *x, int dims, float **bytes, f
     return true;
 }
 
-/* Turns the first s->rope dims of each row of X [matrices][rows][dims] by a number of quarters; BEFORE gets what was. */
-static bool turn(const struct shape *s, float *x, int matrices, int rows, int dims, float **before, float **cosine, float **sine, uint64_t *state)
+/* Turns the first s->rope dims of each row of X [B][heads][rows][dims] by a number of quarters; BEFORE gets what was.  NEW: of
+ * keys only those that the execution appends, the first of them by the tables' first row. */
+static bool turn(const struct shape *s, float *x, int heads, int rows, int dims, int new, float **before, float **cosine, float **sine, uint64_t *state)
 {
     static const float cosines[4] = { 1, 0, -1, 0 }, sines[4] = { 0, 1, 0, -1 };
-    int pairs = s->rope / 2;
-    size_t n = (size_t)matrices * (size_t)rows * (size_t)dims;
+    int pairs = s->rope / 2, turns = new ? new : rows;
+    size_t n = (size_t)(s->B * heads) * (size_t)rows * (size_t)dims;
     *before = malloc((n + 1) * sizeof **before);
-    *cosine = malloc(((size_t)(rows * pairs) + 1) * sizeof **cosine);
-    *sine = malloc(((size_t)(rows * pairs) + 1) * sizeof **sine);
+    *cosine = malloc(((size_t)(turns * pairs) + 1) * sizeof **cosine);
+    *sine = malloc(((size_t)(turns * pairs) + 1) * sizeof **sine);
     if (!*before || !*cosine || !*sine) return false;
     memcpy(*before, x, n * sizeof *x);
-    for (int e = 0; e < rows * pairs; e++) {
+    for (int e = 0; e < turns * pairs; e++) {
         int quarter = draw_below(state, 4);
         (*cosine)[e] = cosines[quarter];
         (*sine)[e] = sines[quarter];
     }
-    for (int m = 0; m < matrices; m++)
-        for (int r = 0; r < rows; r++)
+    for (int m = 0; m < s->B * heads; m++)
+        for (int r = 0; r < turns; r++)
             for (int i = 0; i < pairs; i++) {
-                float *row = x + ((size_t)m * (size_t)rows + (size_t)r) * (size_t)dims, c = (*cosine)[r * pairs + i], z = (*sine)[r * pairs + i];
+                int place = new ? s->lens[m / heads] - new + r : r;
+                float *row = x + ((size_t)m * (size_t)rows + (size_t)place) * (size_t)dims, c = (*cosine)[r * pairs + i], z = (*sine)[r * pairs + i];
                 float *a = row + (s->rope_pairs ? 2 * i : i), *b = row + (s->rope_pairs ? 2 * i + 1 : i + pairs), first = *a;
                 *a = first * c - *b * z;
                 *b = *b * c + first * z;
@@ -249,8 +251,8 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
         good = good && quantise(s, d->k, s->D, &d->k_bytes, &d->k_scale, &d->k_zero, &d->k_raw, &seed) &&
                quantise(s, d->v, s->Dv, &d->v_bytes, &d->v_scale, &d->v_zero, &d->v_raw, &seed);
     if (s->rope)
-        good = good && turn(s, d->q, s->B * s->Hq, s->Nq, s->D, &d->q_before, &d->q_cos, &d->q_sin, &seed) &&
-               turn(s, d->k, s->B * s->Hkv, s->Nk, s->D, &d->k_before, &d->k_cos, &d->k_sin, &seed);
+        good = good && turn(s, d->q, s->Hq, s->Nq, s->D, 0, &d->q_before, &d->q_cos, &d->q_sin, &seed) &&
+               turn(s, d->k, s->Hkv, s->Nk, s->D, s->new_len, &d->k_before, &d->k_cos, &d->k_sin, &seed);
     if (good && (d->slopes || !s->alibi) && (d->sinks || !s->sinks) && (d->bias || !s->bias) &&
         (d->mask || !s->mask)) return true;
     wrong("no memory");
@@ -339,7 +341,7 @@ static void judge_weights(const struct shape *s, const char *what, const struct 
 
 double attend_judge(const struct shape *s, const char *algo, const struct oracle *o, const struct result *r)
 {
-    char text[200];
+    char text[SHAPE_TEXT];
     double worst = 0, worst_lse = 0;
     size_t row = 0, row_lse = 0;
     int dim = 0;
@@ -355,7 +357,7 @@ double attend_judge(const struct shape *s, const char *algo, const struct oracle
     shape_print(s, text);
     size_t at = row * (size_t)s->Dv + (size_t)dim, n = (size_t)(s->Nq ? s->Nq : 1), h = (size_t)(s->Hq ? s->Hq : 1);
     if (r->weights) {
-        char what[260];
+        char what[WHAT_TEXT];
         snprintf(what, sizeof what, "%s: %s", text, algo);
         judge_weights(s, what, o, r->weights);
     }

@@ -77,7 +77,8 @@ struct result { float *out, *lse, *weights; }; /* weights NULL where the shape h
 
 struct shape shape_full(struct shape s);           /* no field left to default */
 size_t shape_rows(const struct shape *s);          /* B Hq Nq */
-void shape_print(const struct shape *s, char text[200]);
+enum { SHAPE_TEXT = 400, WHAT_TEXT = SHAPE_TEXT + 40 }; /* with the name of an algorithm */
+void shape_print(const struct shape *s, char text[SHAPE_TEXT]);
 /* Bytes of a quantised row of DIMS dims; and the sizes of its scales, product of N. */
 int shape_row_bytes(const struct shape *s, int dims);
 void shape_scales(const struct shape *s, int dims, long n[4]);

@@ -71,7 +71,7 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
             names[legal++] = "split form=1 rb=4"; /* what GPUs run */
     }
     if (!legal && !only && !s->algo) {
-        char text[200];
+        char text[SHAPE_TEXT];
         shape_print(s, text);
         wrong("%s: no algorithm is legal", text);
     }
@@ -136,16 +136,16 @@ static bool read_result(const struct shape *s, const struct data *d, const struc
     return r->out && r->lse && (r->weights || !s->weights);
 }
 
-static void name_it(const struct shape *s, const char *algo, char what[240])
+static void name_it(const struct shape *s, const char *algo, char what[WHAT_TEXT])
 {
-    char text[200];
+    char text[SHAPE_TEXT];
     shape_print(s, text);
-    snprintf(what, 240, "%s: %s", text, algo ? algo : "chosen");
+    snprintf(what, WHAT_TEXT, "%s: %s", text, algo ? algo : "chosen");
 }
 
 bool attend(const struct shape *s, const char *algo, const struct data *d, struct result *r)
 {
-    char what[240];
+    char what[WHAT_TEXT];
     struct tensors t;
     clattn_plan *plan = NULL;
     *r = (struct result){ .out = NULL };
@@ -331,7 +331,7 @@ done:
 
 bool attend_thoroughly(const struct shape *s, const char *algo, const struct data *d, struct result *r)
 {
-    char what[240];
+    char what[WHAT_TEXT];
     struct tensors first, again = { 0 };
     clattn_plan *plan = NULL;
     bool ok = false;
@@ -380,7 +380,7 @@ static void put_garbage(struct tensors *t, uint64_t *state, int round)
 void attend_garbage(const struct shape *s, const char *algo, const char *params, const struct data *d, uint64_t seed,
                     int times)
 {
-    char what[240 + 100];
+    char what[WHAT_TEXT + 100];
     struct tensors t = { .tight = false };
     clattn_plan *plan = NULL;
     name_it(s, algo, what);

@@ -207,16 +207,17 @@ static bool make_main(struct tensors *t, int slot, const struct shape *s, int he
     return ok;
 }
 
-/* K or V, and the part of it that is appended; AFTER: as the execution has to leave it. */
-static bool make_cache(struct tensors *t, int slot, const struct shape *s, int dim, const float *values, int new_dim, const float *new_values,
+/* K or V, and the part of it that is appended, as it is in FRESH; AFTER: as the execution has to leave it. */
+static bool make_cache(struct tensors *t, int slot, const struct shape *s, int dim, const float *values, int new_dim, const float *fresh,
                        clattn_strides *given, bool after)
 {
     if (!s->new_len || after) return make_main(t, slot, s, s->Hkv, s->Nk, dim, values, given);
     const long n[4] = { s->B, s->Hkv, s->new_len, new_dim };
-    float *first = cut_cache(s, values, dim, FIRST), *new = cut_cache(s, new_values, new_dim, NEW);
+    float *first = cut_cache(s, values, dim, FIRST), *new = cut_cache(s, fresh, new_dim, NEW);
+    enum memory memory = s->q_lens && s->memory == PACKED ? SWAPPED : s->memory; /* as CLATTN_THD packs */
     bool is_k = slot == CA_K;
     bool ok = first && new && make_main(t, slot, s, s->Hkv, s->Nk, dim, first, given) &&
-              make_image(t, is_k ? CA_KNEW : CA_VNEW, (int)s->dtype, s->memory, n, new, is_k ? &t->a.k_new : &t->a.v_new);
+              make_image(t, is_k ? CA_KNEW : CA_VNEW, (int)s->dtype, memory, n, new, is_k ? &t->a.k_new : &t->a.v_new);
     free(first);
     free(new);
     return ok;
@@ -247,7 +248,7 @@ static bool make_scales(struct tensors *t, int slot, const struct shape *s, int 
 
 static bool make_elements(struct tensors *t, const struct shape *s, const struct data *d, bool after)
 {
-    const long q[4] = { 1, 1, s->Nq, s->rope / 2 }, k[4] = { 1, 1, s->Nk, s->rope / 2 };
+    const long q[4] = { 1, 1, s->Nq, s->rope / 2 }, k[4] = { 1, 1, s->new_len ? s->new_len : s->Nk, s->rope / 2 };
     bool ok = true;
     if (d->score_w || s->score == CLATTN_GENERAL || s->score_ws)
         ok = make_list(t, CA_SCOREW, CLATTN_F32, s->score == CLATTN_GENERAL ? s->q_dim ? s->q_dim : s->D : 1,
@@ -301,9 +302,9 @@ static bool make_tensors(struct tensors *t, const struct shape *s, const struct 
     if (s->q_lens) t->a.q_total = sum(s->q_lens, s->B), t->a.kv_total = s->page ? 0 : sum(s->lens, s->B);
     if (s->page) t->a.page_size = s->page, t->a.pages = pages_of(s);
     bool bytes = s->kv_format != CLATTN_KV_PLAIN;
+    const float *unturned = s->rope ? d->k_before : d->k, *k = bytes ? d->k_bytes : s->new_len ? d->k : unturned; /* caches hold turned keys */
     bool ok = make_main(t, CA_Q, s, s->Hq, s->Nq, s->q_dim ? s->q_dim : s->D, s->rope ? d->q_before : d->q, &t->a.q) &&
-              make_cache(t, CA_K, s, bytes ? shape_row_bytes(s, s->D) : s->D, bytes ? d->k_bytes : s->rope ? d->k_before : d->k, s->D,
-                         bytes ? d->k_raw : s->rope ? d->k_before : d->k, &t->a.k, after) &&
+              make_cache(t, CA_K, s, bytes ? shape_row_bytes(s, s->D) : s->D, k, s->D, bytes ? d->k_raw : unturned, &t->a.k, after) &&
               make_cache(t, CA_V, s, bytes ? shape_row_bytes(s, s->Dv) : s->Dv, bytes ? d->v_bytes : d->v, s->Dv, bytes ? d->v_raw : d->v, &t->a.v, after) &&
               make_elements(t, s, d, after) &&
               make_main(t, CA_OUT, s, s->Hq, s->Nq, s->Dv, NULL, &t->a.out) && make_main(t, CA_LSE, s, s->Hq, s->Nq, 1, NULL, NULL);

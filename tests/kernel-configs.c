@@ -1,7 +1,9 @@
 /* kernel-configs.c -- prints every kernel configuration that the planner would take on a GPU, for perf/gpu-table:
  * representative problems on made-up GPUs, through the table of algorithms, so that a new one is included.
  *
- *     [@TARGETS] FILE.cl KERNEL OPTIONS         one line each, none twice */
+ *     [@TARGETS] FILE.cl KERNEL,KERNEL... OPTIONS         one line each, none twice
+ *
+ * clattn-kernels DIR: where a user's functions stand before a kernel, the text is written to DIR/mods-FILE.cl. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +17,15 @@ static const struct gpu { const char *targets; cl_uint subgroup_min; cl_ulong lo
     { "@pvc", 16, 131072, 1024 },
 };
 
-/* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset, FEATURES is f32
- * with all that a score can go through. */
-#define APART 8
-#define FEATURES 16
+/* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset; the others are f32,
+ * FEATURES with all that a score can go through, PLACES a ragged batch in pages, ELEMENTS quantised and turned keys, then the
+ * scores that are no products, MODS the user's functions. */
+enum { APART = 8, FEATURES = 16, PLACES = 32, ELEMENTS = 64, ADDITIVE = 128, GENERAL = 256, GAT = 512, MODS = 1024, LAST = MODS };
 static const struct { int64_t D, Dv; int forms; } dims[] = {
-    { 64, 64, 15 | FEATURES }, { 128, 128, 1 | FEATURES }, { 256, 256, 1 }, { 576, 512, 1 | APART }, { 40, 40, 1 }, { 1, 1, 1 },
+    { 64, 64, 7 | FEATURES | ELEMENTS | ADDITIVE | GENERAL }, { 128, 128, 1 | FEATURES | PLACES | MODS },
+    { 256, 256, 1 }, { 576, 512, 1 | APART }, { 40, 40, 1 }, { 1, 64, GAT },
 };
+static const char *folder; /* for texts with the user's functions */
 
 static char **lines;
 static size_t count;
@@ -64,10 +68,10 @@ static const struct ca_source *source(const char *name)
 
 /* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which
  * suits CPU-like devices alone. */
-static void put_kernels(const struct gpu *g, const struct algo *algo, const char *options)
+static void put_kernels(const struct gpu *g, const struct algo *algo, const struct problem *p, const char *options)
 {
     const struct ca_source *s = source(algo->source);
-    char line[1024], name[64];
+    char line[1024], path[512], name[64], names[256] = "";
     if (!s) {
         fprintf(stderr, "%s: no text cl/%s.cl\n", algo->name, algo->source);
         exit(1);
@@ -77,9 +81,19 @@ static void put_kernels(const struct gpu *g, const struct algo *algo, const char
         if (!at || sscanf(at, "void %63[A-Za-z0-9_]", name) != 1) break;
         size_t n = strlen(name);
         if (n > 6 && !strcmp(name + n - 6, "_lanes")) continue;
-        snprintf(line, sizeof line, "%s %s.cl %s %s", g->targets, algo->source, name, options);
-        put(line);
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? "," : "", name);
     }
+    if (!names[0]) return;
+    snprintf(path, sizeof path, "%s%s%s.cl", p->mods[0] ? folder : "", p->mods[0] ? "/mods-" : "", algo->source);
+    if (p->mods[0]) {
+        FILE *f = fopen(path, "w");
+        if (!f || fprintf(f, "%s\n#include \"%s.cl\"\n", p->mods, algo->source) < 0 || fclose(f)) {
+            perror(path);
+            exit(1);
+        }
+    }
+    snprintf(line, sizeof line, "%s %s %s %s", g->targets, path, names, options);
+    put(line);
 }
 
 static void put_problem(const struct gpu *g, const struct problem *p)
@@ -93,7 +107,7 @@ static void put_problem(const struct gpu *g, const struct problem *p)
         if ((*a)->defaults) (*a)->defaults(p, &dev, &t);
         if ((*a)->check && (*a)->check(p, &dev, &t, why)) continue;
         if ((*a)->options) (*a)->options(p, &dev, &t, options, sizeof options);
-        put_kernels(g, *a, options);
+        put_kernels(g, *a, p, options);
     }
 }
 
@@ -104,6 +118,7 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
     struct problem p;
     clattn_attention_init(&a);
     a.dtype = form == APART ? CLATTN_F16 : form == 4 ? CLATTN_BF16 : form == 2 ? CLATTN_F16 : CLATTN_F32;
+    a.batch = 2;
     a.q_heads = a.kv_heads = HEADS;
     a.q_len = QUERIES;
     a.kv_len = KEYS;
@@ -121,6 +136,25 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
         a.kv_lens = KEYS;
         a.bias = a.mask = (clattn_broadcast){ .shape = { 1, HEADS, QUERIES, KEYS } };
     }
+    if (form == PLACES) {
+        a.layout = CLATTN_THD;
+        a.q_total = QUERIES;
+        a.page_size = 16;
+        a.pages = 2 * KEYS / 16;
+        a.kv_lens = KEYS;
+    }
+    if (form == ELEMENTS) {
+        a.kv_format = CLATTN_KV_INT8;
+        a.k_scale = a.v_scale = a.k_zero = a.v_zero = CLATTN_SCALE_BY_KEY;
+        a.q_rope = a.k_rope = D;
+    }
+    if (form == ADDITIVE) a.score_ws = D;
+    if (form >= ADDITIVE && form <= GAT) a.score = form == ADDITIVE ? CLATTN_ADDITIVE : form == GENERAL ? CLATTN_GENERAL : CLATTN_GAT;
+    if (form == MODS) {
+        a.score_mod = "return score + gain * (i - j) + table[j % 7];";
+        a.mask_mod = "return (i + j) % 4 != 0;";
+        a.mod_buffers = "table", a.mod_lengths[0] = 7, a.mod_scalars = "gain=0.125";
+    }
     clattn_status st = ca_problem_init(&p, &a);
     if (st == CLATTN_OK) put_problem(g, &p);
     return st;
@@ -137,12 +171,13 @@ static void put_ops(void)
         }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    folder = argc > 1 ? argv[1] : NULL;
     put_ops();
     for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
-            for (int form = 1; form <= FEATURES; form *= 2)
+            for (int form = 1; form <= (folder ? LAST : MODS / 2); form *= 2)
                 if (dims[i].forms & form && put_form(g, dims[i].D, dims[i].Dv, form) != CLATTN_OK) {
                     fprintf(stderr, "%s\n", ca_message());
                     return 1;

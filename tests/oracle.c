@@ -138,18 +138,23 @@ static double exact_score(const struct oracle *o, struct row r, const struct inp
         if (o->score == 3) x = q + k;
         if (o->score == 2) {
             x = 0;
-            for (long e = 0; e < query_dims(o); e++) x += (double)in->q[e] * o->w[e * o->D + d] * k;
-        }
+            for (long e = 0; e < query_dims(o); e++) {
+                double part = (double)in->q[e] * o->w[e * o->D + d] * k;
+                x += part;
+                *magnitude += fabs(part * o->scale);
+            }
+        } else *magnitude += fabs(x * o->scale);
         s += x * o->scale;
-        *magnitude += fabs(x * o->scale);
     }
     if (o->score == 3 && s < 0) s *= o->w[r.h];
     if (stage >= ORACLE_CAPPED && o->softcap != 0) s = o->softcap * tanh(s / o->softcap);
     if (stage < ORACLE_BIASED) return s;
-    if (o->table) s += (double)(r.i + o->offset[r.b] - j) / 8 + o->table[j % 7];
-    if (o->bias.x) s += at(&o->bias, r.b, r.h, r.i, j, 0);
-    if (o->slopes.x) s -= at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs((double)(r.i + o->offset[r.b] - j));
+    double distance = (double)(r.i + o->offset[r.b] - j), gain = o->table ? distance / 8 : 0, table = o->table ? o->table[j % 7] : 0;
+    double bias = o->bias.x ? at(&o->bias, r.b, r.h, r.i, j, 0) : 0;
+    double alibi = o->slopes.x ? at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs(distance) : 0;
     *magnitude += fabs(s);
+    s += gain + table + bias - alibi;
+    *magnitude += fabs(gain) + fabs(table) + fabs(bias) + fabs(alibi);
     return s;
 }
 
@@ -158,7 +163,7 @@ double oracle_weight(const struct oracle *o, enum oracle_stage stage, size_t row
     struct row r = row_of(o, row);
     struct inputs in = row_inputs(o, r, &(struct inputs){ o->q, o->k, o->k });
     double magnitude, s = exact_score(o, r, &in, j, stage, &magnitude);
-    *room = (double)(o->D + 8) * 0x1p-24 * magnitude + 0x1p-140;
+    *room = (double)(o->D + (o->score == 2 ? query_dims(o) : 0) + 8) * 0x1p-24 * magnitude + 0x1p-140;
     if (stage >= ORACLE_BIASED && !oracle_visible(o, r.b, r.h, r.i, j)) return stage == ORACLE_BIASED ? -INFINITY : 0;
     if (stage < ORACLE_PROBS) return s;
     double p = exp(s - o->lse[row]);
@@ -166,9 +171,9 @@ double oracle_weight(const struct oracle *o, enum oracle_stage stage, size_t row
     return p;
 }
 
-/* The exact row, in f64.  C becomes c_i.  S is scratch for Nk scores. */
+/* The exact row, in f64.  C becomes c_i, LOST the part of it that is below the normal f32.  S is scratch for Nk scores. */
 static void exact_row(const struct oracle *o, struct row r, const struct inputs *all, double *s, double *out,
-                      double *lse, double *c)
+                      double *lse, double *c, double *lost)
 {
     struct inputs in = row_inputs(o, r, all);
     double m = -INFINITY, l = 0, unused;
@@ -181,30 +186,52 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
         if (isnan(m)) break;
     }
     const double sink = o->sinks.x ? at(&o->sinks, 0, r.h, 0, 0, 0) : -INFINITY;
-    *c = 0;
+    *c = *lost = 0;
     *lse = any ? m : sink;
     for (long d = 0; d < o->Dv; d++) out[d] = isnan(m) ? NAN : 0;
     if (!any || isnan(m)) return;
     if (sink > m) m = sink;
     l = exp(sink - m);
     for (long j = 0; j < o->Nk; j++)
-        if (oracle_visible(o, r.b, r.h, r.i, j)) l += s[j] = exp(s[j] - m);
+        if (oracle_visible(o, r.b, r.h, r.i, j)) {
+            l += s[j] = exp(s[j] - m);
+            s[j] *= oracle_keep(o, number_of(o, r), j);
+        }
     *lse = m + log(l);
     for (long d = 0; d < o->Dv; d++) {
-        double sum = 0, size = 0;
+        double sum = 0, size = 0, small = 0;
         for (long j = 0; j < o->Nk; j++) {
             if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
-            double x = s[j] / l * oracle_keep(o, number_of(o, r), j) * in.v[j * o->Dv + d];
+            double x = s[j] / l * in.v[j * o->Dv + d];
             sum += x;
             size += fabs(x);
+            if (s[j] < 0x1p-120 || fabs(s[j] * in.v[j * o->Dv + d]) < 0x1p-120) small += fabs(x);
         }
         out[d] = sum;
         if (size > *c) *c = size;
+        if (small > *lost) *lost = small;
     }
 }
 
+/* q (W k), or (q W) k; BACK: with sums that run backwards. */
+static float plain_general(const struct oracle *o, const float *q, const float *k, bool keys_first, bool back)
+{
+    long outer = keys_first ? query_dims(o) : o->D, inner = keys_first ? o->D : query_dims(o);
+    float sum = 0;
+    for (long n = 0; n < outer; n++) {
+        float projected = 0;
+        long x = back ? outer - 1 - n : n;
+        for (long m = 0; m < inner; m++) {
+            long y = back ? inner - 1 - m : m;
+            projected += keys_first ? o->w[x * o->D + y] * k[y] : q[y] * o->w[y * o->D + x];
+        }
+        sum += projected * (keys_first ? q[x] : k[x]);
+    }
+    return sum;
+}
+
 /* The same, plainly, in f32.  VARIANT says which of the equally plain ways:
- * bit 0: scale multiplies q, not the score; bit 1: sums run backwards; bit 2: powers of 2, not of e, the scale
+ * bit 0: scale multiplies q, not the score, and q W k is q (W k); bit 1: sums run backwards; bit 2: powers of 2, not of e, the scale
  * having taken log2 e.  (With short mantissas and a scale of 1/8 many a sum is exact, and a row's one order would
  * promise more than f32 keeps.) */
 static void plain_row(const struct oracle *o, struct row r, const struct inputs *all, int variant, float *s,
@@ -218,17 +245,13 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
     if (base2 && cap == 0) scale *= log2e;
     for (long j = 0; j < o->Nk; j++) {
         if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
-        float sum = 0;
-        for (long n = 0; n < o->D; n++) {
+        float sum = o->score == 2 ? plain_general(o, in.q, in.k + j * o->D, variant & 1, back) : 0;
+        for (long n = 0; n < o->D && o->score != 2; n++) {
             long d = back ? o->D - 1 - n : n;
-            float k = in.k[j * o->D + d], q = in.q[o->score == 2 ? 0 : d];
+            float k = in.k[j * o->D + d], q = in.q[d];
             if (o->score == 1) sum += (o->w_count == 0 ? 1 : o->w[o->w_count == 1 ? 0 : d]) * tanhf((float)o->score_scale * (q + k));
             else if (o->score == 3) sum += q + k;
-            else if (o->score == 2) {
-                float projected = 0;
-                for (long e = 0; e < query_dims(o); e++) projected += in.q[e] * o->w[e * o->D + d];
-                sum += projected * k;
-            } else sum += (variant & 1 ? q * scale : q) * k;
+            else sum += (variant & 1 ? q * scale : q) * k;
         }
         s[j] = variant & 1 && !o->score ? sum : sum * scale;
         if (o->score == 3 && s[j] < 0) s[j] *= o->w[r.h];
@@ -260,8 +283,8 @@ struct scratch { double *s64, *out64; float *s32, *out32; };
 /* Adds the plain computation's errors on row R of IN, done in so many ways, to O->rho and O->lse_room. */
 static bool measure_row(struct oracle *o, struct row r, const struct inputs *in, const struct scratch *w, int variants)
 {
-    double lse, c;
-    exact_row(o, r, in, w->s64, w->out64, &lse, &c);
+    double lse, c, lost;
+    exact_row(o, r, in, w->s64, w->out64, &lse, &c, &lost);
     if (!isfinite(lse) || !isfinite(c)) return false;
     for (int variant = 0; variant < variants; variant++) {
         float plain_lse;
@@ -339,12 +362,13 @@ bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v
     o->out = malloc(n * dv * 8 + 8);
     o->lse = malloc(n * 8 + 8);
     o->room = malloc(n * 8 + 8);
+    o->lost = malloc(n * 8 + 8);
     o->rho = o->lse_room = 0;
-    bool ok = w.s64 && w.out64 && w.s32 && w.out32 && o->out && o->lse && o->room;
+    bool ok = w.s64 && w.out64 && w.s32 && w.out32 && o->out && o->lse && o->room && o->lost;
     for (size_t e = 0; ok && e < n; e++)
-        exact_row(o, row_of(o, e), &in, w.s64, o->out + e * dv, o->lse + e, o->room + e);
+        exact_row(o, row_of(o, e), &in, w.s64, o->out + e * dv, o->lse + e, o->room + e, o->lost + e);
     ok = ok && measure(o, &in, &w);
-    for (size_t e = 0; ok && e < n; e++) o->room[e] *= 2 * o->rho;
+    for (size_t e = 0; ok && e < n; e++) o->room[e] = 2 * o->rho * o->room[e] + o->lost[e];
     free(w.s64);
     free(w.out64);
     free(w.s32);
@@ -358,9 +382,10 @@ void oracle_free(struct oracle *o)
     free(o->out);
     free(o->lse);
     free(o->room);
+    free(o->lost);
     free(o->own_offset);
     o->own_offset = NULL;
-    o->out = o->lse = o->room = NULL;
+    o->out = o->lse = o->room = o->lost = NULL;
 }
 
 /* -------------------------------------------------------------------- verdict */

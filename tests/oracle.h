@@ -4,12 +4,13 @@
  *
  * The bound that every algorithm has to keep, for element d of row i:
  *
- *     |got - exact| <= 2 rho c_i + ulp(exact)          c_i = max over d of sum over j of p_ij |v_jd|
+ *     |got - exact| <= 2 rho c_i + ulp(exact) + lost_i    c_i = max over d of sum over j of p_ij |v_jd|
  *
  * rho is the largest error of the plain computation, in units of c_i, over all rows of the tensor:
  * inputs rounded to the storage type, f32 arithmetic in naive order.  c_i is what any summation's error is
  * relative to, so that a row of large values does not buy room for a row of small ones.  The
- * ulp is that of the output type and pays for the final rounding.  One row may be lucky and come
+ * ulp is that of the output type and pays for the final rounding; lost_i is the part of c_i
+ * whose weights or products are below the normal f32, which OpenCL allows to be 0 (a sink may take all else).  One row may be lucky and come
  * out exact, so a tensor with few rows is looked at again with inputs moved by up to 1/16
  * until enough rows were seen; the factor 2 is never touched.
  *
@@ -48,7 +49,7 @@ struct oracle {
     enum { ORACLE_ALL, ORACLE_FOURTHS, ORACLE_TILES, ORACLE_NONE } seen; /* only keys with (p + j) % 4 != 0; those that
                                     oracle_in_tiles says; none */
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
-    double *out, *lse, *room;  /* room [B][Hq][Nq] = 2 rho c_i */
+    double *out, *lse, *room, *lost; /* room, lost [B][Hq][Nq]: 2 rho c_i + lost_i, lost_i */
     double rho, lse_room;
     const float *q, *k;        /* as given */
     int32_t *own_offset;       /* freed with the rest; the caller may have put offset here */

@@ -26,7 +26,7 @@ double tolerance(const struct shape *s)
 
 void expect(bool right, const struct shape *s, const char *algo, const char *what)
 {
-    char text[200];
+    char text[SHAPE_TEXT];
     shape_print(s, text);
     if (!right) wrong("%s: %s: %s", text, algo, what);
 }

@@ -246,6 +246,10 @@ static const struct shape elements[] = {
     { F32, .B = 2, H(4, 2), N(3, 33), D(8, 8), .score = CLATTN_GENERAL, .weights = CLATTN_WEIGHTS_RAW, SPARE },
     { F32, .B = 2, H(4, 2), N(33, 65), D(1, 20), .score = CLATTN_GAT, CAUSAL, .softcap = 3 },
     { F32, .B = 2, H(8, 2), N(1, 100), D(1, 8), .score = CLATTN_GAT, .weights = CLATTN_WEIGHTS_PROBS, SPARE },
+    { F32, .B = 2, H(4, 2), N(3, 20), D(1, 8), .score = CLATTN_GAT, .kv_format = CLATTN_KV_INT8, BY_DIM, SPARE },
+    { F32, .B = 2, H(4, 2), N(3, 20), D(1, 8), .score = CLATTN_GAT, .lens = two, .new_len = 2, .weights = CLATTN_WEIGHTS_RAW, SPARE },
+    { F32, .B = 2, H(4, 2), N(3, 20), D(1, 8), .score = CLATTN_GAT, .softcap = 2, .weights = CLATTN_WEIGHTS_CAPPED, SPARE },
+    { F32, .B = 2, H(4, 2), N(3, 20), D(64, 64), .rope = 32, .lens = two, .new_len = 2, CAUSAL, SPARE }, /* the cache holds turned keys */
 };
 
 /* The weights, at each stage. */

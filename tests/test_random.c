@@ -1,83 +1,180 @@
-/* test_random.c -- random problems on the legal algorithms of the environment's device (one of them each where
- * that is slow), against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how many. */
+/* test_random.c -- random legal combinations of features, shapes and types on the legal algorithms of the environment's
+ * device (one of them each where that is slow), against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how
+ * many; problem n of a run is the first one of the seed n higher. */
 #include "property.h"
 
 static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below(seed, n)]; }
+static bool one_in(uint64_t *seed, int n) { return draw_below(seed, n) == 0; }
 
-/* Two in three have some; elsewhere than on the host in five sets only, since each is a set of kernels to build. */
-static void random_features(uint64_t *seed, int32_t lens[4], struct shape *s)
+enum { SOFTCAP = 1, BIAS = 2, MASK = 4, ALIBI = 8, SINKS = 16, LENS = 32, RAGGED = 64, PAGED = 128, NEW = 256, WEIGHTS = 512,
+       QUANT = 1024, ROPE = 2048, ADDITIVE = 4096, GENERAL = 8192, GAT = 16384, MOD = 32768, OFFSET = 65536, DROPOUT = 1 << 17, FEATURES = 18,
+       ONE = 1 << 18 };
+static const char *const names[FEATURES] = { "softcap", "bias", "mask", "alibi", "sinks", "lens", "ragged", "paged", "new", "weights",
+                                             "quantised", "rope", "additive", "general", "gat", "mod", "offset", "dropout" };
+/* Elsewhere than on the host a combination is a set of kernels to build: these in turn, each feature in one at least.  ONE: of
+ * a single query, for which there are other kernels. */
+static const struct set { int kind, on; } sets[] = {
+    { 0, 0 }, { 1, 0 }, { 2, 0 }, { 0, ONE }, { 0, OFFSET | SOFTCAP | ALIBI | DROPOUT }, { 0, BIAS | SINKS | LENS }, { 0, MASK | RAGGED | SINKS },
+    { 0, ONE | SOFTCAP | BIAS | MASK | ALIBI | SINKS | LENS | DROPOUT }, { 0, RAGGED | PAGED | ROPE }, { 0, PAGED | LENS | NEW | WEIGHTS },
+    { 0, ONE | PAGED | LENS | QUANT | MASK }, { 0, ADDITIVE | BIAS }, { 0, GENERAL | ALIBI | WEIGHTS }, { 0, GAT | LENS | NEW | WEIGHTS },
+    { 0, MOD | WEIGHTS | SINKS },
+};
+enum { SETS = sizeof sets / sizeof *sets };
+
+/* The lists that a shape points to. */
+struct lists { int32_t offsets[4], lens[4], q_lens[4]; };
+
+/* On the host each feature is in about one problem of four, and now and then there are many together. */
+static int random_features(uint64_t *seed)
 {
-    static const char *const axes[] = { "bhqk", "qk", "hqk", "bk", "k", "bhq", "h", "" };
-    static const int sets[] = { 0, 0, 0, 1, 2 | 16, 4 | 8, 8 | 32, 63 };
-    if (draw_below(seed, 4) == 0) s->dropout = draw_below(seed, 17) / 16.0, s->seed = draw_bits(seed), s->drop_offset = draw_bits(seed);
-    int on = attend_is_host() ? draw_below(seed, 3) ? draw_below(seed, 64) : 0 : pick(seed, sets, 8);
-    if (on & 1) s->softcap = 1 + draw_below(seed, 50);
-    if (on & 2) s->bias = axes[draw_below(seed, 8)];
-    if (on & 4) s->mask = axes[draw_below(seed, 8)];
-    if (on & 8) s->alibi = (clattn_alibi)(1 + draw_below(seed, 2));
-    s->sinks = (on & 16) != 0;
-    for (int b = 0; b < 4; b++) lens[b] = draw_below(seed, s->Nk + 1);
-    if (on & 32) s->lens = lens;
-    if (s->Nk > 8) s->shorter = draw_below(seed, 4) ? 0 : draw_below(seed, s->Nk / 2);
+    int on = (int)(draw_bits(seed) & draw_bits(seed)) & ((1 << FEATURES) - 1);
+    int product = pick(seed, (const int[]){ ROPE, ADDITIVE, GENERAL, GAT }, 4), products = ROPE | ADDITIVE | GENERAL | GAT;
+    if (on & products) on = (on & ~products) | product; /* one of them */
+    if (on & NEW) on = (on & ~QUANT) | LENS | (on & RAGGED ? PAGED : 0); /* as the descriptor demands */
+    return on;
 }
 
-static struct shape random_shape(uint64_t *seed, int32_t offsets[4], int32_t lens[4])
+/* What a score goes through. */
+static void draw_scores(uint64_t *seed, int on, struct shape *s)
+{
+    static const char *const axes[] = { "bhqk", "qk", "hqk", "bk", "k", "bhq", "h", "" };
+    if (on & SOFTCAP) s->softcap = 1 + draw_below(seed, 50);
+    if (on & BIAS) s->bias = axes[draw_below(seed, 8)];
+    if (on & MASK) s->mask = axes[draw_below(seed, 8)];
+    if (on & ALIBI) s->alibi = (clattn_alibi)(1 + draw_below(seed, 2));
+    s->sinks = (on & SINKS) != 0;
+    s->mod = (on & MOD) != 0;
+    if (on & DROPOUT) s->dropout = (1 + draw_below(seed, 16)) / 16.0, s->seed = draw_bits(seed), s->drop_offset = draw_bits(seed);
+    if (s->Nk > 8) s->shorter = draw_below(seed, 4) ? 0 : draw_below(seed, s->Nk / 2);
+    if (on & WEIGHTS) s->weights = (clattn_weights)(1 + draw_below(seed, CLATTN_WEIGHTS_PROBS));
+}
+
+/* Where rows and keys lie, and how many there are. */
+static void draw_places(uint64_t *seed, int on, struct lists *l, struct shape *s)
+{
+    static const int pages[] = { 1, 2, 3, 5, 7, 16, 20, 32, 33, 64, 100 };
+    int least = 0;
+    if (on & PAGED) {
+        s->page = pick(seed, pages, 11);
+        if (s->page > s->Nk) s->page = s->Nk;
+        s->Nk -= s->Nk % s->page;
+    }
+    if (on & NEW) least = s->new_len = 1 + draw_below(seed, s->Nk < 5 ? s->Nk : 5);
+    for (int b = 0; b < 4; b++) {
+        l->q_lens[b] = one_in(seed, 4) ? s->Nq : draw_below(seed, s->Nq + 1);
+        l->lens[b] = one_in(seed, 4) ? s->Nk : least + draw_below(seed, s->Nk + 1 - least);
+    }
+    if (on & RAGGED) s->q_lens = l->q_lens;
+    if (on & (RAGGED | LENS)) s->lens = l->lens;
+}
+
+/* How elements become numbers.  Dims are drawn anew where a format or a score wants others. */
+static void draw_elements(uint64_t *seed, int on, bool any, struct shape *s)
+{
+    s->score = on & ADDITIVE ? CLATTN_ADDITIVE : on & GENERAL ? CLATTN_GENERAL : on & GAT ? CLATTN_GAT : CLATTN_DOT;
+    if (on & GAT) s->Dv = s->D, s->D = 1;
+    if (on & GENERAL) s->q_dim = draw_below(seed, 2) ? 0 : 1 + draw_below(seed, 40);
+    if (on & ADDITIVE) s->score_ws = pick(seed, (const int[]){ 0, 1, s->D }, 3);
+    if (on & QUANT) {
+        bool by_key = s->page || !s->q_lens;
+        s->kv_format = (clattn_kv_format)(CLATTN_KV_INT8 + draw_below(seed, on & GAT ? 2 : 4));
+        if (s->kv_format == CLATTN_KV_INT8) s->scale_kind = (clattn_scale)draw_below(seed, 3);
+        if (s->scale_kind == CLATTN_SCALE_BY_KEY && !by_key) s->scale_kind = CLATTN_SCALE_BY_DIM;
+        if (s->kv_format == CLATTN_KV_FP8 && draw_below(seed, 2)) s->scale_kind = CLATTN_SCALE_BY_HEAD;
+        if (s->kv_format >= CLATTN_KV_Q8_0) {
+            if (any) s->D = 32 * (1 + draw_below(seed, 3)), s->Dv = draw_below(seed, 2) ? 0 : 32 * (1 + draw_below(seed, 3));
+            if (on & ADDITIVE && s->score_ws > 1) s->score_ws = s->D;
+            if (s->memory == SPREAD || s->memory == TURNED) s->memory = GAPPED; /* a block's dims lie side by side */
+        }
+    }
+    if (on & ROPE && s->D > 1) s->rope = draw_below(seed, 2) ? s->D / 2 * 2 : 2 * (1 + draw_below(seed, s->D / 2));
+    s->rope_pairs = s->rope && draw_below(seed, 2);
+    /* One place for all batch rows is no place for what differs between them. */
+    if (on & (PAGED | NEW | QUANT) && s->memory == SHARED) s->memory = PACKED;
+}
+
+static void draw_positions(uint64_t *seed, int on, struct lists *l, struct shape *s)
+{
+    s->causal = draw_below(seed, 2);
+    s->align = on & OFFSET ? CLATTN_OFFSET : (clattn_align)draw_below(seed, 2);
+    if (on & OFFSET) {
+        s->q_offset = draw_below(seed, 150) - 50;
+        for (int b = 0; b < 4; b++) l->offsets[b] = draw_below(seed, 150) - 50;
+        if (draw_below(seed, 2)) s->offsets = l->offsets;
+    }
+    s->window = one_in(seed, 3);
+    s->left = draw_below(seed, 3) ? draw_below(seed, 100) : -1;
+    s->right = draw_below(seed, 3) ? draw_below(seed, 40) : -1;
+}
+
+static struct shape random_shape(uint64_t *seed, struct lists *l, int *features)
 {
     static const int lengths[] = { 1, 2, 3, 7, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 96, 100, 127, 128, 129, 200 };
-    static const int groups[] = { 1, 1, 2, 3, 4, 8 };
-    int most = small_or(9, sizeof lengths / sizeof *lengths), kind = draw_below(seed, KINDS);
-    bool any = attend_is_host(), rich = any || kind == 0; /* elsewhere a new kind of shape means new kernels to build */
+    static const int groups[] = { 1, 1, 2, 3, 4, 8 }, dims[] = { 1, 2, 3, 8, 16, 20, 32, 40, 64, 65, 80, 128 };
+    const struct set *set = &sets[*seed % SETS];
+    bool any = attend_is_host();
+    int most = small_or(9, sizeof lengths / sizeof *lengths), kind = any ? draw_below(seed, KINDS) : set->kind;
+    int on = *features = any ? random_features(seed) : set->on;
     struct shape s = { .dtype = kinds[kind].dtype, .D = kinds[kind].D, .B = 1 + draw_below(seed, 4) };
+    if (any && draw_below(seed, 2)) s.D = pick(seed, dims, 12), s.Dv = draw_below(seed, 2) ? 0 : pick(seed, dims, 12);
     s.Hkv = 1 + draw_below(seed, 3);
     s.Hq = s.Hkv * pick(seed, groups, small_or(4, 6));
     s.Nq = draw_below(seed, 4) ? pick(seed, lengths, most) : 1 + draw_below(seed, 3);
     s.Nk = pick(seed, lengths, most);
-    if (!any && s.Nq < 33) s.Nq = rich && s.Nq == 1 ? 1 : s.Nq + 32;
-    if (!any && s.Nq == 1) s.Hq = 8 * s.Hkv;
-    s.causal = draw_below(seed, 2);
-    s.align = (clattn_align)draw_below(seed, rich ? 3 : 2);
-    bool strided = any || (rich && s.Nq > 1 && s.align != CLATTN_OFFSET);
-    s.memory = (enum memory)draw_below(seed, strided ? MEMORIES : GAPPED);
-    if (s.align == CLATTN_OFFSET) s.q_offset = draw_below(seed, 150) - 50;
-    if (s.align == CLATTN_OFFSET && draw_below(seed, 2)) {
-        for (int b = 0; b < 4; b++) offsets[b] = draw_below(seed, 150) - 50;
-        s.offsets = offsets;
-    }
-    s.window = draw_below(seed, 3) == 0;
-    s.left = draw_below(seed, 3) ? draw_below(seed, 100) : -1;
-    s.right = draw_below(seed, 3) ? draw_below(seed, 40) : -1;
-    if (draw_below(seed, 3) == 0) s.scale = (1 + draw_below(seed, 40)) / 16.0;
-    if (rich) random_features(seed, lens, &s);
+    if (!any && s.Nq < 33) s.Nq += 32; /* other lengths mean other kernels, too */
+    if (!any && on && s.Nk < 16) s.Nk += 16;
+    if (on & ONE) s.Nq = 1, s.Hq = 8 * s.Hkv;
+    while (any && (double)s.Hq * s.Nq * s.Nk * s.D > 1e6 && s.Nq > 1) s.Nq = (s.Nq + 1) / 2; /* the oracle is slow */
+    s.memory = (enum memory)draw_below(seed, any || set == sets ? MEMORIES : GAPPED + 1);
+    draw_places(seed, on, l, &s);
+    draw_elements(seed, on, any, &s);
+    draw_scores(seed, on, &s);
+    draw_positions(seed, on, l, &s);
+    if (one_in(seed, 3)) s.scale = (1 + draw_below(seed, 40)) / 16.0;
     return shape_full(s);
+}
+
+/* Problem N of the run: did all go well? */
+static bool run_one(int n, uint64_t seed, int count[FEATURES])
+{
+    const char *algos[CA_MAX_CANDIDATES];
+    struct lists l;
+    int on;
+    struct shape s = random_shape(&seed, &l, &on);
+    struct data d;
+    struct oracle o;
+    struct result r;
+    if (!data_draw(&s, draw_bits(&seed), &d)) return false;
+    size_t legal = attend_algos(&s, algos);
+    size_t from = 0, to = legal;
+    if (attend_is_slow() && legal) from = (size_t)n % legal, to = from + 1;
+    if (attend_oracle(&s, &d, &o)) {
+        for (size_t i = from; i < to; i++) {
+            if (!attend(&s, algos[i], &d, &r)) continue;
+            attend_judge(&s, algos[i], &o, &r);
+            result_free(&r);
+        }
+        oracle_free(&o);
+    }
+    data_free(&d);
+    for (int f = 0; f < FEATURES; f++) count[f] += on >> f & 1;
+    return failures() == 0;
 }
 
 START_TEST(test_random)
 {
-    const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM"), *names[CA_MAX_CANDIDATES];
-    uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : 20250101 + (uint64_t)attend_context()->dev.kind;
-    int count = many ? atoi(many) : 300;
-    printf("%d random problems, CLATTN_SEED=%llu\n", count, (unsigned long long)seed);
-    for (int n = 0; n < count; n++) {
-        int32_t offsets[4], lens[4];
-        struct shape s = random_shape(&seed, offsets, lens);
-        struct data d;
-        struct oracle o;
-        struct result r;
-        if (!data_draw(&s, draw_bits(&seed), &d)) break;
-        size_t legal = attend_algos(&s, names);
-        size_t from = 0, to = legal;
-        if (attend_is_slow() && legal) from = (size_t)n % legal, to = from + 1;
-        if (attend_oracle(&s, &d, &o)) {
-            for (size_t i = from; i < to; i++) {
-                if (!attend(&s, names[i], &d, &r)) continue;
-                attend_judge(&s, names[i], &o, &r);
-                result_free(&r);
-            }
-            oracle_free(&o);
-        }
-        data_free(&d);
+    const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM");
+    uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : 20250101 + ((uint64_t)attend_context()->dev.kind << 32);
+    int problems = many ? atoi(many) : attend_is_host() ? 2000 : small_or(2 * SETS, 6 * SETS), count[FEATURES] = { 0 }, bad = 0;
+    printf("%d random problems, CLATTN_SEED=%llu\n", problems, (unsigned long long)seed);
+    for (int n = 0; n < problems && bad < 20; n++) {
+        if (run_one(n, seed + (uint64_t)n, count)) continue;
+        printf("    that was CLATTN_SEED=%llu CLATTN_RANDOM=1\n", (unsigned long long)(seed + (uint64_t)n));
+        bad++;
     }
-    finish();
+    for (int f = 0; f < FEATURES; f++) printf("%s %d%s", names[f], count[f], f < FEATURES - 1 ? ", " : "\n");
+    ck_assert_msg(bad == 0, "%d problems failed", bad);
+    for (int f = 0; f < FEATURES && !many; f++) ck_assert_msg(count[f] > 0, "%s was never drawn", names[f]);
 }
 END_TEST
 

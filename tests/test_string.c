@@ -40,6 +40,8 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 b1 h3 n9 d4 bias=BHQK mask=", "f32 b1 h3 q9 k9 d4 bias=HQK mask=" },
     { "f32 b2 h3 n9 d4 mask=BK:7 maskstride=9,0,0,1", "f32 b2 h3 q9 k9 d4 mask=BK:7 maskstride=9,0,0,1" },
     { "f32 b3 h4 q33 k65 d4 total=55,103 causal", "f32 b3 h4 q33 k65 d4 causal total=55,103" },
+    { "f32 h4 d4 var=5,17,300 causal", "f32 b3 h4 q300 k300 d4 causal total=322,322" },
+    { "f32 b3 h4 q2 d4 var=5,17,300 kv=paged16", "f32 b3 h4 q2 k304 d4 lens=107 total=6,0 kv=paged16" },
     { "f32 b2 n32 d4 kv=paged16 lens=20 new=3", "f32 b2 h1 q32 k32 d4 lens=20 kv=paged16 new=3" },
     { "f32 n32 d64 kv=paged16+q8_0 rope", "f32 b1 h1 q32 k32 d64 kv=paged16+q8_0 rope=64,64" },
     { "f32 n32 d64 kv=int8c", "f32 b1 h1 q32 k32 d64 kv=int8c" },
@@ -100,6 +102,15 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f32 n8 d4 rope=4", CLATTN_E_ARGUMENT, "rope=4" },
     { "f32 n8 d4 score=cosine", CLATTN_E_ARGUMENT, "score=cosine" },
     { "f32 n8 d4 total=8", CLATTN_E_ARGUMENT, "total=8" },
+    { "f32 n8 d4 var=1,2", CLATTN_E_ARGUMENT, "contradicts var=1,2" },
+    { "f32 d4 var=1,2 lens=2", CLATTN_E_ARGUMENT, "contradicts var=1,2" },
+    { "f32 b3 d4 var=1,2", CLATTN_E_ARGUMENT, "2 lengths, the batch 3" },
+    { "f32 d4 var=uniform:3", CLATTN_E_ARGUMENT, "var=uniform:3" },
+    { "f32 d4 var=uniform:3,2", CLATTN_E_ARGUMENT, "var=uniform:3,2" },
+    { "f32 d4 var=1,-2", CLATTN_E_ARGUMENT, "var=1,-2" },
+    { "f32 d4 var=", CLATTN_E_ARGUMENT, "var=" },
+    { "f32 b2 q2 k2 d4 total=3,4 var=1,2", CLATTN_E_ARGUMENT, "total=3,4 or k does not agree" },
+    { "f32 b2 q2 k1 d4 total=3,3 var=1,2", CLATTN_E_ARGUMENT, "total=3,3 or k does not agree" },
     { "f32 n8 d4 weights=all", CLATTN_E_ARGUMENT, "weights=all" },
     { "f32 n8 d4 dropout=x", CLATTN_E_ARGUMENT, "dropout=x" },
     { "f32 n8 d4 dropout", CLATTN_E_ARGUMENT, "dropout" },
@@ -120,6 +131,38 @@ START_TEST(strings_refused_by_name)
     ca_message_clear();
     ck_assert_int_eq(ca_problem_parse(bad[_i].text, &a), bad[_i].status);
     ck_assert_msg(strstr(ca_message(), bad[_i].word) != NULL, "%s: %s", bad[_i].text, ca_message());
+}
+END_TEST
+
+/* Drawn lengths lie in their range, are the same each time and another seed's are others; the printed problem has them too. */
+START_TEST(lengths_are_drawn)
+{
+    static const char *const texts[] = { "f32 b50 d4 var=uniform:3,90", "f32 b50 d4 var=uniform:3,90 seed=7", "f32 b50 q2 d4 var=uniform:3,90 seed=7",
+                                         "f32 b50 q2 d4 var=uniform:3,90 kv=paged16 seed=8", "f32 d4 var=4,0,9 dropout=0.5 seed=9" };
+    struct ca_lengths l[5], again;
+    clattn_attention a;
+    struct problem p, q;
+    char text[900];
+    for (int n = 0; n < 5; n++) {
+        ck_assert_msg(ca_problem_parse_lengths(texts[n], &a, &l[n]) == CLATTN_OK, "%s", ca_message());
+        p = made(&a);
+        snprintf(text, sizeof text, "%s%s", printed(&p), l[n].text);
+        ck_assert_msg(ca_problem_parse_lengths(text, &a, &again) == CLATTN_OK, "%s: %s", text, ca_message());
+        q = made(&a);
+        ck_assert_msg(same(&p, &q), "%s became %s", text, printed(&q));
+        int64_t sum = 0;
+        for (int b = 0; b < l[n].count; b++) {
+            ck_assert(l[n].k[b] == again.k[b] && l[n].q[b] == again.q[b]);
+            ck_assert(n == 4 || (l[n].k[b] >= 3 && l[n].k[b] <= 90));
+            ck_assert_int_eq(l[n].q[b], n == 2 || n == 3 ? 2 : l[n].k[b]);
+            sum += l[n].k[b];
+        }
+        ck_assert(sum == (n == 3 ? sum : p.Tk) && l[n].count == p.B);
+        ca_lengths_free(&again);
+    }
+    ck_assert(memcmp(l[0].k, l[1].k, 50 * sizeof *l[0].k) != 0 && memcmp(l[1].k, l[2].k, 50 * sizeof *l[0].k) == 0);
+    ck_assert(l[4].k[0] == 4 && l[4].k[1] == 0 && l[4].k[2] == 9);
+    for (int n = 0; n < 5; n++) ca_lengths_free(&l[n]);
 }
 END_TEST
 
@@ -156,6 +199,7 @@ int main(void)
     tcase_add_test(t, strings_survive);
     tcase_add_loop_test(t, strings_print_canonically, 0, COUNT(spellings));
     tcase_add_loop_test(t, strings_refused_by_name, 0, COUNT(bad));
+    tcase_add_test(t, lengths_are_drawn);
     tcase_add_test(t, long_token_is_refused);
     tcase_add_test(t, locale_does_not_matter);
     return run_suite(s);

@@ -29,7 +29,7 @@ static int64_t item_dims(const struct problem *p, const struct params *t) { retu
 static void defaults(const struct problem *p, const struct device *dev, struct params *t)
 {
     int w = dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, rows = 1;
-    bool crowded = p->Dv > 64 && (p->bias.on || p->mask.on); /* 8 rows spill on some GPUs, then even 4 (perf/gpu-table) */
+    bool crowded = p->Dv > 64 && (p->bias.on || p->mask.on || p->mods[0]); /* 8 rows spill on some GPUs, then even 4 (perf/gpu-table) */
     int most = ca_is_cpu_like(dev) ? 16 : crowded ? 2 : 4;
     int64_t pack = p->split_len ? p->Hq / ca_max(p->Hkv, 1) : most_rows(p); /* fixed parts: whatever else is in the batch */
     while (rows < most && rows < pack) rows *= 2;

@@ -69,8 +69,9 @@ static const struct argp argp = {
 
 struct result {
     const char *device;
-    char problem[512], params[256];
+    char problem[800], params[256];
     const struct sample *sample;
+    const char *lengths;             /* of a ragged batch, " var=..." */
     struct timing time;
     double gflops, gbytes;           /* per second, at the median */
     double fma_share, read_share;    /* negative when unknown */
@@ -100,7 +101,8 @@ static void print_line(const struct result *r)
     plan[strcspn(plan, "\n")] = 0;
     if (r->fma_share >= 0) snprintf(fma, sizeof fma, " (%.0f %%)", 100 * r->fma_share);
     if (r->read_share >= 0) snprintf(reading, sizeof reading, " (%.0f %%)", 100 * r->read_share);
-    ca_cli_print("%s\n    median %s  min %s  %.*f GFLOP/s%s  %.*f GB/s%s  workspace %.1f MiB\n", plan,
+    ca_cli_print("%s\n%s%s%s    median %s  min %s  %.*f GFLOP/s%s  %.*f GB/s%s  workspace %.1f MiB\n", plan,
+                 r->lengths[0] ? "   " : "", r->lengths, r->lengths[0] ? "\n" : "",
                  ca_cli_time(r->time.median, median), ca_cli_time(r->time.least, least), r->gflops < 10 ? 2 : 1,
                  r->gflops, fma, r->gbytes < 10 ? 2 : 1, r->gbytes, reading,
                  (double)r->sample->plan->workspace / (1 << 20));
@@ -122,19 +124,20 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
                            struct peak *peak, const char *text)
 {
     struct sample s = {.plan = NULL};
-    struct result r = {.device = device->selector, .sample = &s, .fma_share = -1, .read_share = -1};
     struct cli_problem problem;
+    struct result r = {.device = device->selector, .sample = &s, .lengths = problem.lengths.text, .fma_share = -1, .read_share = -1};
     clattn_status st;
     ca_message_clear();
     CA_TRY(ca_cli_problem(text, &problem));
-    CA_TRY(ca_sample_create(ctx, &problem.a, &o->plan, o->seed, &s));
+    CA_TRY(ca_sample_create(ctx, &problem.a, &problem.lengths, &o->plan, o->seed, &s));
     measure_peak(device, peak);
     CA_TRY(ca_sample_time(&s, o->seconds, &r.time));
     measure_peak(device, peak);
-    ca_problem_print(s.p, r.problem, sizeof r.problem);
+    size_t n = ca_problem_print(s.p, r.problem, 512);
+    snprintf(r.problem + n, sizeof r.problem - n, "%s", problem.lengths.text);
     ca_params_print(s.plan->algo, &s.plan->params, r.params, sizeof r.params);
     const struct problem expected = ca_problem_expected(s.p);
-    r.gflops = 1e-9 * ca_problem_flops(&expected) / r.time.median;
+    r.gflops = 1e-9 * ca_sample_flops(&s) / r.time.median;
     r.gbytes = 1e-9 * ca_problem_bytes(&expected) / r.time.median;
     if (peak->gflops > 0) r.fma_share = r.gflops / peak->gflops;
     if (peak->gbytes_per_s > 0) r.read_share = r.gbytes / peak->gbytes_per_s;

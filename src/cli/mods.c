@@ -93,11 +93,15 @@ clattn_status ca_cli_problem(const char *text, struct cli_problem *p)
         memset(s, ' ', (size_t)(end - s)); /* a second one is refused as what it then is: a word too many */
         if (!path) st = ca_no_memory((size_t)(end - s), "the problem");
     }
-    if (st == CLATTN_OK) st = ca_problem_parse(rest, &p->a);
+    if (st == CLATTN_OK) st = ca_problem_parse_lengths(rest, &p->a, &p->lengths);
     if (st == CLATTN_OK && path) st = read_mods(path, p);
     free(path);
     free(rest);
     return st;
 }
 
-void ca_cli_problem_free(struct cli_problem *p) { json_decref(p->mods); }
+void ca_cli_problem_free(struct cli_problem *p)
+{
+    json_decref(p->mods);
+    ca_lengths_free(&p->lengths);
+}

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include "clattn.h"
+#include "problem/problem.h"
 
 /* What a descriptor points to. */
 struct mod_texts { char buffers[512], scalars[1024]; };
@@ -13,7 +14,7 @@ void ca_mods_describe(const json_t *attrs, struct mod_texts *t, clattn_attention
 
 /* A problem string's descriptor, with the functions of the file that mod=FILE names: an object with a case's attributes
  * score_mod, mask_mod, tile_class and mod_scalars, and mod_buffers as an object, name: number of elements. */
-struct cli_problem { clattn_attention a; struct mod_texts texts; json_t *mods; };
+struct cli_problem { clattn_attention a; struct ca_lengths lengths; struct mod_texts texts; json_t *mods; };
 clattn_status ca_cli_problem(const char *text, struct cli_problem *p);
 void ca_cli_problem_free(struct cli_problem *p);
 

@@ -36,26 +36,40 @@ static void draw_bytes(const struct problem *p, int slot, uint8_t *byte, size_t 
     }
 }
 
-/* Sequences, and pages, share what there is evenly, pages from the last on. */
-static void draw_places(const struct problem *p, int slot, int32_t *i32, size_t count)
+/* Length of sequence B, of its queries or its keys: as they were given, else all share what there is evenly. */
+static int64_t length_of(const struct sample *s, bool keys, int64_t b)
 {
-    for (size_t e = 0; e < count; e++)
-        i32[e] = slot == CA_TABLE ? (int32_t)((size_t)p->pages - 1 - e % (size_t)p->pages)
-                                  : (int32_t)((slot == CA_CUQ ? p->Tq : p->Tk) * (int64_t)e / ca_max(p->B, 1));
+    const struct problem *p = s->p;
+    int64_t total = keys ? p->Tk : p->Tq;
+    if (s->lengths) return keys ? s->lengths->k[b] : s->lengths->q[b];
+    if (keys && p->page_size) return p->lens ? p->lens : p->Nk;
+    return total * (b + 1) / p->B - total * b / p->B;
+}
+
+/* Sequences behind one another; pages from the last on. */
+static void draw_places(const struct sample *s, int slot, int32_t *i32, size_t count)
+{
+    int64_t at = 0;
+    for (size_t e = 0; e < count; e++) {
+        i32[e] = slot == CA_TABLE ? (int32_t)((size_t)s->p->pages - 1 - e % (size_t)s->p->pages) : (int32_t)at;
+        if (slot != CA_TABLE && e + 1 < count) at += length_of(s, slot == CA_CUK, (int64_t)e);
+    }
 }
 
 /* The numbers of an optional tensor: slopes as in the ALiBi paper, a mask with one key in ten away. */
-static void draw_optional(const struct problem *p, int slot, void *data, size_t count, uint64_t seed)
+static void draw_optional(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
 {
+    const struct problem *p = s->p;
     float *f32 = data;
     int32_t *i32 = data;
     uint8_t *byte = data;
-    if (slot == CA_CUQ || slot == CA_CUK || slot == CA_TABLE) draw_places(p, slot, i32, count);
+    if (slot == CA_CUQ || slot == CA_CUK || slot == CA_TABLE) draw_places(s, slot, i32, count);
     else if (slot == CA_KNEW || slot == CA_VNEW) draw(data, p->dtype, count, seed, (uint64_t)slot);
     else if (slot != CA_SLOPES && slot != CA_LENS && slot != CA_MASK) draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_SLOPES) f32[e] = exp2f(-8.f * (float)(e % (size_t)p->Hq + 1) / (float)p->Hq);
-        if (slot == CA_LENS) i32[e] = (int32_t)ca_min(p->lens, p->Nk - p->new_len);
+        if (slot == CA_LENS && s->lengths) i32[e] = (int32_t)ca_max(s->lengths->k[e] - p->new_len, 0); /* before they grow */
+        else if (slot == CA_LENS) i32[e] = (int32_t)ca_min(p->lens, p->Nk - p->new_len);
         if (slot == CA_MASK) byte[e] = ca_philox_uniform(seed, (uint64_t)slot, e) >= 0.1f;
     }
 }
@@ -80,21 +94,22 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     s->host[slot] = aligned_alloc(64, room);
     if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
     if (ca_slot_is_output((enum ca_slot)slot)) memset(s->host[slot], 0, room);
-    else if (slot > CA_OUT) draw_optional(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
+    else if (slot > CA_OUT) draw_optional(s, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
         draw_bytes(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
     return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
 }
 
-clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
-                               uint64_t seed, struct sample *s)
+clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
+                               const clattn_plan_options *options, uint64_t seed, struct sample *s)
 {
     clattn_status st;
     cl_int code;
     memset(s, 0, sizeof *s);
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
+    s->lengths = l && l->count ? l : NULL;
     for (int slot = 0; slot < CA_SLOTS; slot++)
         if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
     if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
@@ -124,6 +139,22 @@ clattn_status ca_sample_run(const struct sample *s, bool bounded)
     struct io io = {.workspace.mem = NULL};
     for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].host = s->host[slot];
     return ca_plan_run_host(s->plan, &io);
+}
+
+double ca_sample_flops(const struct sample *s)
+{
+    double flops = 0;
+    struct problem one = ca_problem_expected(s->p);
+    if (!one.ragged) return ca_problem_flops(&one);
+    one.ragged = false;
+    one.B = 1;
+    for (int64_t b = 0; b < s->p->B; b++) {
+        one.Nq = length_of(s, false, b);
+        one.Nk = length_of(s, true, b);
+        one.offset = one.bottom_right ? (int32_t)(one.Nk - one.Nq) : s->p->offset;
+        flops += ca_problem_flops(&one);
+    }
+    return flops;
 }
 
 /* ------------------------------------------------------------------- timing */

@@ -10,11 +10,15 @@ struct sample {
     void *host[CA_SLOTS];      /* on the host */
     cl_mem mem[CA_SLOTS];      /* on an OpenCL device */
     cl_mem workspace;
+    const struct ca_lengths *lengths; /* NULL: shared evenly */
 };
 
-/* Plans A on CTX and draws standard normal q, k and v by Philox (offset 0, 1, 2 for the three). */
-clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
-                               uint64_t seed, struct sample *s);
+/* Plans A on CTX and draws standard normal q, k and v by Philox (offset 0, 1, 2 for the three).  Sequences of a ragged batch
+ * have the lengths L, or share evenly what there is. */
+clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
+                               const clattn_plan_options *options, uint64_t seed, struct sample *s);
+/* Of one execution: with the lengths that the sequences have. */
+double ca_sample_flops(const struct sample *s);
 /* Executes once, from data on the device to the result on the device, and waits.  BOUNDED: with the usual deadline,
  * at the price of looking at the clock; for the first execution. */
 clattn_status ca_sample_run(const struct sample *s, bool bounded);

@@ -85,6 +85,11 @@ clattn_status ca_problem_mods(struct problem *p, const clattn_attention *a);
 /* Problem string <-> descriptor: "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0".
  * Unknown tokens are refused by name. */
 clattn_status ca_problem_parse(const char *text, clattn_attention *a);
+/* The same, with the lengths of a ragged batch that "var=" draws or lists: COUNT of queries and of keys, or NULL without it.
+ * TEXT, behind the printed problem, makes a string with the same lengths. */
+struct ca_lengths { int64_t count; int32_t *q, *k; char text[288]; };
+clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, struct ca_lengths *l);
+void ca_lengths_free(struct ca_lengths *l);
 size_t ca_problem_print(const struct problem *p, char *text, size_t size);
 
 /* Numbers are read and written as in C, whatever locale a program has set: hand what is returned to uselocale after. */

@@ -9,6 +9,10 @@
  * and offset=N, 0 by default.  "mod" is printed where
  * there are functions of the user's, which no string holds: the command reads them from mod=FILE.
  *
+ * var=uniform:LEAST,MOST makes it ragged with lengths drawn by Philox with seed=, the same each time; var=5,17,300 lists them.  They
+ * are those of the keys, and of the queries unless q tells how many each batch row has.  Such a string has no k, since the
+ * longest is drawn; it may have one together with total=, as a printed problem has, and then all must agree.
+ *
  * Beyond the flags that name attributes, biasstride= and maskstride= as well as qstride=, kstride=, vstride= and ostride= give a
  * tensor's strides, BATCH,HEAD,ROW,DIM (or KEY) in elements, so that every problem has a string. */
 #define _GNU_SOURCE
@@ -23,6 +27,7 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "base/text.h"
+#include "philox.h"
 
 #define MAX_TOKEN 256
 
@@ -238,6 +243,33 @@ static bool set_total(clattn_attention *a, const char *value)
     return true;
 }
 
+/* The lengths that VALUE tells: of a list sets COUNT.  LENS NULL: only looks. */
+static bool read_lengths(const char *value, uint64_t seed, int64_t *count, int32_t *lens)
+{
+    int64_t range[2], n = 0;
+    if (strncmp(value, "uniform:", 8) == 0) {
+        if (!read_ints(value + 8, ',', range, 2) || range[0] < 0 || range[0] > range[1] || range[1] > CA_MAX_LEN) return false;
+        for (int64_t b = 0; lens && b < *count; b++)
+            lens[b] = (int32_t)(range[0] + (int64_t)((double)ca_philox_uniform(seed, 0, (uint64_t)b) * (double)(range[1] - range[0] + 1)));
+        return true;
+    }
+    for (;; value++) {
+        int64_t x;
+        if (!read_int(&value, &x) || x < 0 || x > CA_MAX_LEN || (*value && *value != ',')) return false;
+        if (lens) lens[n] = (int32_t)x;
+        n++;
+        if (!*value) break;
+    }
+    *count = n;
+    return true;
+}
+static bool set_var(clattn_attention *a, const char *value)
+{
+    int64_t count;
+    a->layout = CLATTN_THD;
+    return read_lengths(value, 0, &count, NULL);
+}
+
 static const char *const stages[] = { "none", "raw", "capped", "biased", "probs" };
 static bool set_weights(clattn_attention *a, const char *value)
 {
@@ -286,7 +318,7 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "vnewstride", set_vnewstride, VALUE },
     { "biasstride", set_biasstride, VALUE },
     { "maskstride", set_maskstride, VALUE },
-    { "var", NULL, VALUE }, { "mod", NULL, EITHER },
+    { "var", set_var, VALUE }, { "mod", NULL, EITHER },
     { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
 };
 #define NUM_FLAGS (sizeof flags / sizeof flags[0])
@@ -300,7 +332,7 @@ static const char *const other_ops[] = {
 #define NUM_OTHER_OPS (sizeof other_ops / sizeof other_ops[0])
 
 /* What was seen so far, so that nothing is said twice. */
-struct parse { clattn_attention *a; bool op, type, size[128], flag[NUM_FLAGS]; };
+struct parse { clattn_attention *a; bool op, type, size[128], flag[NUM_FLAGS]; char var[MAX_TOKEN]; };
 
 static clattn_status once(bool *seen, const char *token)
 {
@@ -345,6 +377,7 @@ static clattn_status parse_flag(struct parse *ps, const char *token, const struc
                f->takes == NOTHING ? "takes no value" : "needs a value");
     CA_REQUIRE(f->set(ps->a, equals ? equals + 1 : ""), CLATTN_E_ARGUMENT,
                "problem string: the value of \"%s\" is wrong, or not known to this version", token);
+    if (f->set == set_var) strcpy(ps->var, equals + 1);
 done:
     return st;
 }
@@ -370,7 +403,57 @@ static clattn_status parse_token(struct parse *ps, const char *token)
     return st;
 }
 
+/* The lengths of "var=", and the sizes that follow from them. */
+static clattn_status make_lengths(const struct parse *ps, clattn_attention *a, struct ca_lengths *l)
+{
+    int64_t n = a->batch, sum = 0, longest = 0;
+    bool total = a->q_total || a->kv_total;
+    read_lengths(ps->var, a->seed, &n, NULL);
+    if (!ps->size['b']) a->batch = n;
+    CA_REQUIRE(n == a->batch && n >= 0, CLATTN_E_ARGUMENT, "problem string: var has %" PRId64 " lengths, the batch %" PRId64 " rows", n, a->batch);
+    CA_REQUIRE(total || (!ps->size['k'] && !a->kv_lens), CLATTN_E_ARGUMENT, "problem string: k or lens= contradicts var=%s", ps->var);
+    if (!(l->q = calloc((size_t)n + 1, sizeof *l->q)) || !(l->k = calloc((size_t)n + 1, sizeof *l->k)))
+        return ca_no_memory(((size_t)n + 1) * sizeof *l->q, "lengths");
+    l->count = n;
+    read_lengths(ps->var, a->seed, &n, l->k);
+    for (int64_t b = 0; b < n; b++) {
+        sum += l->k[b];
+        longest = ca_max(longest, l->k[b]);
+    }
+    bool vary = total ? a->q_total == sum && longest <= a->q_len : !ps->size['q'];
+    const clattn_attention given = *a;
+    if (!total) {
+        a->kv_len = a->page_size ? ca_round_up(longest, a->page_size) : longest;
+        a->kv_lens = a->page_size ? ca_max(sum / ca_max(n, 1), 1) : 0; /* to expect */
+        if (vary) a->q_len = longest;
+    }
+    a->q_total = vary ? sum : n * a->q_len;
+    a->kv_total = a->page_size ? 0 : sum;
+    CA_REQUIRE(!total || (given.q_total == a->q_total && given.kv_total == a->kv_total && longest <= a->kv_len),
+               CLATTN_E_ARGUMENT, "problem string: total=%" PRId64 ",%" PRId64 " or k does not agree with var=%s, whose lengths are %" PRId64
+               " together and %" PRId64 " at most", given.q_total, given.kv_total, ps->var, sum, longest);
+    for (int64_t b = 0; b < n; b++) l->q[b] = vary ? l->k[b] : (int32_t)a->q_len;
+    int length = snprintf(l->text, sizeof l->text, " var=%s", ps->var);
+    if (a->seed && !a->dropout_p) snprintf(l->text + length, sizeof l->text - (size_t)length, " seed=%" PRIu64, a->seed);
+    return CLATTN_OK;
+}
+
+void ca_lengths_free(struct ca_lengths *l)
+{
+    free(l->q);
+    free(l->k);
+    *l = (struct ca_lengths){ .count = 0 };
+}
+
 clattn_status ca_problem_parse(const char *text, clattn_attention *a)
+{
+    struct ca_lengths l;
+    clattn_status st = ca_problem_parse_lengths(text, a, &l);
+    ca_lengths_free(&l);
+    return st;
+}
+
+clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, struct ca_lengths *l)
 {
     static const char blank[] = " \t\r\n";
     struct parse ps = { .a = a };
@@ -378,6 +461,7 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
     clattn_status st = CLATTN_OK;
     locale_t before = ca_enter_c_locale();
 
+    *l = (struct ca_lengths){ .count = 0 };
     ca_attention_defaults(a);
     for (text += strspn(text, blank); *text; text += strspn(text, blank)) {
         size_t length = strcspn(text, blank);
@@ -391,10 +475,11 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
         text += length;
     }
     for (const char *need = "qkd"; *need; need++)
-        if (!ps.size[(int)*need]) {
+        if (!ps.size[(int)*need] && (!ps.var[0] || *need == 'd')) {
             st = ca_fail(CLATTN_E_ARGUMENT, "problem string: %c is missing", *need);
             goto done;
         }
+    if (ps.var[0]) CA_TRY(make_lengths(&ps, a, l));
     if (a->page_size && !a->pages) a->pages = a->batch * (a->kv_len / a->page_size) > 0 ? a->batch * (a->kv_len / a->page_size) : 1;
     if (a->q_rope == ALL_DIMS) a->q_rope = a->k_rope = a->head_dim;
     if (a->score_ws == ALL_DIMS) a->score_ws = a->head_dim;
