@@ -61,6 +61,8 @@ void shape_print(const struct shape *s, char text[SHAPE_TEXT])
     if (s->score) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " score%d", (int)s->score);
     if (s->rope) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " rope%d%s", s->rope, s->rope_pairs ? "p" : "");
     if (s->page) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " paged%d", s->page);
+    if (s->shared) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " shared%d", s->shared);
+    if (s->split) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " split%d", s->split);
     if (s->params) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " %s", s->params);
     snprintf(text + n, SHAPE_TEXT - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
@@ -92,7 +94,7 @@ static float *draw_tensor(const struct shape *s, int heads, int rows, int dim, b
     size_t each = (size_t)heads * (size_t)rows * (size_t)dim, n = each * (size_t)s->B;
     float *x = malloc(n * sizeof *x + 4);
     for (size_t e = 0; x && e < n; e++)
-        x[e] = shared && e >= each ? x[e - each] : (float)oracle_round((enum oracle_type)s->dtype, draw_normal(state));
+        x[e] = (shared || (rows == s->Nk && (int)(e / (size_t)dim % (size_t)rows) < s->shared)) && e >= each ? x[e - each] : (float)oracle_round((enum oracle_type)s->dtype, draw_normal(state));
     return x;
 }
 

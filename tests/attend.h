@@ -54,6 +54,7 @@ struct shape {
         TILES_NONE, TILES_ALL      /* 0, or 2, of each: a lie, that all algorithms but gemm believe */
     } tiles;
     int rope, rope_pairs;          /* dims that are turned, by quarters of a circle */
+    int shared, split;             /* shared_len: so many keys are the same for all batch rows; split_len */
     int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
     const char *algo, *params;     /* for this algorithm alone, with these parameters */
     enum reach {

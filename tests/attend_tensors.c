@@ -92,7 +92,7 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->score = s->score, a->score_ws = s->score_ws, a->q_dim = s->q_dim, a->score_scale = 0.75;
     describe_mods(s, a);
     a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
-    a->new_len = s->new_len, a->weights = s->weights;
+    a->new_len = s->new_len, a->weights = s->weights, a->shared_len = s->shared, a->split_len = s->split;
     a->kv_lens = has_lens(s) ? s->Nk : 0, a->alibi = s->alibi, a->sinks = s->sinks;
     a->dropout_p = s->dropout, a->seed = s->seed, a->offset = s->drop_offset;
 }

@@ -297,6 +297,22 @@ static const struct shape tiled[][2] = {
 
 #define DROPOUT(p) .dropout = p, .seed = 0x123456789abcdef, .drop_offset = 0xfedcba9876543
 
+/* Keys that all batch rows share, some of which are shorter than that; and parts of a fixed length. */
+static const struct shape prefixes[] = {
+    { F32, .B = 3, H(8, 2), N(1, 300), D(64, 64), .shared = 200, SLOW },
+    { F32, .B = 4, H(4, 2), N(3, 300), D(64, 64), .shared = 250, .lens = few, CAUSAL },
+    { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), .shared = 300, .lens = few, .split = 0, SPARE },
+    { F16, .B = 4, H(8, 1), N(2, 80), D(40, 40), .shared = 48, .page = 16, .lens = some },
+    { F32, .B = 4, H(8, 2), N(2, 300), D(64, 64), .shared = 129, .mask = "bqk", .sinks = 1, .alibi = CLATTN_ALIBI_BATCH_HEAD, .softcap = 3, PER_BATCH(mixed) },
+    { F32, .B = 3, H(8, 2), N(2, 300), D(64, 64), .shared = 64, .mod = 1, SPARE },
+    { F32, .B = 3, H(8, 2), N(2, 300), D(64, 64), .shared = 70, DROPOUT(0.25), WINDOW(250, 4), SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .shared = 33, CAUSAL, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .split = 16, CAUSAL },
+    { F16, .B = 4, H(8, 2), N(1, 300), D(40, 40), .split = 64, .lens = few, SLOW },
+    { F32, .B = 4, H(4, 2), N(3, 300), D(64, 64), .split = 1024, .q_lens = (const int32_t[]){ 3, 1, 0, 2 }, .lens = k_long },
+};
+
+
 /* Weights that are dropped, in numbers of keys that four divides and in others. */
 static const struct shape dropouts[] = {
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), CAUSAL, SLOW },
@@ -353,7 +369,7 @@ static const struct shape tiny[] = {
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
-    LIST(storages), LIST(weights), LIST(elements), LIST(mods), LIST(dropouts),
+    LIST(storages), LIST(weights), LIST(elements), LIST(mods), LIST(dropouts), LIST(prefixes),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -412,6 +428,7 @@ START_TEST(test_weights) { run_list(&lists[7], _i); } END_TEST
 START_TEST(test_elements) { run_list(&lists[8], _i); } END_TEST
 START_TEST(test_mods) { run_list(&lists[9], _i); } END_TEST
 START_TEST(test_dropouts) { run_list(&lists[10], _i); } END_TEST
+START_TEST(test_prefixes) { run_list(&lists[11], _i); } END_TEST
 
 /* What a tile_class that knows nothing changes: nothing. */
 START_TEST(test_unknowing)
@@ -459,7 +476,7 @@ int main(void)
         { "tiny", test_tiny, lists[4].count }, { "scores", test_scores, lists[5].count },
         { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
         { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
-        { "dropouts", test_dropouts, lists[10].count },
+        { "dropouts", test_dropouts, lists[10].count }, { "prefixes", test_prefixes, lists[11].count },
         { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };

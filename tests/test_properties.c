@@ -490,6 +490,70 @@ START_TEST(test_wide_window)
 }
 END_TEST
 
+/* Batch row b of X [B][heads][rows][dim], its first KEPT rows. */
+static float *row_alone(const float *x, int heads, int rows, int dim, int b, int kept)
+{
+    float *to = malloc((size_t)(heads * kept * dim + 1) * sizeof *to);
+    for (int h = 0; to && h < heads; h++)
+        memcpy(to + h * kept * dim, x + (b * heads + h) * rows * dim, (size_t)(kept * dim) * sizeof *to);
+    return to;
+}
+
+/* With split_len the bits of a batch row's result do not depend on the others, or on the longest. */
+static void alone(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result all, r;
+    if (!solve(s, algo, d, &all)) return;
+    for (int b = 0; b < s->B; b++) {
+        struct shape one = *s;
+        int32_t len = s->lens[b], rows = s->Hq * s->Nq;
+        one.B = 1, one.Nk = len, one.lens = &len;
+        struct data part = { .q = row_alone(d->q, s->Hq, s->Nq, s->D, b, s->Nq), .k = row_alone(d->k, s->Hkv, s->Nk, s->D, b, len),
+                             .v = row_alone(d->v, s->Hkv, s->Nk, s->Dv, b, len) };
+        if (part.q && part.k && part.v && solve(&one, algo, &part, &r)) {
+            expect(!memcmp(r.out, all.out + b * rows * s->Dv, (size_t)(rows * s->Dv) * sizeof(float)), &one, algo, "other bits alone than in a batch");
+            expect(!memcmp(r.lse, all.lse + b * rows, (size_t)rows * sizeof(float)), &one, algo, "another lse alone than in a batch");
+            result_free(&r);
+        }
+        data_free(&part);
+    }
+    result_free(&all);
+}
+
+START_TEST(test_alone)
+{
+    static const int32_t lens[] = { 300, 65, 129 };
+    struct shape s = base(_i);
+    s.B = 3, s.Hkv = 2, s.Hq = 6, s.Nq = 2, s.Nk = 300, s.lens = lens, s.split = 64;
+    on_every_algo(s, alone);
+    finish();
+}
+END_TEST
+
+/* Shared keys are read once: from batch row 0 by what cuts the keys. */
+static void read_once(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result with, without;
+    bool cuts = !strncmp(algo, "split", 5) || !strcmp(algo, "host");
+    if (!cuts || !solve(s, algo, d, &with)) return;
+    for (int m = s->Hkv; m < s->B * s->Hkv; m++)
+        for (int e = 0; e < s->shared * s->D; e++) row_of(d->k, m, s->Nk, s->D, 0)[e] = row_of(d->v, m, s->Nk, s->D, 0)[e] = NAN;
+    if (solve(s, algo, d, &without)) {
+        expect_same(s, algo, &without, &with, "more than batch row 0's shared keys is read");
+        result_free(&without);
+    }
+    result_free(&with);
+}
+
+START_TEST(test_read_once)
+{
+    struct shape s = base(_i);
+    s.B = 3, s.Hkv = 2, s.Hq = 8, s.Nq = 1, s.Nk = 300, s.shared = 200;
+    on_every_algo(s, read_once);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -499,7 +563,7 @@ int main(void)
         { "shifted_keys", test_shifted_keys, KINDS }, { "split_and_merge", test_split_and_merge, KINDS },
         { "causal_prefix", test_causal_prefix, KINDS }, { "batch_of_singles", test_batch_of_singles, KINDS },
         { "repeated_heads", test_repeated_heads, KINDS }, { "any_memory", test_any_memory, 1 },
-        { "wide_window", test_wide_window, KINDS },
+        { "wide_window", test_wide_window, KINDS }, { "alone", test_alone, KINDS }, { "read_once", test_read_once, KINDS },
         { NULL, NULL, 0 },
     };
     return run_tests("properties", tests);

@@ -79,7 +79,7 @@ static clattn_status check_table(const struct problem *p, const int32_t *table, 
     for (int64_t b = 0; table && b < p->B; b++)
         for (int64_t n = 0; n < width; n++) {
             int32_t page = table[b * width + n];
-            bool needed = n * p->page_size < (lens ? lens[b] + p->new_len : p->Nk);
+            bool needed = n * p->page_size < ca_max(lens ? lens[b] + p->new_len : p->Nk, b == 0 ? p->shared_len : 0);
             CA_REQUIRE(page < p->pages && page >= (needed ? 0 : -1), CLATTN_E_ARGUMENT,
                        "block_table[%lld][%lld] is %d%s; there are %lld pages", (long long)b, (long long)n, (int)page,
                        page == -1 ? ", but is needed" : "", (long long)p->pages);
