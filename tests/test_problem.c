@@ -69,6 +69,8 @@ static const struct rule {
     SET(pages, 3, ARGUMENT, "pages 3", "page_size"),
     SET(new_len, 2, ARGUMENT, "new_len 2", "kv_lens is 0"),
     SET(new_len, -2, ARGUMENT, "new_len", "-2"),
+    SET(shared_len, -1, ARGUMENT, "shared_len", "-1"), SET(shared_len, 1 << 20, ARGUMENT, "shared_len", "1048576"),
+    SET(split_len, 15, ARGUMENT, "split_len", "15"), SET(split_len, -16, ARGUMENT, "split_len", "-16"),
     SET(weights, 9, ARGUMENT, "weights", "9"),
     SET(kv_lens, 100, ARGUMENT, "kv_lens 100", "kv_len"),
     SET(alibi, 3, ARGUMENT, "alibi", "3"),
@@ -127,6 +129,7 @@ static const struct { enum form form; size_t field; int64_t value; clattn_status
     WITH(THD, kv_total, BIG, ARGUMENT, "kv_total 1099511627776", "1073741824"),
     WITH(THD, q_len, BIG, TOO_LARGE, "q_len", "1099511627776"),
     WITH(THD, new_len, 2, ARGUMENT, "new_len 2", "ragged and leave no room"),
+    WITH(THD, shared_len, 2, UNSUPPORTED, "shared_len 2", "ragged"),
     WITH(THD, bias.shape[2], 4, ARGUMENT, "bias.shape[2] (row) is 4", "neither 1 nor 5"), /* the longest length */
     WITH(THD, mask.shape[2], 12, ARGUMENT, "mask.shape[2] (row) is 12", "neither 1 nor 5"), /* not the total */
     WITH(THD, bias.shape[3], 9, ARGUMENT, "bias.shape[3] (key) is 9", "neither 1 nor 8"),

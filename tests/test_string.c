@@ -42,6 +42,8 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 b3 h4 q33 k65 d4 total=55,103 causal", "f32 b3 h4 q33 k65 d4 causal total=55,103" },
     { "f32 h4 d4 var=5,17,300 causal", "f32 b3 h4 q300 k300 d4 causal total=322,322" },
     { "f32 b3 h4 q2 d4 var=5,17,300 kv=paged16", "f32 b3 h4 q2 k304 d4 lens=107 total=6,0 kv=paged16" },
+    { "f32 b2 n32 d4 shared=9", "f32 b2 h1 q32 k32 d4 shared=9" }, { "f32 n32 d4 shared=9", "f32 b1 h1 q32 k32 d4" },
+    { "f32 n32 d4 split=16", "f32 b1 h1 q32 k32 d4 split=16" },
     { "f32 b2 n32 d4 kv=paged16 lens=20 new=3", "f32 b2 h1 q32 k32 d4 lens=20 kv=paged16 new=3" },
     { "f32 n32 d64 kv=paged16+q8_0 rope", "f32 b1 h1 q32 k32 d64 kv=paged16+q8_0 rope=64,64" },
     { "f32 n32 d64 kv=int8c", "f32 b1 h1 q32 k32 d64 kv=int8c" },
