@@ -96,6 +96,7 @@ APART int FN(mask_class)(const ca_args *A, const ca_optional *X, const struct FN
             for (int j = 0; j < cols; j++) seen += row[j] != 0;
         else
             for (int j = 0; j < cols; j++) seen += row[(ca_long)j * A->mask_j] != 0;
+        if (seen != 0 && seen != (i + 1) * n) return SOME_KEYS; /* more rows will not change that */
     }
     return seen == 0 ? NO_KEY : seen == rows * n ? ALL_KEYS : SOME_KEYS;
 }
@@ -114,11 +115,10 @@ INLINE int FN(block_class)(const ca_args *A, const ca_optional *X, const struct 
 APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked, int asked,
                       int partial, const struct FN(rows) *r, vf *top)
 {
-    const float slope = IS_ON(ALIBI, X->slopes) ? ca_slope(A, X, w->b, w->h) : 0.f;
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     for (int j = 0; j < n; j += VL) {
         for (int a = 0; a < QV; a++) {
-            vf bias[VL], seen[VL], lane = vcount((float)(a * VL));
+            vf bias[VL], seen[VL];
             const int class = asked ? FN(block_class)(A, X, w, a, k0 + j, n - j) : ALL_KEYS;
             if (class == NO_KEY) {
                 for (int e = 0; e < VL && j + e < n; e++) s[(j + e) * QV + a] = SPLAT(-CA_INFINITY);
@@ -128,20 +128,31 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 FN(bias_block)(bias, ca_bias_row(A, X, w->b, w->h, w->i0), A->bias_i, A->bias_j, A->bias_cols, w->rows, a, k0 + j);
             if (IS_ON(MASK, masked))
                 FN(mask_block)(seen, ca_mask_row(A, X, w->b, w->h, w->i0), A->mask_i, A->mask_j, A->mask_cols, w->rows, a, k0 + j);
-            for (int e = 0; e < VL && j + e < n; e++) {
-                vf x = s[(j + e) * QV + a];
-                int key = k0 + j + e;
-                if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
-                if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
-                if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->p0 + a * VL, 1, key, 0, w->rows - a * VL, 0);
-                if (IS_ON(BIAS, X->bias)) x = MASKED_WHERE(IS_MASKED(bias[e]), x + bias[e]);
-                if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(SPLAT((float)(w->p0 - key)) + lane), x);
-                if (IS_ON(MASK, masked)) x = MASKED_WHERE(seen[e] == SPLAT(0.f), x);
-                if (class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->p0 + a * VL, 1, key, 0, w->rows - a * VL, 1);
-                if (partial) x = VSEL((r->lo[a] <= SPLATI(key)) & (r->hi[a] > SPLATI(key)), x, SPLAT(-CA_INFINITY));
-                top[a] = VMAX(top[a], x);
-                s[(j + e) * QV + a] = x;
+            /* Feature by feature: what is off costs one question a block. */
+            const int keys = n - j < VL ? n - j : VL;
+            vf *x = s + j * QV + a;
+#define EACH(score) for (int e = 0; e < keys; e++) x[e * QV] = score;
+            if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
+                const vf leak = SPLAT(X->leaks[A->leaks_0 + w->h]);
+                EACH(VSEL(x[e * QV] > SPLAT(0.f), x[e * QV], x[e * QV] * leak))
             }
+            if (IS_ON(SOFTCAP, A->softcap)) EACH(vcap(x[e * QV], A->softcap))
+            if (IS_ON(SCORE_MOD, X->score_mod))
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
+            if (IS_ON(BIAS, X->bias)) EACH(MASKED_WHERE(IS_MASKED(bias[e]), x[e * QV] + bias[e]))
+            if (IS_ON(ALIBI, X->slopes)) {
+                const vf down = SPLAT(-ca_slope(A, X, w->b, w->h)), from = SPLAT((float)(w->p0 - k0 - j)) + vcount((float)(a * VL));
+                float key = 0.f;
+                for (int e = 0; e < keys; e++, key += 1.f) x[e * QV] = VFMA(down, VABS(from - SPLAT(key)), x[e * QV]);
+            }
+            if (IS_ON(MASK, masked)) EACH(MASKED_WHERE(seen[e] == SPLAT(0.f), x[e * QV]))
+            if (class == SOME_KEYS)
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 1))
+            if (partial) EACH(VSEL((r->lo[a] <= SPLATI(k0 + j + e)) & (r->hi[a] > SPLATI(k0 + j + e)), x[e * QV], SPLAT(-CA_INFINITY)))
+            vf most = top[a];
+            for (int e = 0; e < keys; e++) most = VMAX(most, x[e * QV]);
+            top[a] = most;
+#undef EACH
         }
     }
 }

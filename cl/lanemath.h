@@ -10,20 +10,21 @@
 /* By the bits: some compilers (Mesa's) take x * 0 for 0 and x - x too. */
 INLINE vi NOT_FINITE(vf v) { return (AS_VI(v) & SPLATI(0x7f800000)) == SPLATI(0x7f800000); }
 
-/* e^x for x <= 0, as 2^n e^f with n = round(x / ln 2).  x log2(e) + 1.5 2^23 + 127 leaves n + 127 in the low bits, which
- * shifted by 23 are the float 2^n; from n = -127 on that is 0, so a masked score (-inf) weighs exactly 0.  A NaN stays
- * one, and e^0 is exactly 1.  The relative error is below 2^-23 where the weight matters (x > -20). */
+/* e^x for x <= 0, as 2^(n - 1) 2 e^f with n = round(x / ln 2).  x log2(e) + 1.5 2^23 + 126 leaves n + 126 in the low bits, which
+ * shifted by 23 are the float 2^(n - 1); from n = -126 on that is 0, so a masked score (-inf) weighs exactly 0, and what is
+ * not 0 is a normal number: subnormal ones cost a processor a hundred cycles.  A NaN stays one, and e^0 is exactly 1.  The
+ * relative error is below 2^-23 where the weight matters (x > -20). */
 INLINE vf vexp(vf x)
 {
-    x = VMAX(SPLAT(-88.1f), x);
-    vf r = VFMA(x, SPLAT(LOG2E), SPLAT(12583039.f)), n = r - SPLAT(12583039.f), f = VFMA(n, SPLAT(-LN2), x);
-    vf p = SPLAT(1.3814599e-3f);
-    p = VFMA(p, f, SPLAT(8.3687170e-3f));
-    p = VFMA(p, f, SPLAT(4.1668390e-2f));
-    p = VFMA(p, f, SPLAT(1.6666521e-1f));
-    p = VFMA(p, f, SPLAT(4.9999994e-1f));
-    p = VFMA(p, f, SPLAT(1.0f));
-    p = VFMA(p, f, SPLAT(1.0f));
+    x = VMAX(SPLAT(-87.5f), x);
+    vf r = VFMA(x, SPLAT(LOG2E), SPLAT(12583038.f)), n = r - SPLAT(12583038.f), f = VFMA(n, SPLAT(-LN2), x);
+    vf p = SPLAT(2 * 1.3814599e-3f);
+    p = VFMA(p, f, SPLAT(2 * 8.3687170e-3f));
+    p = VFMA(p, f, SPLAT(2 * 4.1668390e-2f));
+    p = VFMA(p, f, SPLAT(2 * 1.6666521e-1f));
+    p = VFMA(p, f, SPLAT(2 * 4.9999994e-1f));
+    p = VFMA(p, f, SPLAT(2.0f));
+    p = VFMA(p, f, SPLAT(2.0f));
     return p * AS_VF(AS_VI(r) << 23);
 }
 

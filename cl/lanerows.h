@@ -37,8 +37,6 @@ INLINE vf load_floats(GLOBAL const float *t, int d, int dims)
     return VLOAD(x);
 }
 
-INLINE vf quant_lanes(struct quant t, int d, int dims) { return t.at ? load_floats(t.at, d, dims) : SPLAT(t.x); }
-
 /* One block of 32 dims of q8_0 or q4_0. */
 INLINE void dequantise_block(float *to, GLOBAL const ca_byte *block, int format)
 {
@@ -49,15 +47,16 @@ INLINE void dequantise_block(float *to, GLOBAL const ca_byte *block, int format)
     }
 }
 
-/* A row of bytes: (byte - zero) scale; BY_DIM unless both are the same for all dims. */
+/* A row of bytes: (byte - zero) scale.  Literal: by dim or the same for all, and whether the dims are neighbours in whole vectors. */
 INLINE void dequantise_bytes(float *to, GLOBAL const ca_byte *row, int stride, int dims, struct quant scale, struct quant zero,
-                             const int fp8, const int by_dim)
+                             const int fp8, const int scale_by_dim, const int zero_by_dim, const int whole)
 {
+    const vf scale_x = SPLAT(scale.x), zero_x = SPLAT(zero.x);
     for (int d = 0; d < dims; d += VL) {
-        vi bytes = byte_lanes(row, stride, d, dims);
+        vi bytes = whole ? VLOADS8(row + d) : byte_lanes(row, stride, d, dims);
         vf x = fp8 ? fp8_lanes(bytes) : VFLOAT(bytes);
-        if (by_dim) x = (x - quant_lanes(zero, d, dims)) * quant_lanes(scale, d, dims);
-        else x = (x - SPLAT(zero.x)) * SPLAT(scale.x);
+        x -= !zero_by_dim ? zero_x : whole ? VLOAD(zero.at + d) : load_floats(zero.at, d, dims);
+        x *= !scale_by_dim ? scale_x : whole ? VLOAD(scale.at + d) : load_floats(scale.at, d, dims);
         VSTORE(x, to + d);
     }
 }
@@ -68,9 +67,14 @@ APART void dequantise_row(const ca_args *A, float *to, GLOBAL const ca_byte *row
         for (int d = 0; d < dims; d += 32, row += 34) dequantise_block(to + d, row, CA_Q8_0);
     else if (QUANT_FORMAT(A) == CA_Q4_0)
         for (int d = 0; d < dims; d += 32, row += 18) dequantise_block(to + d, row, CA_Q4_0);
-    else if (QUANT_FORMAT(A) == CA_FP8) dequantise_bytes(to, row, stride, dims, scale, zero, 1, 0);
-    else if (!scale.at && !zero.at) dequantise_bytes(to, row, stride, dims, scale, zero, 0, 0);
-    else dequantise_bytes(to, row, stride, dims, scale, zero, 0, 1);
+    else if (QUANT_FORMAT(A) == CA_FP8) dequantise_bytes(to, row, stride, dims, scale, zero, 1, 0, 0, 0);
+#define BYTES(s, z, whole) dequantise_bytes(to, row, stride, dims, scale, zero, 0, s, z, whole)
+    else if (NEIGHBOURS(stride) && dims % VL == 0) {
+        if (!scale.at) { if (!zero.at) BYTES(0, 0, 1); else BYTES(0, 1, 1); }
+        else { if (!zero.at) BYTES(1, 0, 1); else BYTES(1, 1, 1); }
+    } else if (!scale.at) { if (!zero.at) BYTES(0, 0, 0); else BYTES(0, 1, 0); }
+    else { if (!zero.at) BYTES(1, 0, 0); else BYTES(1, 1, 0); }
+#undef BYTES
 }
 
 /* Turns the first ROT dims of X by the tables' rows C and S: pairs (2i, 2i + 1), or (i, i + rot / 2). */
