@@ -65,14 +65,12 @@ typedef struct ca_args {
     ca_int bottom_right;    /* the last query stands at the last key: offset moves with the batch row's length */
     ca_int bias_j, bias_cols, mask_j, mask_cols; /* keys from cols on are masked */
     ca_int has_qoff, has_lse;
-    ca_int special;         /* elements of q, k or v are not simply loaded: cl/elements.h */
     ca_int scored;          /* between q.k and softmax there is more than scale, causality and window: CA_MASKED ... */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
     ca_int split_len;       /* keys per part (split only, as are those below) */
     ca_int splits;          /* parts of a row */
     ca_int shared_len;      /* the first so many keys are the same for all batch rows: parts of their own */
     ca_int first_part;      /* of a launch: 0, or the first behind the shared ones */
-    ca_int unused;
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */

@@ -254,9 +254,9 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
 /* Query i, whose row begins at ROW, in whole vectors. */
 INLINE void decode_query(const ca_args *A, const ca_optional *X, vf *qv, GLOBAL const stored *row, int i, int D, float *scratch)
 {
-    if (IS_ON(SPECIAL, A->special)) query_row(A, X, scratch, row, i, D);
+    if (IS_SPECIAL(A)) query_row(A, X, scratch, row, i, D);
     for (int c = 0; c < WHOLE(D) / VL; c++)
-        qv[c] = IS_ON(SPECIAL, A->special) ? VLOAD(scratch + c * VL) : load_lanes(row, A->q_d, c * VL, D);
+        qv[c] = IS_SPECIAL(A) ? VLOAD(scratch + c * VL) : load_lanes(row, A->q_d, c * VL, D);
 }
 
 /* Rows r0 ... of those that share KV head HK, part number PART: leaves their states in
@@ -291,7 +291,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (IS_ON(SPECIAL, A->special) ? decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 1)
+        if (IS_SPECIAL(A) ? decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 1)
                                        : decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 0)) break;
     for (int r = 0; r < rows; r++) {
         pml[2 * at[r]] = m[r];

@@ -149,14 +149,10 @@ INLINE float4 value_dims(const ca_args *A, const ca_optional *X, GLOBAL const st
 }
 #undef FOUR
 
-/* s + q k over four dims from d on; of additive scores s + w tanh(a (q + k)), where behind DIMS q and k are 0. */
-INLINE float score_add(const ca_args *A, const ca_optional *X, float4 q, float4 k, int d, int dims, float s)
+/* s + q k over four dims. */
+INLINE float dot_add(float4 q, float4 k, float s)
 {
-    if (SCORE != CA_ADDITIVE) return fma(k.x, q.x, fma(k.y, q.y, fma(k.z, q.z, fma(k.w, q.w, s))));
-    s = fma(score_weight(A, X, min(d, dims - 1)), lean_tanh(A->score_scale * (q.x + k.x)), s);
-    s = fma(score_weight(A, X, min(d + 1, dims - 1)), lean_tanh(A->score_scale * (q.y + k.y)), s);
-    s = fma(score_weight(A, X, min(d + 2, dims - 1)), lean_tanh(A->score_scale * (q.z + k.z)), s);
-    return fma(score_weight(A, X, min(d + 3, dims - 1)), lean_tanh(A->score_scale * (q.w + k.w)), s);
+    return fma(k.x, q.x, fma(k.y, q.y, fma(k.z, q.z, fma(k.w, q.w, s))));
 }
 #endif
 

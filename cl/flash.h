@@ -27,7 +27,7 @@
 #endif
 #else
 #define UNPACKED 1
-#define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size && !(A)->special ? (const float *)(at) : 0)
+#define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size && !IS_SPECIAL(A) ? (const float *)(at) : 0)
 #define KV
 #endif
 
@@ -285,7 +285,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
 INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0, float *made)
 {
     for (int a = 0; a < QV; a++) {
-        if (IS_ON(SPECIAL, A->special))
+        if (IS_SPECIAL(A))
             for (int i = 0; i < VL; i++) {
                 int row = a * VL + i < rows ? a * VL + i : rows - 1;
                 query_row(A, X, made + i * WHOLE(D), q + (ca_long)row * A->q_s, i0 + row, D);
@@ -294,7 +294,7 @@ INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLO
             vf x[VL];
             for (int i = 0; i < VL; i++) {
                 int row = a * VL + i < rows ? a * VL + i : rows - 1;
-                x[i] = IS_ON(SPECIAL, A->special) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
+                x[i] = IS_SPECIAL(A) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
             }
             transpose(x);
             for (int e = 0; e < VL && d + e < D; e++) qT[(d + e) * QV + a] = x[e];

@@ -64,13 +64,15 @@
 #ifndef TILE_CLASS
 #define TILE_CLASS 0
 #endif
-#define SPECIAL (QUANT || ROPE || SCORE) /* elements are not simply loaded (elements.h) */
+#define SPECIAL (QUANT || ROPE || SCORE)
+#define IS_SPECIAL(A) SPECIAL /* elements are not simply loaded (elements.h) */
 #define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD)
 #define SCORED (MODIFIED || MASK || MASK_MOD)
 #else
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
 #define QUANT_FORMAT(A) ((A)->kv_format)
+#define IS_SPECIAL(A) ((A)->kv_format != 0 || (A)->q_rot != 0 || (A)->k_rot != 0 || (A)->score != 0)
 #endif
 
 /* In the order of the slots (src/problem/problem.h), as launches set them. */

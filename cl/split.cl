@@ -88,7 +88,7 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
 #define NO_SCORES(r) AGAIN(KI, NO_SCORE, r)
 #define DOT(t, r) { \
     float4 qq = qs[(r * QI + c) * TX + x]; \
-    acc[r][t] = score_add(&a, &optional, qq, kk, c * DC + 4 * x, DQK, acc[r][t]); }
+    acc[r][t] = dot_add(qq, kk, acc[r][t]); }
 #define SCORE_KEY(t) { \
     int key = min(k0 + t * TY + y, last - 1); \
     ca_long at_k = SPECIAL ? 0 : ca_key_at(&a, &optional, b, key, a.k_b, a.k_s); \

@@ -109,7 +109,7 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
         if (IS_ON(PAGED, A->page_size)) readable = seq.Nk - k0;
         for (int j = 0; j < n && j < readable; j++) {
             const struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, key };
-            if (IS_ON(SPECIAL, A->special)) {
+            if (IS_SPECIAL(A)) {
                 key_row(A, X, key, k, b, h / A->group, k0 + j, D);
                 decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 1, 1);
             } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 0, 1);

@@ -207,7 +207,7 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define NO_SCORE_KEY(r, c) s[r][c] = 0.f;
 #define NO_SCORE(r) AGAIN(RN, NO_SCORE_KEY, r)
 #define LOAD_K(c) kd[c] = kv[(c * TX + x) * KP + i];
-#define DOT_KEY(r, c) s[r][c] = score_add(&a, &optional, qd, kd[c], 4 * (d + i), DQK, s[r][c]);
+#define DOT_KEY(r, c) s[r][c] = dot_add(qd, kd[c], s[r][c]);
 #define DOTS(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, DOT_KEY, r) }
 #define SCALE_KEY(r, c) s[r][c] *= scale;
 #define SCALE(r) AGAIN(RN, SCALE_KEY, r)

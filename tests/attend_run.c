@@ -66,7 +66,7 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
     for (size_t i = 0; i < n; i++) {
         if (!c[i].legal || (only && strcmp(only, c[i].algo->name)) || (s->algo && strcmp(s->algo, c[i].algo->name))) continue;
         names[legal++] = c[i].algo->name;
-        bool few = !s->algo && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
+        bool few = !s->algo && p.score != CLATTN_ADDITIVE && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
         if (!strcmp(c[i].algo->name, "split") && c[i].params.v[0] == 0 && !attend_is_slow() && few && legal < CA_MAX_CANDIDATES)
             names[legal++] = "split form=1 rb=4"; /* what GPUs run */
     }

@@ -167,7 +167,7 @@ double oracle_weight(const struct oracle *o, enum oracle_stage stage, size_t row
     if (stage >= ORACLE_BIASED && !oracle_visible(o, r.b, r.h, r.i, j)) return stage == ORACLE_BIASED ? -INFINITY : 0;
     if (stage < ORACLE_PROBS) return s;
     double p = exp(s - o->lse[row]);
-    *room = p * (*room + 2 * o->lse_room + 0x1p-20) + 0x1p-126;
+    *room = p * (*room + 2 * o->lse_room + 0x1p-20) + 0x1p-125; /* what would soon be subnormal may be 0 */
     return p;
 }
 

@@ -7,7 +7,8 @@ enum { LANES, GROUP };
 
 static const char *legal(const struct problem *p, const struct device *dev, char why[128])
 {
-    (void)p, (void)why;
+    (void)why;
+    if (p->score == CLATTN_ADDITIVE && !ca_is_cpu_like(dev)) return "additive scores take too many registers: see algorithm rows";
     return ca_is_host(dev) ? "the device is the host: see algorithm host" : NULL;
 }
 
@@ -55,6 +56,7 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     if (t->v[PART] < 1) return "part is at least 1";
     if (p->split_len && t->v[PART] != p->split_len) return "part is split_len";
     if (t->v[FORM] == LANES) return NULL;
+    if (p->score == CLATTN_ADDITIVE) return "form is 0 for additive scores";
     if (t->v[ROWS] > MAX_GROUP_ROWS) return "rb is at most 8 in groups";
     if (item_dims(p, t) > MAX_ITEM_DIMS) {
         snprintf(why, 128, "%d work-items for %d output dims are too few", group, (int)p->Dv);

@@ -82,6 +82,7 @@ static const char *legal(const struct problem *p, const struct device *dev, char
 {
     if (ca_is_host(dev)) return "the device is the host: see algorithm host";
     if (ca_problem_empty(p)) return "the problem is empty: see algorithm nop";
+    if (p->score == CLATTN_ADDITIVE || p->score == CLATTN_GENERAL) return "additive and general scores take too many registers: see algorithm rows";
     return find(p, dev, why) ? NULL : why;
 }
 

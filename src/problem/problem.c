@@ -387,7 +387,7 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .score = (ca_int)p->score, .score_ws = (ca_int)p->score_ws, .score_scale = p->score_scale, .Dq = (ca_int)p->Dq,
         .kv_format = (ca_int)p->kv_format, .k_scale = (ca_int)p->k_scale, .v_scale = (ca_int)p->v_scale, .k_zero = (ca_int)p->k_zero,
         .v_zero = (ca_int)p->v_zero, .q_rot = (ca_int)p->q_rot, .k_rot = (ca_int)(p->new_len ? 0 : p->k_rot),
-        .new_rot = (ca_int)(p->new_len ? p->k_rot : 0), .rope_pairs = p->rope_pairs, .special = ca_problem_special(p),
+        .new_rot = (ca_int)(p->new_len ? p->k_rot : 0), .rope_pairs = p->rope_pairs,
         .seed = p->seed, .drop_offset = p->drop_offset, .drop_below = (ca_uint)ceil(p->dropout * 0x1p24), /* exact: u has 24 bits */
         .keep_scale = p->dropout < 1 ? (float)(1 / (1 - p->dropout)) : 0,
         .left = p->left, .right = p->right, .offset = p->offset, .scale = p->scale,
