@@ -82,10 +82,10 @@ static bool row_is(const struct shape *s, const struct result *r, const struct r
 /* A NaN reaches the rows that see it and no other: in one key, one element of V, one query. */
 static void poison_seen(const struct shape *s, const char *algo, struct data *d)
 {
-    int bad = s->Nk / 3, group = s->Hq / s->Hkv, column = s->Dv / 2;
+    int bad = s->Nk / 3, query = bad % s->Nq, group = s->Hq / s->Hkv, column = s->Dv / 2;
     struct result clean, r;
     float *const at[] = { row_of(d->k, 1, s->Nk, s->D, bad), row_of(d->v, 1, s->Nk, s->Dv, bad) + column,
-                          row_of(d->q, group, s->Nq, s->D, bad) };
+                          row_of(d->q, group, s->Nq, s->D, query) };
     static const char *const what[] = { "a NaN in K", "a NaN in V", "a NaN in Q" };
     if (!solve(s, algo, d, &clean)) return;
     for (int n = 0; n < 3; n++) {
@@ -96,7 +96,7 @@ static void poison_seen(const struct shape *s, const char *algo, struct data *d)
         *at[n] = keep;
         for (size_t row = 0; row < shape_rows(s); row++) {
             int i = (int)(row % (size_t)s->Nq), h = (int)(row / (size_t)s->Nq); /* h counts through the batch */
-            bool hit = n == 2 ? h == group && i == bad : h / group == 1 && sees(s, d, 0, i, bad);
+            bool hit = n == 2 ? h == group && i == query : h / group == 1 && sees(s, d, 0, i, bad);
             right = right && row_is(s, &r, &clean, row, !hit, n == 1 ? column : -1);
         }
         expect(right, s, algo, what[n]);
