@@ -11,21 +11,38 @@
 #define FEW 8    /* values at once: what the sums are loaded and stored for */
 #define AHEAD 16 /* keys between asking for a row and using it; on a Xeon 8, 32 and 64 gave less */
 
-/* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy. */
-INLINE void decode_prefetch(GLOBAL const stored *row, int stride, int D, int n, int j, int last)
-{
-    if (j + n > last) return;
-    for (int i = 0; i < n; i++)
-        for (int d = 0; d < D; d += 64 / (int)sizeof(stored)) PREFETCH(row + (ca_long)i * stride + d);
-}
+/* How keys and values come: loaded as they are; made before, f32 in scratch memory (lanerows.h); or dequantised in registers, where
+ * that needs no more than a block's scale (ca_is_fused): int8 scaled by key, whose scales go to the scores and the weights. */
+enum { LOADED, MADE, BYTES, BLOCKS_8, BLOCKS_4 };
 
-/* Where KEYS keys or values are: S elements apart, their dims D apart; or, where elements are not simply loaded, made already. */
+/* Keys or values at AT, S elements apart, their dims D apart: bytes, of quantised ones.  MADE ones lie in scratch memory. */
 struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made; };
 
-/* Vector c of the i-th of them. */
-INLINE vf decode_lanes(const struct decode_from *x, int i, int c, const int made)
+/* N rows further. */
+INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, const int form)
 {
-    return made ? VLOAD(x->made + i * WHOLE(x->dims) + c * VL) : load_lanes(x->at + (ca_long)i * x->s, x->d, c * VL, x->dims);
+    return form >= BYTES ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
+}
+
+/* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy. */
+INLINE void decode_prefetch(const struct decode_from *x, int n, int j, int last, const int form)
+{
+    int bytes = form == BYTES ? x->dims : form == BLOCKS_8 ? x->dims / 32 * 34 : form == BLOCKS_4 ? x->dims / 32 * 18 : x->dims * (int)sizeof(stored);
+    if (j + AHEAD + n > last) return;
+    for (int i = 0; i < n; i++)
+        for (int d = 0; d < bytes; d += 64) PREFETCH((GLOBAL const ca_byte *)decode_row(x, AHEAD + i, form) + d);
+}
+
+/* Vector c of the i-th of them. */
+INLINE vf decode_lanes(const struct decode_from *x, int i, int c, const int form)
+{
+    GLOBAL const ca_byte *row = (GLOBAL const ca_byte *)decode_row(x, i, form);
+    int d = c * VL;
+    if (form == MADE) return VLOAD(x->made + i * WHOLE(x->dims) + d);
+    if (form == BYTES) return VFLOAT(VLOADS8(row + d));
+    if (form == BLOCKS_8) return block_lanes(row + d / 32 * 34, d % 32, CA_Q8_0);
+    if (form == BLOCKS_4) return block_lanes(row + d / 32 * 18, d % 32, CA_Q4_0);
+    return load_lanes(decode_row(x, i, form), x->d, d, x->dims);
 }
 
 /* The lanes of x[l], summed, in lane l, by perfect shuffles: half as many vectors each time. */
@@ -37,14 +54,17 @@ INLINE vf decode_sums(vf *x)
 }
 
 /* s[r][j] = q_r . k_j for KEYS keys and ROWS rows. */
-INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int made, const int rows, const int keys)
+INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int form, const int rows, const int keys)
 {
     vf acc[VL < 8 ? 8 : VL];
     UNROLL for (int i = 0; i < rows * keys; i++) acc[i] = SPLAT(0.f);
-    for (int c = 0; c < DC; c++) {
-        UNROLL for (int i = 0; i < keys; i++) {
-            vf x = decode_lanes(k, i, c, made);
-            UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c], acc[r * keys + i]);
+    const int block = form >= BLOCKS_8 ? 32 / VL : 1; /* a block's scale is fetched once */
+    for (int c = 0; c < DC; c += block) {
+        UNROLL for (int e = 0; e < block; e++) {
+            UNROLL for (int i = 0; i < keys; i++) {
+                vf x = decode_lanes(k, i, c + e, form);
+                UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c + e], acc[r * keys + i]);
+            }
         }
     }
     if (rows * keys == VL) {
@@ -68,13 +88,13 @@ APART void decode_additive(const ca_args *A, const ca_optional *X, const vf *q, 
 }
 
 /* o_r += p[r][j] v_j for KEYS keys, ROWS rows and NC vectors of dims from vector C on. */
-INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const float *p, int keys, const int made, const int rows, const int nc)
+INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const float *p, int keys, const int form, const int rows, const int nc)
 {
     vf acc[4][2];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) acc[r][e] = o[r * EC + c + e];
     for (int i = 0; i < keys; i++) {
         UNROLL for (int e = 0; e < nc; e++) {
-            vf x = decode_lanes(v, i, c + e, made);
+            vf x = decode_lanes(v, i, c + e, form);
             UNROLL for (int r = 0; r < rows; r++) acc[r][e] = VFMA(x, SPLAT(p[r * DK + i]), acc[r][e]);
         }
     }
@@ -82,27 +102,27 @@ INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const 
 }
 
 /* The same for all rows and dims. */
-INLINE void decode_values(vf *o, const struct decode_from *v, int EC, const float *p, int rows, int keys, const int made)
+INLINE void decode_values(vf *o, const struct decode_from *v, int EC, const float *p, int rows, int keys, const int form)
 {
     int r = 0;
     for (; r + 4 <= rows; r += 4) {
         int c = 0;
-        for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 4, 2);
-        for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 4, 1);
+        for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 4, 2);
+        for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 4, 1);
     }
     for (; r < rows; r++) {
         int c = 0;
-        for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 1, 2);
-        for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, made, 1, 1);
+        for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 1, 2);
+        for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 1, 1);
     }
 }
 
 /* The same of one key, leaving out the weights marked ABSENT (a masked NaN in V must not matter). */
-INLINE void decode_values_guarded(vf *o, const struct decode_from *v, int EC, const float *p, int rows, const int made)
+INLINE void decode_values_guarded(vf *o, const struct decode_from *v, int EC, const float *p, int rows, const int form)
 {
     for (int r = 0; r < rows; r++) {
         if (1.f / p[r * DK] < 0.f) continue; /* ABSENT is -0 */
-        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_lanes(v, 0, c, made), SPLAT(p[r * DK]), o[r * EC + c]);
+        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_lanes(v, 0, c, form), SPLAT(p[r * DK]), o[r * EC + c]);
     }
 }
 
@@ -189,23 +209,32 @@ APART void decode_drop(const ca_args *A, const struct packed *w, float *s, int n
 
 /* Scores of the KEYS keys of K for all rows. */
 INLINE void decode_keys(const ca_args *A, const ca_optional *X, const struct decode_from *k, const vf *q, int DC, float *s, int rows,
-                        const int made, const int keys)
+                        const int form, const int keys)
 {
     int r = 0;
-    if (made && IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
+    if (form == MADE && IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
         for (; r < rows; r++)
             for (int i = 0; i < keys; i++) decode_additive(A, X, q + r * DC, k->made + i * WHOLE(k->dims), k->dims, s + r * DK + i);
     }
     if (VL == 16)
-        for (; r + 4 <= rows; r += 4) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 4, keys);
-    for (; r + 2 <= rows; r += 2) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 2, keys);
-    for (; r < rows; r++) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, made, 1, keys);
+        for (; r + 4 <= rows; r += 4) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 4, keys);
+    for (; r + 2 <= rows; r += 2) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 2, keys);
+    for (; r < rows; r++) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 1, keys);
+}
+
+/* Multiplies the scores or weights S of N keys from K0 on by the keys' scales. */
+INLINE void decode_scale(const ca_args *A, const ca_optional *X, GLOBAL const float *scale, int b, int hk, int k0, int n, float *s, int rows)
+{
+    float by[DK];
+    for (int j = 0; j < DK; j++) by[j] = j < n ? scale[ca_key_number(A, X, b, hk, k0 + j)] : 0.f;
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < n; j += VL) VSTORE(VLOAD(s + r * DK + j) * VLOAD(by + j), s + r * DK + j);
 }
 
 /* One part of the keys [first, last) for ROWS rows, of batch row b's keys; true when o is finite.  KV is scratch for FEW keys or values. */
 INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, int b, int hk, GLOBAL const stored *k,
                        GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
-                       const vf *q, vf *o, float *s, float *kv, float *m, float *l, int guarded, const int made)
+                       const vf *q, vf *o, float *s, float *kv, float *m, float *l, int guarded, const int form)
 {
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
@@ -215,18 +244,17 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
         for (int r = 0; r < rows; r++) any |= class[r] = ca_tile_class(A, X, w[r].b, w[r].h, w[r].p, 1, k0, n);
         if (!any) continue;
         for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
-            struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, kv };
-            end = made ? n : j + ca_key_run(A, k0 + j, n - j);
-            for (; j + 4 <= end; j += 4, x.at += 4 * (ca_long)A->k_s) {
-                if (made) for (int i = 0; i < 4; i++) key_row(A, X, kv + i * WHOLE(D), k, b, hk, k0 + j + i, D);
-                else decode_prefetch(x.at + (ca_long)AHEAD * A->k_s, A->k_s, D, 4, k0 + j + AHEAD, last);
-                decode_keys(A, X, &x, q, DC, s + j, rows, made, 4);
-            }
-            for (; j < end; j++, x.at += A->k_s) {
-                if (made) key_row(A, X, kv, k, b, hk, k0 + j, D);
-                decode_keys(A, X, &x, q, DC, s + j, rows, made, 1);
+            struct decode_from x = { kv_from(A, k, ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s)), A->k_s, A->k_d, D, kv };
+            end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
+            for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
+                few = end - j < 4 ? 1 : 4;
+                if (form == MADE) for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), k, b, hk, k0 + j + i, D);
+                else decode_prefetch(&x, few, k0 + j, last, form);
+                if (few == 4) decode_keys(A, X, &x, q, DC, s + j, rows, form, 4);
+                else decode_keys(A, X, &x, q, DC, s + j, rows, form, 1);
             }
         }
+        if (form == BYTES && A->k_scale) decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk, k0, n, s, rows);
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0, class[r]);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
@@ -234,15 +262,16 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
+        if (form == BYTES && A->v_scale) decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk, k0, n, s, rows);
         for (int j = 0, end; j < n; j = end) {
-            struct decode_from x = { v + ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s), A->v_s, A->v_d, Dv, kv };
-            end = made ? n : j + ca_key_run(A, k0 + j, n - j);
-            for (int few; j < end; j += few, x.at += few * (ca_long)A->v_s) {
+            struct decode_from x = { kv_from(A, v, ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s)), A->v_s, A->v_d, Dv, kv };
+            end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
+            for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = guarded ? 1 : end - j < FEW ? end - j : FEW;
-                if (made) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, b, hk, k0 + j + i, Dv);
-                else decode_prefetch(x.at + (ca_long)AHEAD * A->v_s, A->v_s, Dv, few, k0 + j + AHEAD, last);
-                if (guarded) decode_values_guarded(o, &x, EC, s + j, rows, made);
-                else decode_values(o, &x, EC, s + j, rows, few, made);
+                if (form == MADE) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, b, hk, k0 + j + i, Dv);
+                else decode_prefetch(&x, few, k0 + j, last, form);
+                if (guarded) decode_values_guarded(o, &x, EC, s + j, rows, form);
+                else decode_values(o, &x, EC, s + j, rows, few, form);
             }
         }
     }
@@ -290,9 +319,13 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     if (last > end) last = end;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
-    for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (IS_SPECIAL(A) ? decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 1)
-                                       : decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, 0)) break;
+#define PART(guarded, form) decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, form)
+    if (IS_FUSED(A)) {
+        int format = QUANT_FORMAT(A), finite = format == CA_Q8_0 ? PART(0, BLOCKS_8) : format == CA_Q4_0 ? PART(0, BLOCKS_4) : PART(0, BYTES);
+        if (!finite) PART(1, MADE);
+    } else for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
+        if (IS_SPECIAL(A) ? PART(guarded, MADE) : PART(guarded, LOADED)) break;
+#undef PART
     for (int r = 0; r < rows; r++) {
         pml[2 * at[r]] = m[r];
         pml[2 * at[r] + 1] = l[r];

@@ -12,6 +12,7 @@
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   VLOADS8(p)           VL signed bytes as ints       VFLOAT(i)     ints as floats
+ *   VNIBBLE(i)           the lower four bits of ints, minus 8, as floats
  *   HALF_AT(p)           the f16 in the two bytes at p, at any address     HALF_OF(x)    the bits of the f16 nearest to x
  *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
  *   VMULHI(x, m)         upper halves of the products of VL uints with the uint m
@@ -60,6 +61,7 @@ INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
 #define VLOADI(p) CAT(vload, VL)(0, p)
 #define VLOADS8(p) CAT(convert_int, VL)(CAT(vload, VL)(0, (GLOBAL const ca_signed_byte *)(p)))
 #define VFLOAT(i) CAT(convert_float, VL)(i)
+#define VNIBBLE(i) VFLOAT(((i) & 15) - 8)
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define VANY(mask) any(mask)
 #define LOG(x) log(x)

@@ -28,7 +28,7 @@ INLINE vf vexp(vf x)
     return p * AS_VF(AS_VI(r) << 23);
 }
 
-/* Within 2^-22 of itself: a polynomial near 0, where (1 - e^-2x) / (1 + e^-2x) would cancel. */
+/* Within 2^-22 of itself: a polynomial near 0, where 1 - 2 e^-2x / (1 + e^-2x) would cancel. */
 INLINE vf vtanh(vf x)
 {
     vi sign = AS_VI(x) & SPLATI((int)0x80000000);
@@ -38,7 +38,7 @@ INLINE vf vtanh(vf x)
     p = VFMA(p, z, SPLAT(-5.37397155531e-2f));
     p = VFMA(p, z, SPLAT(1.33314422036e-1f));
     p = VFMA(p, z, SPLAT(-3.33332819422e-1f));
-    vf y = VSEL(a < SPLAT(0.625f), VFMA(p * z, a, a), (SPLAT(1.f) - t) / (SPLAT(1.f) + t));
+    vf y = VSEL(a < SPLAT(0.625f), VFMA(p * z, a, a), SPLAT(1.f) - (t + t) / (SPLAT(1.f) + t));
     return AS_VF(AS_VI(y) | sign);
 }
 

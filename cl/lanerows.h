@@ -37,14 +37,16 @@ INLINE vf load_floats(GLOBAL const float *t, int d, int dims)
     return VLOAD(x);
 }
 
-/* One block of 32 dims of q8_0 or q4_0. */
+/* VL dims from E on of a block of 32 dims of q8_0 or q4_0. */
+INLINE vf block_lanes(GLOBAL const ca_byte *block, int e, int format)
+{
+    vf x = format == CA_Q8_0 ? VFLOAT(VLOADS8(block + 2 + e)) : VNIBBLE(VLOADS8(block + 2 + e % 16) >> (e < 16 ? 0 : 4));
+    return x * SPLAT(HALF_AT(block));
+}
+
 INLINE void dequantise_block(float *to, GLOBAL const ca_byte *block, int format)
 {
-    vf scale = SPLAT(HALF_AT(block));
-    UNROLL for (int e = 0; e < 32; e += VL) {
-        vi x = format == CA_Q8_0 ? VLOADS8(block + 2 + e) : ((VLOADS8(block + 2 + e % 16) >> (e < 16 ? 0 : 4)) & 15) - 8;
-        VSTORE(VFLOAT(x) * scale, to + e);
-    }
+    UNROLL for (int e = 0; e < 32; e += VL) VSTORE(block_lanes(block, e, format), to + e);
 }
 
 /* A row of bytes: (byte - zero) scale.  Literal: by dim or the same for all, and whether the dims are neighbours in whole vectors. */
@@ -59,6 +61,7 @@ INLINE void dequantise_bytes(float *to, GLOBAL const ca_byte *row, int stride, i
         x *= !scale_by_dim ? scale_x : whole ? VLOAD(scale.at + d) : load_floats(scale.at, d, dims);
         VSTORE(x, to + d);
     }
+    for (int d = dims; !whole && d < WHOLE(dims); d++) to[d] = 0.f; /* additive scores look at them */
 }
 
 APART void dequantise_row(const ca_args *A, float *to, GLOBAL const ca_byte *row, int stride, int dims, struct quant scale, struct quant zero)
@@ -115,9 +118,13 @@ INLINE void query_row(const ca_args *A, const ca_optional *X, float *to, GLOBAL 
         two_dims(to, load_at(row, 0), 1.f);
     } else if (IS_ON(SCORE, A->score) && A->score == CA_GENERAL) {
         for (int d = 0; d < D; d += VL) {
-            vf sum = SPLAT(0.f);
-            for (int e = 0; e < A->Dq; e++)
-                sum = VFMA(SPLAT(load_at(row, (ca_long)e * A->q_d)), load_floats(X->score_w + A->score_w_0 + (ca_long)e * D, d, D), sum);
+            vf sum = SPLAT(0.f), part = sum; /* by eights: fewer roundings of a large sum */
+            for (int e = 0; e < A->Dq; e++) {
+                part = VFMA(SPLAT(load_at(row, (ca_long)e * A->q_d)), load_floats(X->score_w + A->score_w_0 + (ca_long)e * D, d, D), part);
+                if (e % 8 < 7 && e + 1 < A->Dq) continue;
+                sum += part;
+                part = SPLAT(0.f);
+            }
             VSTORE(sum, to + d);
         }
     } else plain_row(to, row, A->q_d, D);

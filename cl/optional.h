@@ -58,6 +58,9 @@
 #ifndef DROPOUT
 #define DROPOUT 0
 #endif
+#ifndef FUSED
+#define FUSED 0
+#endif
 #ifndef SHARED
 #define SHARED 0
 #endif
@@ -65,6 +68,7 @@
 #define TILE_CLASS 0
 #endif
 #define SPECIAL (QUANT || ROPE || SCORE)
+#define IS_FUSED(A) FUSED
 #define IS_SPECIAL(A) SPECIAL /* elements are not simply loaded (elements.h) */
 #define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD)
 #define SCORED (MODIFIED || MASK || MASK_MOD)
@@ -72,6 +76,7 @@
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
 #define QUANT_FORMAT(A) ((A)->kv_format)
+#define IS_FUSED(A) ca_is_fused(A)
 #define IS_SPECIAL(A) ((A)->kv_format != 0 || (A)->q_rot != 0 || (A)->k_rot != 0 || (A)->score != 0)
 #endif
 
@@ -128,6 +133,14 @@ typedef struct ca_optional {
 
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f
+
+/* Do quantised keys and values need nothing but the scale of their block, or of the key?  cl/decode.h makes them in registers then. */
+static inline int ca_is_fused(const ca_args *a)
+{
+    int bytes = a->kv_format == CA_INT8 && a->k_d == 1 && a->v_d == 1 && a->D % 16 == 0 && a->Dv % 16 == 0 && !a->k_zero && !a->v_zero &&
+                a->k_scale <= CA_BY_KEY && a->v_scale <= CA_BY_KEY;
+    return (bytes || a->kv_format >= CA_Q8_0) && !a->score && !a->k_rot;
+}
 
 /* How much of a tile a mask lets through: the numbers that a user's tile_class returns. */
 enum { NO_KEY, SOME_KEYS, ALL_KEYS };

@@ -55,7 +55,7 @@ void shape_print(const struct shape *s, char text[SHAPE_TEXT])
     if (s->q_lens) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " ragged");
     if (s->new_len) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " new%d", s->new_len);
     if (s->weights) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " weights%d", (int)s->weights);
-    if (s->kv_format) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " kv_format%d by%d", (int)s->kv_format, (int)s->scale_kind);
+    if (s->kv_format) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " kv_format%d by%d%s", (int)s->kv_format, (int)s->scale_kind, s->zeroless ? " zeroless" : "");
     if (s->mod) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " mod");
     if (s->tiles) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " tiles%d", (int)s->tiles);
     if (s->score) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " score%d", (int)s->score);
@@ -170,7 +170,7 @@ static bool quantise(const struct shape *s, float *x, int dims, float **bytes, f
     if (!*bytes || !*scale || !*zero || !*raw) return false;
     for (long e = 0; e < n[0] * n[1] * n[2]; e++) {
         (*scale)[e] = s->kv_format == CLATTN_KV_FP8 ? (float)(1 << draw_below(state, 2)) : 0x1p-6f * (float)(1 << draw_below(state, 2));
-        (*zero)[e] = made ? 0 : (float)(draw_below(state, 9) - 4);
+        (*zero)[e] = made || s->zeroless ? 0 : (float)(draw_below(state, 9) - 4);
     }
     for (size_t key = 0; key < keys; key++)
         for (int d = 0; d < dims; d++) {

@@ -43,6 +43,7 @@ struct shape {
     clattn_weights weights;
     clattn_kv_format kv_format;    /* with scales, and zero points where there are, of this kind */
     clattn_scale scale_kind;
+    int zeroless;                  /* int8 with scales, but without zero points */
     clattn_score score;
     int score_ws, q_dim;           /* of an additive score; dims of q for a general one, 0 = D */
     int mod;                       /* with a score_mod, that of the oracle's table, and a mask_mod, each fourth key */

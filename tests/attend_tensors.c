@@ -88,7 +88,7 @@ static void describe(const struct shape *s, clattn_attention *a)
     if (s->align == CLATTN_OFFSET) a->q_offset = s->q_offset;
     a->window_left = s->left, a->window_right = s->right;
     a->kv_format = s->kv_format, a->k_scale = a->v_scale = s->scale_kind;
-    if (s->kv_format == CLATTN_KV_INT8) a->k_zero = a->v_zero = s->scale_kind;
+    if (s->kv_format == CLATTN_KV_INT8 && !s->zeroless) a->k_zero = a->v_zero = s->scale_kind;
     a->score = s->score, a->score_ws = s->score_ws, a->q_dim = s->q_dim, a->score_scale = 0.75;
     describe_mods(s, a);
     a->q_rope = a->k_rope = s->rope, a->rope_interleaved = s->rope_pairs;
@@ -258,7 +258,7 @@ static bool make_elements(struct tensors *t, const struct shape *s, const struct
     if (s->score == CLATTN_GAT) ok = make_list(t, CA_LEAKS, CLATTN_F32, 1, s->Hq, d->leaks);
     if (s->kv_format && s->scale_kind)
         ok = make_scales(t, CA_KSCALE, s, s->D, d->k_scale, after) && make_scales(t, CA_VSCALE, s, s->Dv, d->v_scale, after);
-    if (s->kv_format == CLATTN_KV_INT8 && s->scale_kind)
+    if (s->kv_format == CLATTN_KV_INT8 && s->scale_kind && !s->zeroless)
         ok = ok && make_scales(t, CA_KZERO, s, s->D, d->k_zero, after) && make_scales(t, CA_VZERO, s, s->Dv, d->v_zero, after);
     if (s->rope)
         ok = ok && make_image(t, CA_QCOS, CLATTN_F32, PACKED, q, d->q_cos, NULL) && make_image(t, CA_QSIN, CLATTN_F32, PACKED, q, d->q_sin, NULL) &&

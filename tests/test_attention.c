@@ -209,6 +209,7 @@ static const struct shape storages[] = {
     { BF16, .memory = TURNED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .lens = grown, .new_len = 3, CAUSAL, SPARE },
 };
 
+#define DROPOUT(p) .dropout = p, .seed = 0x123456789abcdef, .drop_offset = 0xfedcba9876543
 #define BY_KEY .scale_kind = CLATTN_SCALE_BY_KEY
 #define BY_DIM .scale_kind = CLATTN_SCALE_BY_DIM
 #define BY_HEAD .scale_kind = CLATTN_SCALE_BY_HEAD
@@ -225,6 +226,11 @@ static const struct shape elements[] = {
     { BF16, .B = 4, H(4, 2), N(33, 80), D(64, 96), .kv_format = CLATTN_KV_Q8_0, .page = 16, .lens = some, SPARE },
     { F32, .memory = GAPPED, .B = 2, H(4, 2), N(33, 65), D(64, 64), .kv_format = CLATTN_KV_Q4_0, CAUSAL },
     { F32, .B = 2, H(8, 2), N(1, 100), D(96, 32), .kv_format = CLATTN_KV_Q4_0, SPARE },
+    { F32, .B = 2, H(8, 2), N(2, 101), D(64, 48), .kv_format = CLATTN_KV_INT8, BY_KEY, .zeroless = 1, CAUSAL, SLOW },
+    { F16, .memory = SWAPPED, .B = 4, H(8, 1), N(1, 80), D(48, 64), .kv_format = CLATTN_KV_INT8, BY_KEY, .zeroless = 1, .page = 5, .lens = some,
+      .softcap = 3, .weights = CLATTN_WEIGHTS_PROBS },
+    { F32, .memory = GAPPED, .B = 2, H(6, 2), N(1, 100), D(64, 64), .kv_format = CLATTN_KV_INT8, .mask = "bk", SPARE },
+    { F32, .B = 4, H(4, 2), N(3, 80), D(64, 64), .kv_format = CLATTN_KV_Q8_0, .page = 2, .lens = some, .rope = 0, DROPOUT(0.25), SPARE },
     { F32, .B = 4, H(4, 2), N(3, 80), D(64, 64), .kv_format = CLATTN_KV_INT8, BY_KEY, .lens = grown, .new_len = 3, CAUSAL, SLOW },
     { F16, .B = 4, H(4, 2), N(1, 80), D(40, 24), .kv_format = CLATTN_KV_INT8, BY_DIM, .lens = grown, .new_len = 2, .page = 16, SPARE },
     { F32, .B = 4, H(4, 2), N(2, 80), D(64, 32), .kv_format = CLATTN_KV_INT8, BY_KEY, .lens = grown, .new_len = 2, .page = 16 },
@@ -295,7 +301,6 @@ static const struct shape tiled[][2] = {
     BOTH(F16, .B = 4, H(4, 2), N(33, 704), D(40, 40), .page = 16, .lens = longer),
 };
 
-#define DROPOUT(p) .dropout = p, .seed = 0x123456789abcdef, .drop_offset = 0xfedcba9876543
 
 /* Keys that all batch rows share, some of which are shorter than that; and parts of a fixed length. */
 static const struct shape prefixes[] = {

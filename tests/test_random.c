@@ -78,7 +78,7 @@ static void draw_elements(uint64_t *seed, int on, bool any, struct shape *s)
     if (on & QUANT) {
         bool by_key = s->page || !s->q_lens;
         s->kv_format = (clattn_kv_format)(CLATTN_KV_INT8 + draw_below(seed, on & GAT ? 2 : 4));
-        if (s->kv_format == CLATTN_KV_INT8) s->scale_kind = (clattn_scale)draw_below(seed, 3);
+        if (s->kv_format == CLATTN_KV_INT8) s->scale_kind = (clattn_scale)draw_below(seed, 3), s->zeroless = draw_below(seed, 2);
         if (s->scale_kind == CLATTN_SCALE_BY_KEY && !by_key) s->scale_kind = CLATTN_SCALE_BY_DIM;
         if (s->kv_format == CLATTN_KV_FP8 && draw_below(seed, 2)) s->scale_kind = CLATTN_SCALE_BY_HEAD;
         if (s->kv_format >= CLATTN_KV_Q8_0) {

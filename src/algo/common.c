@@ -27,10 +27,12 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
 {
+    ca_args a;
+    ca_problem_args(p, &a);
     return snprintf(text, size, " -DSTORAGE=%d -DHAS_QOFF=%d -DLENS=%d -DSOFTCAP=%d -DALIBI=%d -DBIAS=%d -DMASK=%d -DSINKS=%d"
-                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d -DDROPOUT=%d -DSHARED=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
+                    " -DRAGGED=%d -DPAGED=%d -DQUANT=%d -DROPE=%d -DSCORE=%d -DDROPOUT=%d -DSHARED=%d -DFUSED=%d", (int)p->dtype, p->has_qoff, p->lens != 0, p->softcap != 0, p->has_alibi, p->bias.on,
                     p->mask.on, p->has_sinks, p->ragged, p->page_size != 0, (int)p->kv_format,
-                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score, p->dropout > 0, p->shared_len > 0);
+                    p->q_rot || (p->k_rot && !p->new_len), (int)p->score, p->dropout > 0, p->shared_len > 0, ca_is_fused(&a));
 }
 
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size)

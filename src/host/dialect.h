@@ -75,6 +75,14 @@ INLINE vi VLOADS8(const uint8_t *p)
 #endif
 }
 #define VFLOAT(i) __builtin_convertvector(i, vf)
+#if defined(__AVX512F__) && VL == 16
+INLINE vf VNIBBLE(vi i) /* a table of 16 floats, of which the instruction looks at four bits alone */
+{
+    return (vf)_mm512_permutexvar_ps((__m512i)i, _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7));
+}
+#else
+#define VNIBBLE(i) VFLOAT(((i) & 15) - 8)
+#endif
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define NEIGHBOURS(stride) ((stride) == 1)
