@@ -11,9 +11,9 @@
 #define FEW 8    /* values at once: what the sums are loaded and stored for */
 #define AHEAD 16 /* keys between asking for a row and using it; on a Xeon 8, 32 and 64 gave less */
 
-/* How keys and values come: loaded as they are; made before, f32 in scratch memory (lanerows.h); or dequantised in registers, where
- * that needs no more than a block's scale (ca_is_fused): int8 scaled by key, whose scales go to the scores and the weights. */
-enum { LOADED, MADE, BYTES, BLOCKS_8, BLOCKS_4 };
+/* How keys and values come: loaded as they are; made before, f32 in scratch memory (lanerows.h); or as bytes that are scaled by key
+ * at most (ca_is_fused), whose scales go to the scores and the weights.  (Blocks with scales of their own were not faster so.) */
+enum { LOADED, MADE, BYTES };
 
 /* Keys or values at AT, S elements apart, their dims D apart: bytes, of quantised ones.  MADE ones lie in scratch memory. */
 struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made; };
@@ -21,13 +21,13 @@ struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made;
 /* N rows further. */
 INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, const int form)
 {
-    return form >= BYTES ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
+    return form == BYTES ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
 }
 
 /* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy. */
 INLINE void decode_prefetch(const struct decode_from *x, int n, int j, int last, const int form)
 {
-    int bytes = form == BYTES ? x->dims : form == BLOCKS_8 ? x->dims / 32 * 34 : form == BLOCKS_4 ? x->dims / 32 * 18 : x->dims * (int)sizeof(stored);
+    int bytes = form == BYTES ? x->dims : x->dims * (int)sizeof(stored);
     if (j + AHEAD + n > last) return;
     for (int i = 0; i < n; i++)
         for (int d = 0; d < bytes; d += 64) PREFETCH((GLOBAL const ca_byte *)decode_row(x, AHEAD + i, form) + d);
@@ -40,8 +40,6 @@ INLINE vf decode_lanes(const struct decode_from *x, int i, int c, const int form
     int d = c * VL;
     if (form == MADE) return VLOAD(x->made + i * WHOLE(x->dims) + d);
     if (form == BYTES) return VFLOAT(VLOADS8(row + d));
-    if (form == BLOCKS_8) return block_lanes(row + d / 32 * 34, d % 32, CA_Q8_0);
-    if (form == BLOCKS_4) return block_lanes(row + d / 32 * 18, d % 32, CA_Q4_0);
     return load_lanes(decode_row(x, i, form), x->d, d, x->dims);
 }
 
@@ -58,13 +56,10 @@ INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, floa
 {
     vf acc[VL < 8 ? 8 : VL];
     UNROLL for (int i = 0; i < rows * keys; i++) acc[i] = SPLAT(0.f);
-    const int block = form >= BLOCKS_8 ? 32 / VL : 1; /* a block's scale is fetched once */
-    for (int c = 0; c < DC; c += block) {
-        UNROLL for (int e = 0; e < block; e++) {
-            UNROLL for (int i = 0; i < keys; i++) {
-                vf x = decode_lanes(k, i, c + e, form);
-                UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c + e], acc[r * keys + i]);
-            }
+    for (int c = 0; c < DC; c++) {
+        UNROLL for (int i = 0; i < keys; i++) {
+            vf x = decode_lanes(k, i, c, form);
+            UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c], acc[r * keys + i]);
         }
     }
     if (rows * keys == VL) {
@@ -321,8 +316,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
 #define PART(guarded, form) decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, form)
     if (IS_FUSED(A)) {
-        int format = QUANT_FORMAT(A), finite = format == CA_Q8_0 ? PART(0, BLOCKS_8) : format == CA_Q4_0 ? PART(0, BLOCKS_4) : PART(0, BYTES);
-        if (!finite) PART(1, MADE);
+        if (!PART(0, BYTES)) PART(1, MADE);
     } else for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (IS_SPECIAL(A) ? PART(guarded, MADE) : PART(guarded, LOADED)) break;
 #undef PART
