@@ -290,14 +290,14 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
                    int b, vf *qv, vf *ov, float *s, float *kv)
 {
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL, shared = ca_is_shared(A, part);
-    const int left = ca_rows(A, X, b, shared) - r0, rows = left < RB ? left : RB;
     const ca_seq seq = ca_seq_of(A, X, b);
+    const int left = ca_rows(A, &seq, shared) - r0, rows = left < RB ? left : RB;
     struct packed w[RB];
     ca_long at[RB];
     int lo[RB], hi[RB], first = A->Nk, last = 0, begin, end;
     float m[RB], l[RB];
     for (int r = 0; r < rows; r++) {
-        const ca_row t = ca_row_of(A, X, b, hk, r0 + r, shared);
+        const ca_row t = ca_row_of(A, X, &seq, b, hk, r0 + r, shared);
         decode_query(A, X, qv + r * DC, q + A->q_0 + t.b * A->q_b + t.h * A->q_h + (ca_long)(t.seq.q_row + t.i) * A->q_s, t.i, D, kv);
         w[r].b = t.b;
         w[r].h = t.h;

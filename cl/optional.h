@@ -234,20 +234,21 @@ static inline void ca_part_keys(const ca_args *a, ca_int part, ca_int *begin, ca
     *end = (ca_int)last;
 }
 
-/* Rows that share KV head hk: heads, queries, and in a shared part batch rows.  Row r of them. */
+/* Rows that share KV head hk: heads, queries, and in a shared part batch rows.  Row r of them; OWN is batch row b's. */
 typedef struct ca_row { ca_int b, h, i; ca_seq seq; } ca_row;
-static inline ca_int ca_rows(const ca_args *a, const ca_optional *x, ca_int b, ca_int shared)
+static inline ca_int ca_rows(const ca_args *a, const ca_seq *own, ca_int shared)
 {
-    return a->group * (shared ? a->B * a->Nq : ca_seq_of(a, x, b).Nq);
+    return a->group * (shared ? a->B * a->Nq : own->Nq);
 }
-static inline ca_row ca_row_of(const ca_args *a, const ca_optional *x, ca_int b, ca_int hk, ca_int r, ca_int shared)
+static inline ca_row ca_row_of(const ca_args *a, const ca_optional *x, const ca_seq *own, ca_int b, ca_int hk, ca_int r, ca_int shared)
 {
     ca_row t;
+    t.seq = *own;
     if (shared) {
         b = r / (a->group * a->Nq);
         r %= a->group * a->Nq;
+        t.seq = ca_seq_of(a, x, b);
     }
-    t.seq = ca_seq_of(a, x, b);
     ca_int n = t.seq.Nq > 0 ? t.seq.Nq : 1;
     t.b = b;
     t.h = hk * a->group + r / n;

@@ -106,7 +106,7 @@ INLINE float4 load_dims(GLOBAL const stored *row, int stride, int d)
     value[e] = d >= DV ? 0.f : SPECIAL ? value_dim(&a, &optional, v, b, hk, k0 + j, d) : load_at(v, at_v + (ca_long)d * a.v_d); }
 #define ADD(r, e) o[r][e] = is_absent(w) ? o[r][e] : fma(w, value[e], o[r][e]);
 #define ADD_ROW(r) { float w = p[r * BN + j]; AGAIN(EI, ADD, r) }
-#define ROW(r) ca_row_of(&a, &optional, b, hk, r0 + (r), shared)
+#define ROW(r) ca_row_of(&a, &optional, &seq, b, hk, r0 + (r), shared)
 #define STORE(r, e) if (id + e * WG < DV) po[at * DV + id + e * WG] = o[r][e];
 #define STORE_ROW(r) if (r < rows) { \
     const ca_row t = ROW(r); \
@@ -127,9 +127,9 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     __local int class[RB];
     int id = get_local_id(0), x = id % TX, y = id / TX;
     int part = a.first_part + (int)get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
-    int shared = ca_is_shared(&a, part), r0 = pack * RB, rows = min(ca_rows(&a, &optional, b, shared) - r0, RB);
-    int begin, end, first = a.Nk, last = 0;
     const ca_seq seq = ca_seq_of(&a, &optional, b);
+    int shared = ca_is_shared(&a, part), r0 = pack * RB, rows = min(ca_rows(&a, &seq, shared) - r0, RB);
+    int begin, end, first = a.Nk, last = 0;
 
     ca_part_keys(&a, part, &begin, &end);
     for (int r = 0; r < rows; r++) {

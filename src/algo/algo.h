@@ -64,6 +64,9 @@ struct algo {
 int64_t ca_parts(const struct problem *p, int64_t part);
 int64_t ca_shared_parts(const struct problem *p, int64_t part);
 size_t ca_parts_bytes(const struct problem *p, int64_t part);
+/* How long to make them: enough for all of WANTED units of work, where each part is UNITS, but none shorter than what pays for its
+ * merge; split_len, where that is given. */
+int ca_part_len(const struct problem *p, int64_t units, int64_t wanted);
 
 /* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
 clattn_status ca_steps_build(struct clattn_plan *plan);

@@ -59,6 +59,12 @@ int64_t ca_parts(const struct problem *p, int64_t part)
     return ca_max(ca_shared_parts(p, part) + ca_ceil_div(p->Nk - p->shared_len, part), 1);
 }
 
+int ca_part_len(const struct problem *p, int64_t units, int64_t wanted)
+{
+    int64_t parts = ca_ceil_div(wanted, ca_max(units, 1));
+    return p->split_len ? (int)p->split_len : (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, parts), 64), 256);
+}
+
 size_t ca_parts_bytes(const struct problem *p, int64_t part)
 {
     double bytes = (double)ca_all_rows(p) * (double)ca_parts(p, part) * (double)(p->Dv + 2) * sizeof(float);

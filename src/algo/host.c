@@ -26,9 +26,8 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
     t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
-    /* Enough parts to level the threads' load, none shorter than what pays for its merge. */
-    int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv, wanted = ca_ceil_div(8 * ca_host_threads(), ca_max(units, 1));
-    t->v[PART] = p->split_len ? (int)p->split_len : (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
+    int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv;
+    t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads()); /* levels the threads' load */
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
@@ -61,12 +60,10 @@ struct job {
 static void unit(const struct job *j, int64_t n, void *scratch)
 {
     if (j->form == PARTS) {
-        int64_t first = n < j->shared * j->shared_blocks * j->a.Hkv ? 0 : j->shared, count = first ? j->a.splits - j->shared : j->shared;
-        int64_t blocks = j->blocks;
-        if (j->shared) {
-            if (first) n -= j->shared * j->shared_blocks * j->a.Hkv;
-            else blocks = j->shared_blocks;
-        } else count = j->a.splits;
+        int64_t before = j->shared * j->shared_blocks * j->a.Hkv; /* units of shared parts come first */
+        bool shared = n < before;
+        int64_t first = shared ? 0 : j->shared, count = shared ? j->shared : j->a.splits - j->shared, blocks = shared ? j->shared_blocks : j->blocks;
+        if (!shared) n -= before;
         int part = (int)(first + n % count), pack = (int)(n / count % blocks), hb = (int)(n / count / blocks);
         j->k->part(&j->a, &j->x, j->q, j->key, j->v, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
         return;

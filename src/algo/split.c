@@ -39,10 +39,8 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     while (t->v[TX] > 1 && (size_t)t->v[TX] > dev->max_group) t->v[TX] /= 2;
     while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
     if (t->v[FORM] == GROUP && item_dims(p, t) > MAX_ITEM_DIMS) t->v[FORM] = LANES; /* right everywhere, if slow */
-    /* Enough parts to occupy every compute unit a few times, none shorter than what pays for its merge. */
     int64_t units = (p->shared_len ? 1 : p->B) * p->Hkv * ca_ceil_div(most_rows(p), t->v[ROWS]);
-    int64_t wanted = ca_ceil_div(4 * (int64_t)dev->compute_units, ca_max(units, 1));
-    t->v[PART] = p->split_len ? (int)p->split_len : (int)ca_max(ca_round_up(ca_ceil_div(p->Nk, wanted), 64), 256);
+    t->v[PART] = ca_part_len(p, units, 4 * (int64_t)dev->compute_units); /* occupies each a few times */
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])

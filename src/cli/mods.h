@@ -3,7 +3,6 @@
 #define CA_CLI_MODS_H
 
 #include <jansson.h>
-#include "clattn.h"
 #include "problem/problem.h"
 
 /* What a descriptor points to. */
