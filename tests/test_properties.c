@@ -548,7 +548,9 @@ static void read_once(const struct shape *s, const char *algo, struct data *d)
 START_TEST(test_read_once)
 {
     struct shape s = base(_i);
-    s.B = 3, s.Hkv = 2, s.Hq = 8, s.Nq = 1, s.Nk = 300, s.shared = 200;
+    s.B = 9, s.Hkv = 2, s.Hq = 8, s.Nq = 1, s.Nk = 300, s.shared = 200; /* more rows than are done at once */
+    on_every_algo(s, read_once);
+    s.page = 20;
     on_every_algo(s, read_once);
     finish();
 }
