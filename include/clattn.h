@@ -426,7 +426,8 @@ typedef struct clattn_pointers {
     const float *alibi_slopes, *sinks, *bias;
     const uint8_t *mask;
     const int32_t *cu_seqlens_q, *cu_seqlens_k, *block_table;
-    const void *k_new, *v_new; /* k and v are then written, through their const pointers, even if what follows fails */
+    const void *k_new, *v_new; /* k and v, and scales and zero points by key, are then written, through their const pointers, even if
+                                  what follows fails */
     float *weights;
     const float *k_scale, *v_scale, *k_zero, *v_zero, *q_rope_cos, *q_rope_sin, *k_rope_cos, *k_rope_sin;
     const float *score_w, *leaks, *mods[CLATTN_MAX_MODS];
