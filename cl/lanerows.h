@@ -6,10 +6,11 @@
 /* What a row of bytes is scaled by, or its zero point: each dim by AT[d], or all by X. */
 struct quant { GLOBAL const float *at; float x; };
 
-INLINE struct quant quant_of(GLOBAL const float *t, ca_long t_0, int kind, float none, ca_long n, int hk, int dims)
+/* Not returned: of a struct returned and inlined Clang makes llvm.experimental.noalias.scope.decl, where Oclgrind 21.10 gives up. */
+INLINE void find_quant(struct quant *to, GLOBAL const float *t, ca_long t_0, int kind, float none, ca_long n, int hk, int dims)
 {
-    const struct quant by_dim = { t + t_0 + (ca_long)hk * dims, 0.f }, by_row = { 0, kind ? t[t_0 + (kind == CA_BY_KEY ? n : hk)] : none };
-    return kind == CA_BY_DIM ? by_dim : by_row;
+    to->at = kind == CA_BY_DIM ? t + t_0 + (ca_long)hk * dims : 0;
+    to->x = kind == CA_BY_KEY ? t[t_0 + n] : kind == CA_BY_HEAD ? t[t_0 + hk] : none;
 }
 
 INLINE vf fp8_lanes(vi u)
@@ -142,8 +143,10 @@ INLINE void key_row(const ca_args *A, const ca_optional *X, float *to, GLOBAL co
     }
     if (IS_ON(QUANT, A->kv_format)) {
         ca_long n = ca_key_number(A, X, b, hk, j);
-        dequantise_row(A, to, (GLOBAL const ca_byte *)k + at, A->k_d, D,
-                       quant_of(X->k_scale, A->k_scale_0, A->k_scale, 1.f, n, hk, D), quant_of(X->k_zero, A->k_zero_0, A->k_zero, 0.f, n, hk, D));
+        struct quant scale, zero;
+        find_quant(&scale, X->k_scale, A->k_scale_0, A->k_scale, 1.f, n, hk, D);
+        find_quant(&zero, X->k_zero, A->k_zero_0, A->k_zero, 0.f, n, hk, D);
+        dequantise_row(A, to, (GLOBAL const ca_byte *)k + at, A->k_d, D, scale, zero);
     } else plain_row(to, k + at, A->k_d, D);
     if (IS_ON(ROPE, A->k_rot))
         turn_row(to, X->k_cos + A->k_cos_0 + (ca_long)j * (A->k_rot / 2), X->k_sin + A->k_sin_0 + (ca_long)j * (A->k_rot / 2), A->k_rot, A->rope_pairs);
@@ -154,8 +157,10 @@ INLINE void value_row(const ca_args *A, const ca_optional *X, float *to, GLOBAL 
     ca_long at = ca_key_at(A, X, b, j, A->v_b, A->v_s);
     if (IS_ON(QUANT, A->kv_format)) {
         ca_long n = ca_key_number(A, X, b, hk, j);
-        dequantise_row(A, to, (GLOBAL const ca_byte *)v + at, A->v_d, Dv,
-                       quant_of(X->v_scale, A->v_scale_0, A->v_scale, 1.f, n, hk, Dv), quant_of(X->v_zero, A->v_zero_0, A->v_zero, 0.f, n, hk, Dv));
+        struct quant scale, zero;
+        find_quant(&scale, X->v_scale, A->v_scale_0, A->v_scale, 1.f, n, hk, Dv);
+        find_quant(&zero, X->v_zero, A->v_zero_0, A->v_zero, 0.f, n, hk, Dv);
+        dequantise_row(A, to, (GLOBAL const ca_byte *)v + at, A->v_d, Dv, scale, zero);
     } else plain_row(to, v + at, A->v_d, Dv);
 }
 
