@@ -25,12 +25,15 @@ INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, c
 }
 
 /* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy. */
-INLINE void decode_prefetch(const struct decode_from *x, int n, int j, int last, const int form)
+INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from, ca_long page,
+                            int b, int n, int j, int last, const int form)
 {
     int bytes = form == BYTES ? x->dims : x->dims * (int)sizeof(stored);
     if (j + AHEAD + n > last) return;
+    struct decode_from y = *x;
+    y.at = IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
     for (int i = 0; i < n; i++)
-        for (int d = 0; d < bytes; d += 64) PREFETCH((GLOBAL const ca_byte *)decode_row(x, AHEAD + i, form) + d);
+        for (int d = 0; d < bytes; d += 64) PREFETCH((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
 }
 
 /* Vector c of the i-th of them. */
@@ -244,7 +247,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = end - j < 4 ? 1 : 4;
                 if (form == MADE) for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), k, b, hk, k0 + j + i, D);
-                else decode_prefetch(&x, few, k0 + j, last, form);
+                else decode_prefetch(A, X, &x, k, A->k_b, b, few, k0 + j, last, form);
                 if (few == 4) decode_keys(A, X, &x, q, DC, s + j, rows, form, 4);
                 else decode_keys(A, X, &x, q, DC, s + j, rows, form, 1);
             }
@@ -264,7 +267,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = guarded ? 1 : end - j < FEW ? end - j : FEW;
                 if (form == MADE) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, b, hk, k0 + j + i, Dv);
-                else decode_prefetch(&x, few, k0 + j, last, form);
+                else decode_prefetch(A, X, &x, v, A->v_b, b, few, k0 + j, last, form);
                 if (guarded) decode_values_guarded(o, &x, EC, s + j, rows, form);
                 else decode_values(o, &x, EC, s + j, rows, few, form);
             }
@@ -324,6 +327,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
         pml[2 * at[r]] = m[r];
         pml[2 * at[r] + 1] = l[r];
         for (int c = 0; c < EC; c++) {
+            if (Dv % VL == 0) { VSTORE(ov[r * EC + c], po + at[r] * Dv + c * VL); continue; }
             float x[VL];
             VSTORE(ov[r * EC + c], x);
             for (int e = 0; e < VL && c * VL + e < Dv; e++) po[at[r] * Dv + c * VL + e] = x[e];

@@ -1,9 +1,10 @@
 /* split.cl -- few queries, long KV.  The keys are cut into parts that run in parallel; all query heads of a
- * KV head share one read of K and V; the parts' states (m, l, o) are merged after.
+ * KV head share one read of K and V; the parts' states (m, l, o) are merged after.  Heads come first, then packs of rows, then
+ * parts: between two keys of a head there may be those of the others, in pages always.
  *
  *   attn_split_lanes   one work-item per part, a lane per dim (cl/decode.h): CPU-like devices
  *   attn_split_group   one work-group per part: GPUs; no sub-groups needed
- *   attn_split_merge   one work-item per output element, rounded up to whole groups
+ *   attn_split_merge   one work-item per output element, a row rounded up to whole groups
  *
  * Workspace: po f32 [rows][splits][DV], then pml f32 [rows][splits][2]; rows as those of lse. */
 #ifndef DQK
@@ -42,6 +43,7 @@
 #ifndef EI
 #define EI 1       /* group: output dims per item, a number: DV / (TX * TY) rounded up */
 #endif
+#define MERGED 64  /* merge: items of a group at most, ca_group_for() */
 #include "args.h"
 #include "dialect.h"
 #include "repeat.h"
@@ -57,8 +59,8 @@ LANE_KERNEL void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k
     const ca_optional x = OPTIONAL;
     vf qv[RB * (WHOLE(DQK) / VL)], ov[RB * (WHOLE(DV) / VL)];
     float s[RB * DK], kv[SPECIAL ? FEW * WHOLE(DQK > DV ? DQK : DV) : 1];
-    int pack = get_global_id(1), hb = get_global_id(2);
-    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, a.first_part + (int)get_global_id(0), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s, kv);
+    int hb = get_global_id(0), pack = get_global_id(1);
+    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, a.first_part + (int)get_global_id(2), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s, kv);
 }
 
 #else
@@ -126,7 +128,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     __local float share[RB * BN * (TX + 1)], p[RB * BN], state[RB * 3]; /* state: m, l, alpha */
     __local int class[RB];
     int id = get_local_id(0), x = id % TX, y = id / TX;
-    int part = a.first_part + (int)get_global_id(0) / WG, pack = get_global_id(1), hb = get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
+    int hb = (int)get_global_id(0) / WG, pack = get_global_id(1), part = a.first_part + (int)get_global_id(2), hk = hb % a.Hkv, b = hb / a.Hkv;
     const ca_seq seq = ca_seq_of(&a, &optional, b);
     int shared = ca_is_shared(&a, part), r0 = pack * RB, rows = min(ca_rows(&a, &seq, shared) - r0, RB);
     int begin, end, first = a.Nk, last = 0;
@@ -223,22 +225,31 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
 }
 #endif
 
-/* The monoid's merge; a part without a key (l = 0) is the identity and is never read.  Ragged: all rows are one batch row's. */
+/* The monoid's merge: items of a group weigh a part each, then each adds its output dim of those parts.  A part without a key (l = 0)
+ * is the identity and is never read.  Ragged: all rows are one batch row's. */
 __kernel void attn_split_merge(GLOBAL const float *ws, GLOBAL stored *out, GLOBAL float *lse, OPTIONAL_PARAMS, ca_args a)
 {
-    int e = get_global_id(0), row = get_global_id(1), N = (int)a.lse_h, i = row % N, h = row / N % a.Hq, b = row / N / a.Hq;
-    if (e >= DV) return;
-    if (RAGGED && (i < cu_q[a.cu_q_0] || i >= cu_q[a.cu_q_0 + a.B])) return;
+    __local float weights[MERGED];
+    int e = get_global_id(0), row = get_global_id(1), id = get_local_id(0), items = get_local_size(0);
+    int N = (int)a.lse_h, i = row % N, h = row / N % a.Hq, b = row / N / a.Hq;
     GLOBAL const float *po = ws + a.ws_po + (ca_long)row * a.splits * DV, *pml = ws + a.ws_pml + (ca_long)row * a.splits * 2;
+    int splits = RAGGED && (i < cu_q[a.cu_q_0] || i >= cu_q[a.cu_q_0 + a.B]) ? 0 : a.splits; /* the row is of no sequence */
     float m = CA_LOWEST, l = 0.f, o = 0.f;
-    for (int s = 0; s < a.splits; s++)
+    for (int s = 0; s < splits; s++)
         if (pml[2 * s + 1] != 0.f && !(pml[2 * s] <= m)) m = pml[2 * s];
-    for (int s = 0; s < a.splits; s++) {
-        if (pml[2 * s + 1] == 0.f) continue;
-        float w = weight(pml[2 * s], m);
-        l = fma(w, pml[2 * s + 1], l);
-        o = fma(w, po[(ca_long)s * DV + e], o);
+    for (int first = 0; first < splits; first += items) {
+        int s = first + id, n = min(items, splits - first);
+        barrier(CLK_LOCAL_MEM_FENCE); /* the last weights are used up */
+        weights[id] = s < splits && pml[2 * s + 1] != 0.f ? weight(pml[2 * s], m) : ABSENT;
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int t = 0; t < n; t++) {
+            float w = weights[t];
+            if (is_absent(w)) continue;
+            l = fma(w, pml[2 * (first + t) + 1], l);
+            if (e < DV) o = fma(w, po[(ca_long)(first + t) * DV + e], o);
+        }
     }
+    if (e >= DV || splits == 0) return;
     if (DROPOUT) o *= a.keep_scale;
     if (SINKS) o *= add_sink(sinks[a.sinks_0 + h], &m, &l);
     store_at(out + a.o_0 + b * a.o_b + h * a.o_h + (ca_long)i * a.o_s, (ca_long)e * a.o_d, l == 0.f ? 0.f : o / l);

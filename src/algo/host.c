@@ -2,7 +2,7 @@
  *
  *   wide    a unit is a tile of query rows of one head             long queries
  *   narrow  the same with fewer rows                               queries shorter than half a wide tile
- *   parts   a unit is a part of the keys for all query rows of one KV head, merged after (decode)
+ *   parts   a unit is a part of the keys for all query rows of one KV head, merged after (decode); heads come first, as in split.cl
  */
 #include "algo/algo.h"
 #include <float.h>
@@ -27,7 +27,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
     t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
     int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv;
-    t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads()); /* levels the threads' load */
+    t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads(), true); /* levels the threads' load */
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
@@ -62,9 +62,9 @@ static void unit(const struct job *j, int64_t n, void *scratch)
     if (j->form == PARTS) {
         int64_t before = j->shared * j->shared_blocks * j->a.Hkv; /* units of shared parts come first */
         bool shared = n < before;
-        int64_t first = shared ? 0 : j->shared, count = shared ? j->shared : j->a.splits - j->shared, blocks = shared ? j->shared_blocks : j->blocks;
+        int64_t blocks = shared ? j->shared_blocks : j->blocks, heads = shared ? j->a.Hkv : (int64_t)j->a.B * j->a.Hkv;
         if (!shared) n -= before;
-        int part = (int)(first + n % count), pack = (int)(n / count % blocks), hb = (int)(n / count / blocks);
+        int hb = (int)(n % heads), pack = (int)(n / heads % blocks), part = (int)(n / heads / blocks + (shared ? 0 : j->shared));
         j->k->part(&j->a, &j->x, j->q, j->key, j->v, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
         return;
     }

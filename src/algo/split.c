@@ -40,7 +40,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
     if (t->v[FORM] == GROUP && item_dims(p, t) > MAX_ITEM_DIMS) t->v[FORM] = LANES; /* right everywhere, if slow */
     int64_t units = (p->shared_len ? 1 : p->B) * p->Hkv * ca_ceil_div(most_rows(p), t->v[ROWS]);
-    t->v[PART] = ca_part_len(p, units, 4 * (int64_t)dev->compute_units); /* occupies each a few times */
+    t->v[PART] = ca_part_len(p, units, 4 * (int64_t)dev->compute_units, ca_is_cpu_like(dev)); /* occupies each a few times */
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
@@ -125,7 +125,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
     struct launch parts_launch = {
         .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,
-        .global = { (size_t)a.splits * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(p->B * p->Hkv) },
+        .global = { (size_t)(p->B * p->Hkv) * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)a.splits },
         .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = num_first,
     };
     size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
@@ -135,14 +135,14 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         .flops = 4.0 * (double)(ca_all_rows(p) * p->Dv * a.splits),
     };
     if (shared) { /* the rows of all batch rows at once */
-        parts_launch.global[0] = (size_t)shared * group;
+        parts_launch.global[0] = (size_t)p->Hkv * group;
         parts_launch.global[1] = (size_t)ca_ceil_div(most_rows(p), t->v[ROWS]);
-        parts_launch.global[2] = (size_t)p->Hkv;
+        parts_launch.global[2] = (size_t)shared;
         CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
         a.first_part = (ca_int)shared;
-        parts_launch.global[0] = (size_t)(a.splits - shared) * group;
+        parts_launch.global[0] = (size_t)(p->B * p->Hkv) * group;
         parts_launch.global[1] = (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]);
-        parts_launch.global[2] = (size_t)(p->B * p->Hkv);
+        parts_launch.global[2] = (size_t)(a.splits - shared);
     }
     if (a.splits > shared) CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
     CA_TRY(ca_launch(plan->ctx, &merge_launch, c));
