@@ -68,7 +68,12 @@ struct FN(where) { int b, h, i0, rows; ca_long p0; };
     INLINE void FN(name)(vf *x, GLOBAL const type *at, ca_long row, int key, int cols, int rows, int a, int j) \
     { \
         if (row != 0 && key == 1 && j + VL <= cols) { \
-            for (int i = 0; i < VL; i++) x[i] = LOAD(at + (a * VL + i < rows ? a * VL + i : rows - 1) * row + j); \
+            const int ahead = j + BK < cols; /* the next tile's: hardware does not foresee so short a piece of so many rows */ \
+            UNROLL for (int i = 0; i < VL; i++) { \
+                GLOBAL const type *from = at + (a * VL + i < rows ? a * VL + i : rows - 1) * row + j; \
+                x[i] = LOAD(from); \
+                if (ahead) PREFETCH(from + BK); \
+            } \
             transpose(x); \
             return; \
         } \
@@ -136,7 +141,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 const vf leak = SPLAT(X->leaks[A->leaks_0 + w->h]);
                 EACH(VSEL(x[e * QV] > SPLAT(0.f), x[e * QV], x[e * QV] * leak))
             }
-            if (IS_ON(SOFTCAP, A->softcap)) EACH(vcap(x[e * QV], A->softcap))
+            if (IS_ON(SOFTCAP, A->softcap)) vcap(x, QV, keys, A->softcap);
             if (IS_ON(SCORE_MOD, X->score_mod))
                 EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
             if (IS_ON(BIAS, X->bias)) EACH(MASKED_WHERE(IS_MASKED(bias[e]), x[e * QV] + bias[e]))
