@@ -296,12 +296,13 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     const ca_seq seq = ca_seq_of(A, X, b);
     const int left = ca_rows(A, &seq, shared) - r0, rows = left < RB ? left : RB;
     struct packed w[RB];
+    GLOBAL const stored *row[RB];
     ca_long at[RB];
     int lo[RB], hi[RB], first = A->Nk, last = 0, begin, end;
     float m[RB], l[RB];
     for (int r = 0; r < rows; r++) {
         const ca_row t = ca_row_of(A, X, &seq, b, hk, r0 + r, shared);
-        decode_query(A, X, qv + r * DC, q + A->q_0 + t.b * A->q_b + t.h * A->q_h + (ca_long)(t.seq.q_row + t.i) * A->q_s, t.i, D, kv);
+        row[r] = q + A->q_0 + t.b * A->q_b + t.h * A->q_h + (ca_long)(t.seq.q_row + t.i) * A->q_s;
         w[r].b = t.b;
         w[r].h = t.h;
         w[r].i = t.i;
@@ -315,6 +316,11 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     ca_part_keys(A, part, &begin, &end);
     if (first < begin) first = begin;
     if (last > end) last = end;
+    if (first >= last) { /* no key, and what is never read is not written: a batch of short rows has many such parts */
+        for (int r = 0; r < rows; r++) { pml[2 * at[r]] = CA_LOWEST; pml[2 * at[r] + 1] = 0.f; }
+        return;
+    }
+    for (int r = 0; r < rows; r++) decode_query(A, X, qv + r * DC, row[r], w[r].i, D, kv);
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
 #define PART(guarded, form) decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, form)

@@ -2,7 +2,8 @@
  * the f64 oracle and its bound (oracle.h); with canaries, twice, and on cl_mem (attend.h).
  *
  * Kernels are specialised by dims and type, and building them is most of the time: the lists keep to few of
- * those and vary everything else.  A shape says whether it is for slow devices too, or for the host alone. */
+ * those and vary everything else.  A shape says whether it is for slow devices too, or for the host alone.
+ * CLATTN_TURNS, for devices whose compiler is slow, takes one algorithm a shape, the next each time. */
 #include "property.h"
 
 static const int32_t mixed[] = { 0, -3, 40, -100 }, shifted[] = { 12, -1 };
@@ -389,7 +390,8 @@ static void count_run(const char *name, double excess)
     t->worst = fmax(t->worst, excess);
 }
 
-static void run_shape(const struct shape *given)
+/* By all algorithms and by the planner's choice, or by one of these, number TURN. */
+static void run_shape(const struct shape *given, int turn)
 {
     struct shape s = shape_full(*given);
     const char *names[CA_MAX_CANDIDATES];
@@ -397,17 +399,16 @@ static void run_shape(const struct shape *given)
     struct oracle o;
     struct result r;
     if (!data_draw(&s, 42, &d)) return;
-    size_t n = attend_algos(&s, names);
+    bool planned = s.reach != TINY && s.tiles < TILES_NONE && !s.algo; /* a simulator has time for each algorithm once */
+    size_t n = attend_algos(&s, names), ways = n + planned;
     if (attend_oracle(&s, &d, &o)) {
-        for (size_t i = 0; i < n; i++) {
-            if (s.tiles >= TILES_NONE && !strcmp(names[i], "gemm")) continue; /* it asks no tile_class and is not misled */
-            if (!attend_thoroughly(&s, names[i], &d, &r)) continue;
-            count_run(names[i], attend_judge(&s, names[i], &o, &r));
+        for (size_t k = 0; k < ways; k++) {
+            size_t i = turn < 0 ? k : ((size_t)turn + k) % ways;
+            const char *name = i < n ? names[i] : "the planner's choice";
+            if (s.tiles >= TILES_NONE && !strcmp(name, "gemm")) continue; /* it asks no tile_class and is not misled */
+            if (i < n ? attend_thoroughly(&s, name, &d, &r) : attend(&s, NULL, &d, &r)) count_run(name, attend_judge(&s, name, &o, &r));
             result_free(&r);
-        }
-        if (s.reach != TINY && s.tiles < TILES_NONE && !s.algo) { /* a simulator has time for each algorithm once */
-            if (attend(&s, NULL, &d, &r)) attend_judge(&s, "the planner's choice", &o, &r);
-            result_free(&r);
+            if (turn >= 0) break;
         }
         oracle_free(&o);
     }
@@ -417,7 +418,7 @@ static void run_shape(const struct shape *given)
 static void run_list(const struct list *l, int i)
 {
     if (!attend_wants(&l->shape[i])) return;
-    run_shape(&l->shape[i]);
+    run_shape(&l->shape[i], getenv("CLATTN_TURNS") ? i : -1);
     int bad = failures();
     ck_assert_msg(bad == 0, "%s[%d]: %d failures", l->name, i, bad);
 }
