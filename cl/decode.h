@@ -147,7 +147,7 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
     for (int j = 0; j < n; j += VL) {
         vf x = VLOAD(s + j);
         if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
-        if (IS_ON(SOFTCAP, A->softcap)) vcap(&x, 1, 1, A->softcap);
+        if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
         if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 0);
         if (IS_ON(BIAS, X->bias)) {
             vf bias = bias_keys(ca_bias_row(A, X, w->b, w->h, w->i), A->bias_j, A->bias_cols, k0 + j);

@@ -4,7 +4,6 @@
  *
  *   vf, vi, vu           VL floats, ints, uints        VFMA(a,b,c)   a*b + c, fused
  *   SPLAT, SPLATI, SPLATU(x)   the same in each lane   VMAX(a,b)     a > b ? a : b (NaN in b stays)
- *   VMIN(a,b)            a < b ? a : b (likewise)      VQUOT(a,b)    a / b, nearly, where 1 / b is a normal number
  *   VSEL(mask, a, b)     mask ? a : b, lane by lane    AS_VI, AS_VF, AS_VU  bits
  *   VLOAD(p), VSTORE(v,p)      scratch memory          VSUM(v)       sum of the lanes
  *   NOT_FINITE(v)        a mask, by lanemath.h         VANY(mask)    in any lane
@@ -54,8 +53,6 @@ typedef CAT(uint, VL) vu;
 #endif
 #define VSEL(mask, a, b) select(b, a, mask)
 INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
-INLINE vf VMIN(vf a, vf b) { return a < b ? a : b; }
-#define VQUOT(a, b) ((a) / (b))
 #define AS_VI(x) CAT(as_int, VL)(x)
 #define AS_VF(x) CAT(as_float, VL)(x)
 #define AS_VU(x) CAT(as_uint, VL)(x)

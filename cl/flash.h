@@ -141,7 +141,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 const vf leak = SPLAT(X->leaks[A->leaks_0 + w->h]);
                 EACH(VSEL(x[e * QV] > SPLAT(0.f), x[e * QV], x[e * QV] * leak))
             }
-            if (IS_ON(SOFTCAP, A->softcap)) vcap(x, QV, keys, A->softcap);
+            if (IS_ON(SOFTCAP, A->softcap)) EACH(vcap(x[e * QV], A->softcap))
             if (IS_ON(SCORE_MOD, X->score_mod))
                 EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
             if (IS_ON(BIAS, X->bias)) EACH(MASKED_WHERE(IS_MASKED(bias[e]), x[e * QV] + bias[e]))

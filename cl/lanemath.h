@@ -3,7 +3,6 @@
 #define CA_LANEMATH_H
 
 #include "dropout.h"
-#include "tanh.h"
 
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
@@ -29,36 +28,21 @@ INLINE vf vexp(vf x)
     return p * AS_VF(AS_VI(r) << 23);
 }
 
-/* Of N vectors, STRIDE apart, step by step: each step of one waits for the one before.  A NaN stays one. */
-INLINE void vtanhs(vf *x, int stride, float by, float times, const int n)
-{
-    vf y[4], z[4], p[4], q[4];
-    UNROLL for (int i = 0; i < n; i++) {
-        y[i] = VMIN(SPLAT(TANH_END), VMAX(SPLAT(-TANH_END), x[i * stride] * SPLAT(by)));
-        z[i] = y[i] * y[i];
-    }
-#define FIRST(a, b) UNROLL for (int i = 0; i < n; i++) { p[i] = SPLAT(a); q[i] = SPLAT(b); }
-#define STEP(a, b) UNROLL for (int i = 0; i < n; i++) { p[i] = VFMA(p[i], z[i], SPLAT(a)); q[i] = VFMA(q[i], z[i], SPLAT(b)); }
-    TANH_FIRST(FIRST)
-    TANH_OTHERS(STEP)
-#undef FIRST
-#undef STEP
-    UNROLL for (int i = 0; i < n; i++) x[i * stride] = SPLAT(times) * y[i] * VQUOT(p[i], q[i]);
-}
-
+/* Within 2^-22 of itself: a polynomial near 0, where 1 - 2 e^-2x / (1 + e^-2x) would cancel. */
 INLINE vf vtanh(vf x)
 {
-    vtanhs(&x, 1, 1.f, 1.f, 1);
-    return x;
+    vi sign = AS_VI(x) & SPLATI((int)0x80000000);
+    vf a = AS_VF(AS_VI(x) ^ sign), z = a * a, t = vexp(a * SPLAT(-2.f));
+    vf p = SPLAT(-5.70498872745e-3f);
+    p = VFMA(p, z, SPLAT(2.06390887954e-2f));
+    p = VFMA(p, z, SPLAT(-5.37397155531e-2f));
+    p = VFMA(p, z, SPLAT(1.33314422036e-1f));
+    p = VFMA(p, z, SPLAT(-3.33332819422e-1f));
+    vf y = VSEL(a < SPLAT(0.625f), VFMA(p * z, a, a), SPLAT(1.f) - (t + t) / (SPLAT(1.f) + t));
+    return AS_VF(AS_VI(y) | sign);
 }
 
-/* Softcap of N vectors, STRIDE apart. */
-INLINE void vcap(vf *x, int stride, int n, float cap)
-{
-    int i = 0;
-    for (; i + 4 <= n; i += 4) vtanhs(x + i * stride, stride, 1.f / cap, cap, 4);
-    for (; i < n; i++) vtanhs(x + i * stride, stride, 1.f / cap, cap, 1);
-}
+INLINE vf vcap(vf x, float cap) { return SPLAT(cap) * vtanh(x * SPLAT(1.f / cap)); }
 
 INLINE vf VABS(vf x) { return AS_VF(AS_VI(x) & SPLATI(0x7fffffff)); }
 

@@ -6,19 +6,14 @@
 #define CA_SCORE_H
 
 #include "optional.h"
-#include "tanh.h"
 
-/* A NaN stays one. */
+/* As vtanh in lanemath.h: far shorter than the built-in tanh. */
 static inline float lean_tanh(float x)
 {
-    x = x > TANH_END ? TANH_END : x < -TANH_END ? -TANH_END : x;
-#define FIRST(a, b) float z = x * x, p = a, q = b;
-#define STEP(a, b) p = fma(p, z, a); q = fma(q, z, b);
-    TANH_FIRST(FIRST)
-    TANH_OTHERS(STEP)
-#undef FIRST
-#undef STEP
-    return x * p / q;
+    float a = fabs(x), z = a * a, t = exp2(a * -2.88539008f);
+    float p = fma(fma(fma(fma(-5.70498872745e-3f, z, 2.06390887954e-2f), z, -5.37397155531e-2f), z, 1.33314422036e-1f), z,
+                  -3.33332819422e-1f);
+    return copysign(a < 0.625f ? fma(p * z, a, a) : 1.f - (t + t) / (1.f + t), x);
 }
 
 /* S is scale q.k of head h's query i, which stands at p, and key j, of a tile of which mask_mod lets CLASS through. */

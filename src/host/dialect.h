@@ -36,18 +36,10 @@ typedef int8_t vb __attribute__((vector_size(VL)));
 #if defined(__AVX512F__) && VL == 16
 /* The instruction is a > b ? a : b, NaN included, but gcc makes a compare and a blend of it. */
 INLINE vf VMAX(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
-INLINE vf VMIN(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
-INLINE vf VQUOT(vf a, vf b) /* a division takes as long as 20 products; within 2^-23 */
-{
-    vf x = (vf)_mm512_rcp14_ps((__m512)b);
-    return a * VFMA(x, VFMA(-b, x, SPLAT(1.f)), x);
-}
 /* Likewise: of a product of numbers below 2^32 gcc makes one of any 64 bits. */
 INLINE vpair MUL_LOW(vpair x, uint32_t m) { return (vpair)_mm512_mul_epu32((__m512i)x, (__m512i)(m - (vpair){0})); }
 #else
 INLINE vf VMAX(vf a, vf b) { return VSEL(a > b, a, b); }
-INLINE vf VMIN(vf a, vf b) { return VSEL(a < b, a, b); }
-#define VQUOT(a, b) ((a) / (b))
 INLINE vpair MUL_LOW(vpair x, uint32_t m) { return (x & 0xffffffffu) * (uint64_t)m; }
 #endif
 #define AS_VI(x) ((vi)(x))
