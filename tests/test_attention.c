@@ -316,6 +316,7 @@ static const struct shape prefixes[] = {
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), .split = 16, CAUSAL },
     { F16, .B = 4, H(8, 2), N(1, 300), D(40, 40), .split = 64, .lens = few, SLOW },
     { F32, .B = 4, H(4, 2), N(3, 300), D(64, 64), .split = 1024, .q_lens = (const int32_t[]){ 3, 1, 0, 2 }, .lens = k_long },
+    { F32, .B = 2, H(2, 1), N(1, 300), D(8, 8), .split = 16, .lens = few }, /* more parts than the merge weighs at once, many empty */
 };
 
 
