@@ -332,11 +332,6 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     for (int r = 0; r < rows; r++) {
         pml[2 * at[r]] = m[r];
         pml[2 * at[r] + 1] = l[r];
-        for (int c = 0; c < EC; c++) {
-            if (Dv % VL == 0) { VSTORE(ov[r * EC + c], po + at[r] * Dv + c * VL); continue; }
-            float x[VL];
-            VSTORE(ov[r * EC + c], x);
-            for (int e = 0; e < VL && c * VL + e < Dv; e++) po[at[r] * Dv + c * VL + e] = x[e];
-        }
+        for (int c = 0; c < EC; c++) store_floats(ov[r * EC + c], po + at[r] * Dv, c * VL, Dv);
     }
 }

@@ -38,6 +38,15 @@ INLINE vf load_floats(GLOBAL const float *t, int d, int dims)
     return VLOAD(x);
 }
 
+/* And back: none from T[dims] on. */
+INLINE void store_floats(vf v, GLOBAL float *t, int d, int dims)
+{
+    if (dims % VL == 0 || d + VL <= dims) { VSTORE(v, t + d); return; }
+    float x[VL];
+    VSTORE(v, x);
+    for (int i = 0; d + i < dims; i++) t[d + i] = x[i];
+}
+
 /* VL dims from E on of a block of 32 dims of q8_0 or q4_0. */
 INLINE vf block_lanes(GLOBAL const ca_byte *block, int e, int format)
 {

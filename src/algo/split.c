@@ -125,7 +125,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
     struct launch parts_launch = {
         .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,
-        .global = { (size_t)(p->B * p->Hkv) * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)a.splits },
+        .global = { (size_t)(p->B * p->Hkv) * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(a.splits - shared) },
         .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = num_first,
     };
     size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
@@ -135,14 +135,12 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         .flops = 4.0 * (double)(ca_all_rows(p) * p->Dv * a.splits),
     };
     if (shared) { /* the rows of all batch rows at once */
-        parts_launch.global[0] = (size_t)p->Hkv * group;
-        parts_launch.global[1] = (size_t)ca_ceil_div(most_rows(p), t->v[ROWS]);
-        parts_launch.global[2] = (size_t)shared;
-        CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
+        struct launch together = parts_launch;
+        together.global[0] = (size_t)p->Hkv * group;
+        together.global[1] = (size_t)ca_ceil_div(most_rows(p), t->v[ROWS]);
+        together.global[2] = (size_t)shared;
+        CA_TRY(ca_launch(plan->ctx, &together, c));
         a.first_part = (ca_int)shared;
-        parts_launch.global[0] = (size_t)(p->B * p->Hkv) * group;
-        parts_launch.global[1] = (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]);
-        parts_launch.global[2] = (size_t)(a.splits - shared);
     }
     if (a.splits > shared) CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
     CA_TRY(ca_launch(plan->ctx, &merge_launch, c));
