@@ -112,8 +112,9 @@ int run_tests(const char *name, const struct test *tests)
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL does not survive fork */
     srunner_run_all(runner, CK_ENV);
-    int bad = srunner_ntests_failed(runner);
+    int bad = srunner_ntests_failed(runner), ran = srunner_ntests_run(runner);
     srunner_free(runner);
     attend_close();
-    return bad != 0;
+    if (!ran) printf("no test ran; CLATTN_TEST is %s\n", only ? only : "not set");
+    return bad != 0 || ran == 0;
 }
