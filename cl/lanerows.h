@@ -47,16 +47,14 @@ INLINE void store_floats(vf v, GLOBAL float *t, int d, int dims)
     for (int i = 0; d + i < dims; i++) t[d + i] = x[i];
 }
 
-/* VL dims from E on of a block of 32 dims of q8_0 or q4_0. */
-INLINE vf block_lanes(GLOBAL const ca_byte *block, int e, int format)
-{
-    vf x = format == CA_Q8_0 ? VFLOAT(VLOADS8(block + 2 + e)) : VNIBBLE(VLOADS8(block + 2 + e % 16) >> (e < 16 ? 0 : 4));
-    return x * SPLAT(HALF_AT(block));
-}
-
+/* A block of 32 dims of q8_0 or q4_0.  All is made before anything is stored: for all the compiler knows, TO may be BLOCK, to be read again. */
 INLINE void dequantise_block(float *to, GLOBAL const ca_byte *block, int format)
 {
-    UNROLL for (int e = 0; e < 32; e += VL) VSTORE(block_lanes(block, e, format), to + e);
+    const vf scale = SPLAT(HALF_AT(block));
+    vf x[32 / VL];
+    UNROLL for (int e = 0; e < 32; e += VL)
+        x[e / VL] = scale * (format == CA_Q8_0 ? VFLOAT(VLOADS8(block + 2 + e)) : VNIBBLE(VLOADS8(block + 2 + e % 16) >> (e < 16 ? 0 : 4)));
+    UNROLL for (int e = 0; e < 32; e += VL) VSTORE(x[e / VL], to + e);
 }
 
 /* A row of bytes: (byte - zero) scale.  Literal: by dim or the same for all, and whether the dims are neighbours in whole vectors. */
