@@ -82,7 +82,7 @@ APART void decode_additive(const ca_args *A, const ca_optional *X, const vf *q, 
     vf sum = SPLAT(0.f);
     for (int d = 0; d < D; d += VL) {
         vf w = A->score_ws > 1 ? load_floats(X->score_w + A->score_w_0, d, D) : SPLAT(A->score_ws ? X->score_w[A->score_w_0] : 1.f);
-        sum = VFMA(w, vtanh(SPLAT(A->score_scale) * (q[d / VL] + VLOAD(k + d))), sum);
+        sum = VFMA(w, vtanh(SPLAT(A->score_scale) * (q[d / VL] + VLOAD(k + d)), 1.f), sum);
     }
     *s = VSUM(sum) * A->scale;
 }
@@ -149,7 +149,7 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
     for (int j = 0; j < n; j += VL) {
         vf x = VLOAD(s + j);
         if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
-        if (IS_ON(SOFTCAP, A->softcap)) x = vcap(x, A->softcap);
+        if (IS_ON(SOFTCAP, A->softcap)) x = vtanh(x, A->softcap);
         if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 0);
         if (IS_ON(BIAS, X->bias)) {
             vf bias = bias_keys(ca_bias_row(A, X, w->b, w->h, w->i), A->bias_j, A->bias_cols, k0 + j);

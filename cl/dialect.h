@@ -4,6 +4,7 @@
  *
  *   vf, vi, vu           VL floats, ints, uints        VFMA(a,b,c)   a*b + c, fused
  *   SPLAT, SPLATI, SPLATU(x)   the same in each lane   VMAX(a,b)     a > b ? a : b (NaN in b stays)
+ *   VMIN(a,b)            a < b ? a : b (likewise)      VQUOT(a,b)    a / b, nearly, where 1 / b is a normal number
  *   VSEL(mask, a, b)     mask ? a : b, lane by lane    AS_VI, AS_VF, AS_VU  bits
  *   VLOAD(p), VSTORE(v,p)      scratch memory          VSUM(v)       sum of the lanes
  *   NOT_FINITE(v)        a mask, by lanemath.h         VANY(mask)    in any lane
@@ -12,6 +13,7 @@
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   VLOADS8(p)           VL signed bytes as ints       VFLOAT(i)     ints as floats
+ *   COPY8(to, p)         VL bytes at p into scratch memory, VL / 4 floats
  *   VNIBBLE(i)           the lower four bits of ints, minus 8, as floats
  *   HALF_AT(p)           the f16 in the two bytes at p, at any address     HALF_OF(x)    the bits of the f16 nearest to x
  *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
@@ -53,6 +55,8 @@ typedef CAT(uint, VL) vu;
 #endif
 #define VSEL(mask, a, b) select(b, a, mask)
 INLINE vf VMAX(vf a, vf b) { return a > b ? a : b; }
+INLINE vf VMIN(vf a, vf b) { return a < b ? a : b; }
+#define VQUOT(a, b) ((a) / (b))
 #define AS_VI(x) CAT(as_int, VL)(x)
 #define AS_VF(x) CAT(as_float, VL)(x)
 #define AS_VU(x) CAT(as_uint, VL)(x)
@@ -111,20 +115,17 @@ INLINE float VSUM(vf v)
     float4 b = a.lo + a.hi;
     return b.x + b.y + (b.z + b.w);
 }
-#define ILO(a, b) (vf)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7)
-#define IHI(a, b) (vf)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf)
+#define COPY8(to, p) vstore4(as_float4(vload16(0, p)), 0, to)
 #elif VL == 8
 INLINE float VSUM(vf v)
 {
     float4 b = v.lo + v.hi;
     return b.x + b.y + (b.z + b.w);
 }
-#define ILO(a, b) (vf)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3)
-#define IHI(a, b) (vf)(a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7)
+#define COPY8(to, p) vstore2(as_float2(vload8(0, p)), 0, to)
 #else
 INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
-#define ILO(a, b) (vf)(a.s0, b.s0, a.s1, b.s1)
-#define IHI(a, b) (vf)(a.s2, b.s2, a.s3, b.s3)
+#define COPY8(to, p) (*(to) = as_float(vload4(0, p)))
 #endif
 
 #include "lanemath.h"

@@ -62,19 +62,36 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
 /* Whose scores a tile holds: ROWS queries of head h of batch row b from i0 on, the first at position p0. */
 struct FN(where) { int b, h, i0, rows; ca_long p0; };
 
+/* TAKE from ROWS rows, the last one again where there are fewer than VL. */
+#define EACH_ROW(take) \
+    UNROLL for (int i = 0; i < VL; i++) { \
+        take; \
+        if (i + 1 < rows) from += row; \
+    }
+INLINE void FN(turned_floats)(vf *x, GLOBAL const float *from, ca_long row, int rows)
+{
+    EACH_ROW(x[i] = VLOAD(from))
+    transpose(x, VL);
+}
+/* Four bytes are turned as one float, and then taken apart. */
+INLINE void FN(turned_bytes)(vf *x, GLOBAL const ca_byte *from, ca_long row, int rows)
+{
+    float fours[VL * VL / 4];
+    vf y[VL / 4];
+    EACH_ROW(COPY8(fours + i * VL / 4, from))
+    UNROLL for (int i = 0; i < VL / 4; i++) y[i] = VLOAD(fours + i * VL);
+    transpose(y, VL / 4);
+    UNROLL for (int e = 0; e < VL; e++) x[e] = AS_VF(AS_VI(y[e / 4]) & SPLATI((int)(255u << e % 4 * 8)));
+}
+#undef EACH_ROW
+
 /* Turns a block of a tensor [b][h][i][j] on end: X[e] holds, row by row, what belongs to vector A of rows and key J + e,
- * OUTSIDE from key COLS on.  AT is the first row's key 0. */
-#define BLOCK(name, type, LOAD, OUTSIDE) \
+ * OUTSIDE from key COLS on; a byte has bits set or none.  AT is the first row's key 0. */
+#define BLOCK(name, type, turned, OUTSIDE) \
     INLINE void FN(name)(vf *x, GLOBAL const type *at, ca_long row, int key, int cols, int rows, int a, int j) \
     { \
         if (row != 0 && key == 1 && j + VL <= cols) { \
-            const int ahead = j + BK < cols; /* the next tile's: hardware does not foresee so short a piece of so many rows */ \
-            UNROLL for (int i = 0; i < VL; i++) { \
-                GLOBAL const type *from = at + (a * VL + i < rows ? a * VL + i : rows - 1) * row + j; \
-                x[i] = LOAD(from); \
-                if (ahead) PREFETCH(from + BK); \
-            } \
-            transpose(x); \
+            FN(turned)(x, at + (a * VL < rows ? a * VL : rows - 1) * row + j, row, rows - a * VL); \
             return; \
         } \
         for (int e = 0; e < VL; e++) { \
@@ -86,8 +103,8 @@ struct FN(where) { int b, h, i0, rows; ca_long p0; };
             x[e] = VLOAD(y); \
         } \
     }
-BLOCK(bias_block, float, VLOAD, -CA_INFINITY)
-BLOCK(mask_block, ca_byte, VMASK, 0.f)
+BLOCK(bias_block, float, turned_floats, -CA_INFINITY)
+BLOCK(mask_block, ca_byte, turned_bytes, 0.f)
 #undef BLOCK
 
 /* Which of the tile's N keys from K0 on does the mask let through? */
@@ -141,7 +158,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 const vf leak = SPLAT(X->leaks[A->leaks_0 + w->h]);
                 EACH(VSEL(x[e * QV] > SPLAT(0.f), x[e * QV], x[e * QV] * leak))
             }
-            if (IS_ON(SOFTCAP, A->softcap)) EACH(vcap(x[e * QV], A->softcap))
+            if (IS_ON(SOFTCAP, A->softcap)) vcap(x, QV, keys, A->softcap);
             if (IS_ON(SCORE_MOD, X->score_mod))
                 EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
             if (IS_ON(BIAS, X->bias)) EACH(MASKED_WHERE(IS_MASKED(bias[e]), x[e * QV] + bias[e]))
@@ -150,13 +167,16 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 float key = 0.f;
                 for (int e = 0; e < keys; e++, key += 1.f) x[e * QV] = VFMA(down, VABS(from - SPLAT(key)), x[e * QV]);
             }
-            if (IS_ON(MASK, masked)) EACH(MASKED_WHERE(seen[e] == SPLAT(0.f), x[e * QV]))
+            if (IS_ON(MASK, masked)) EACH(MASKED_WHERE(AS_VI(seen[e]) == SPLATI(0), x[e * QV]))
             if (class == SOME_KEYS)
                 EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 1))
             if (partial) EACH(VSEL((r->lo[a] <= SPLATI(k0 + j + e)) & (r->hi[a] > SPLATI(k0 + j + e)), x[e * QV], SPLAT(-CA_INFINITY)))
-            vf most = top[a];
-            for (int e = 0; e < keys; e++) most = VMAX(most, x[e * QV]);
-            top[a] = most;
+            vf even = top[a], odd = x[0]; /* one alone would wait for itself */
+            for (int e = 0; e < keys; e += 2) {
+                even = VMAX(even, x[e * QV]);
+                odd = VMAX(odd, x[(e + 1 < keys ? e + 1 : e) * QV]);
+            }
+            top[a] = VMAX(even, odd);
 #undef EACH
         }
     }
@@ -195,7 +215,7 @@ APART void FN(additive_scores)(const ca_args *A, const ca_optional *X, const vf 
     for (int a = 0; a < QV; a++) s[a] = SPLAT(0.f);
     for (int d = 0; d < D; d++) {
         vf key = SPLAT(k[d]), weight = SPLAT(score_weight(A, X, d) * A->scale);
-        for (int a = 0; a < QV; a++) s[a] = VFMA(weight, vtanh(SPLAT(A->score_scale) * (qT[d * QV + a] + key)), s[a]);
+        for (int a = 0; a < QV; a++) s[a] = VFMA(weight, vtanh(SPLAT(A->score_scale) * (qT[d * QV + a] + key), 1.f), s[a]);
     }
 }
 
@@ -229,6 +249,14 @@ APART void FN(drop)(const ca_args *A, const struct FN(where) *w, vf *p, int k0, 
     }
 }
 
+/* Asks for a share of a tile's part of a tensor, BYTES of each of ROWS rows from AT on: as much of it as keys J to J + KB are of the tile's N.
+ * Hardware does not foresee so short a piece of so many rows, and all at once would keep the loads waiting. */
+INLINE void FN(ask)(GLOBAL const ca_byte *at, ca_long row, int bytes, int rows, int j, int n)
+{
+    for (int i = rows * j / n; i < rows * (j + KB) / n; i++)
+        for (int c = 0; c < bytes; c += 64) PREFETCH(at + i * row + c);
+}
+
 /* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
                      struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, int n, int D, int Dv,
@@ -248,7 +276,13 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
             }
         }
     }
-    for (; j + KB <= n; j += KB) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
+    for (; j + KB <= n; j += KB) {
+        FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
+        if (IS_ON(BIAS, X->bias) && A->bias_i != 0 && A->bias_j == 1)
+            FN(ask)((GLOBAL const ca_byte *)(ca_bias_row(A, X, w->b, w->h, w->i0) + k0), A->bias_i * 4, n * 4, w->rows, j, n);
+        if (masked && A->mask_i != 0 && A->mask_j == 1) /* whose class is known before */
+            FN(ask)(ca_mask_row(A, X, w->b, w->h, w->i0) + k0 + BK, A->mask_i, BK, w->rows, j, n);
+    }
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
     if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
@@ -301,7 +335,7 @@ INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLO
                 int row = a * VL + i < rows ? a * VL + i : rows - 1;
                 x[i] = IS_SPECIAL(A) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
             }
-            transpose(x);
+            transpose(x, VL);
             for (int e = 0; e < VL && d + e < D; e++) qT[(d + e) * QV + a] = x[e];
         }
     }
@@ -314,7 +348,7 @@ INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int 
         for (int d = 0; d < Dv; d += VL) {
             vf x[VL];
             for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] * inv[a] : SPLAT(0.f);
-            transpose(x);
+            transpose(x, VL);
             for (int i = 0; i < VL && a * VL + i < rows; i++) {
                 GLOBAL stored *row = o + (ca_long)(a * VL + i) * os;
                 if (NEIGHBOURS(od) && (Dv % VL == 0 || d + VL <= Dv)) {

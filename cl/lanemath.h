@@ -7,6 +7,28 @@
 #define LOG2E 1.44269504088896341f
 #define LN2 0.69314718055994531f
 
+#if VL == 16
+#define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VL == 8
+#define LOWER 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOWER 0, 4, 1, 5
+#define UPPER 2, 6, 3, 7
+#endif
+/* Built from elements, a vector is what Intel's CPU compiler looks through: it made 300 shuffles of a transpose's 64. */
+#ifdef __has_builtin
+#define HAS_SHUFFLE __has_builtin(__builtin_shufflevector)
+#endif
+#if HAS_SHUFFLE
+#define ILO(a, b) __builtin_shufflevector(a, b, LOWER)
+#define IHI(a, b) __builtin_shufflevector(a, b, UPPER)
+#else /* OpenCL C's own */
+#define ILO(a, b) shuffle2(a, b, (vu)(LOWER))
+#define IHI(a, b) shuffle2(a, b, (vu)(UPPER))
+#endif
+
 /* By the bits: some compilers (Mesa's) take x * 0 for 0 and x - x too. */
 INLINE vi NOT_FINITE(vf v) { return (AS_VI(v) & SPLATI(0x7f800000)) == SPLATI(0x7f800000); }
 
@@ -28,21 +50,39 @@ INLINE vf vexp(vf x)
     return p * AS_VF(AS_VI(r) << 23);
 }
 
-/* Within 2^-22 of itself: a polynomial near 0, where 1 - 2 e^-2x / (1 + e^-2x) would cancel. */
-INLINE vf vtanh(vf x)
+/* CAP tanh(x / CAP) of N vectors, STRIDE apart, within 2^-21.5 of itself.  With 2 log2(e) x / CAP = n + f, n whole and |f| <= 0.5, S = 2^n
+ * and h = tanh(f ln2 / 2), a short polynomial, the tangent is (S - 1 + h (S + 1)) / (S + 1 + h (S - 1)), where nothing cancels.  S comes as
+ * in vexp.  Four vectors go in step: each operation waits for the one before, and one vector's chain fills the scheduler.  A NaN stays
+ * one. */
+INLINE void vtanhs(vf *x, int stride, float cap, const int n)
 {
-    vi sign = AS_VI(x) & SPLATI((int)0x80000000);
-    vf a = AS_VF(AS_VI(x) ^ sign), z = a * a, t = vexp(a * SPLAT(-2.f));
-    vf p = SPLAT(-5.70498872745e-3f);
-    p = VFMA(p, z, SPLAT(2.06390887954e-2f));
-    p = VFMA(p, z, SPLAT(-5.37397155531e-2f));
-    p = VFMA(p, z, SPLAT(1.33314422036e-1f));
-    p = VFMA(p, z, SPLAT(-3.33332819422e-1f));
-    vf y = VSEL(a < SPLAT(0.625f), VFMA(p * z, a, a), SPLAT(1.f) - (t + t) / (SPLAT(1.f) + t));
-    return AS_VF(AS_VI(y) | sign);
+    const vf end = SPLAT(10.4f * cap), by = SPLAT(2 * LOG2E / cap); /* beyond 9.1 it is 1 */
+    vf f[4], s[4], z[4], q[4];
+#define EACH UNROLL for (int i = 0; i < n; i++)
+    EACH x[i * stride] = VMIN(end, VMAX(-end, x[i * stride]));
+    EACH s[i] = VFMA(x[i * stride], by, SPLAT(12583039.f));
+    EACH f[i] = VFMA(x[i * stride], by, SPLAT(12583039.f) - s[i]);
+    EACH z[i] = f[i] * f[i];
+    EACH f[i] = f[i] * VFMA(VFMA(z[i], SPLAT(6.556018e-4f), SPLAT(-1.3875186e-2f)), z[i], SPLAT(0.34657359f));
+    EACH s[i] = AS_VF(AS_VI(s[i]) << 23);
+    EACH q[i] = VFMA(f[i], s[i] - SPLAT(1.f), s[i] + SPLAT(1.f));
+    EACH x[i * stride] = SPLAT(cap) * VQUOT(VFMA(f[i], s[i] + SPLAT(1.f), s[i] - SPLAT(1.f)), q[i]);
+#undef EACH
 }
 
-INLINE vf vcap(vf x, float cap) { return SPLAT(cap) * vtanh(x * SPLAT(1.f / cap)); }
+INLINE vf vtanh(vf x, float cap)
+{
+    vtanhs(&x, 1, cap, 1);
+    return x;
+}
+
+/* Softcap of N vectors, STRIDE apart. */
+INLINE void vcap(vf *x, int stride, int n, float cap)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4) vtanhs(x + i * stride, stride, cap, 4);
+    for (; i < n; i++) vtanhs(x + i * stride, stride, cap, 1);
+}
 
 INLINE vf VABS(vf x) { return AS_VF(AS_VI(x) & SPLATI(0x7fffffff)); }
 
@@ -102,16 +142,17 @@ INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)
     return VLOAD(x);
 }
 
-/* Turns VL vectors of VL lanes: x[i] lane j <-> x[j] lane i, by log2(VL) perfect shuffles. */
-INLINE void transpose(vf *x)
+/* Turns a matrix of VL rows and N columns, N vectors with row after row, into N rows of VL, by log2(VL) perfect shuffles. */
+INLINE void transpose(vf *x, const int n)
 {
     vf y[VL];
+    if (n == 1) return;
     UNROLL for (int step = 1; step < VL; step *= 2) {
-        UNROLL for (int i = 0; i < VL / 2; i++) {
-            y[2 * i] = ILO(x[i], x[i + VL / 2]);
-            y[2 * i + 1] = IHI(x[i], x[i + VL / 2]);
+        UNROLL for (int i = 0; i < n / 2; i++) {
+            y[2 * i] = ILO(x[i], x[i + n / 2]);
+            y[2 * i + 1] = IHI(x[i], x[i + n / 2]);
         }
-        UNROLL for (int i = 0; i < VL; i++) x[i] = y[i];
+        UNROLL for (int i = 0; i < n; i++) x[i] = y[i];
     }
 }
 

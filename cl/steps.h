@@ -119,7 +119,7 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
             for (int j = 0; j < n; j++) s[j] = s[j] > 0.f ? s[j] : s[j] * leak;
         }
         if (A->stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
-            for (int j = 0; j < DK; j += VL) VSTORE(vcap(VLOAD(s + j), A->softcap), s + j);
+            for (int j = 0; j < DK; j += VL) VSTORE(vtanh(VLOAD(s + j), A->softcap), s + j);
         if (A->stage >= CA_BIASED) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, SOME_KEYS);
             for (int j = 0; j < n; j++)

@@ -161,15 +161,21 @@ static bool run_one(int n, uint64_t seed, int count[FEATURES])
     return failures() == 0;
 }
 
+/* Seeds whose problem was beyond the bound once, on the host: softcap's quotient of polynomials, a tanh with a bias near 0, and an oracle that
+ * had measured the one sensitive row in one way. */
+static const uint64_t found[] = { 20251961, 5670, 5612 };
+
 START_TEST(test_random)
 {
     const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM");
     uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : 20250101 + ((uint64_t)attend_context()->dev.kind << 32);
     int problems = many ? atoi(many) : attend_is_host() ? 2000 : small_or(2 * SETS, 6 * SETS), count[FEATURES] = { 0 }, bad = 0;
     printf("%d random problems, CLATTN_SEED=%llu\n", problems, (unsigned long long)seed);
-    for (int n = 0; n < problems && bad < 20; n++) {
-        if (run_one(n, seed + (uint64_t)n, count)) continue;
-        printf("    that was CLATTN_SEED=%llu CLATTN_RANDOM=1\n", (unsigned long long)(seed + (uint64_t)n));
+    const int more = many ? 0 : (int)(sizeof found / sizeof *found);
+    for (int n = 0; n < problems + more && bad < 20; n++) {
+        const uint64_t own = n < problems ? seed + (uint64_t)n : found[n - problems];
+        if (run_one(n, own, count)) continue;
+        printf("    that was CLATTN_SEED=%llu CLATTN_RANDOM=1\n", (unsigned long long)own);
         bad++;
     }
     for (int f = 0; f < FEATURES; f++) printf("%s %d%s", names[f], count[f], f < FEATURES - 1 ? ", " : "\n");

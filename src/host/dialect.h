@@ -36,10 +36,18 @@ typedef int8_t vb __attribute__((vector_size(VL)));
 #if defined(__AVX512F__) && VL == 16
 /* The instruction is a > b ? a : b, NaN included, but gcc makes a compare and a blend of it. */
 INLINE vf VMAX(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vf VMIN(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vf VQUOT(vf a, vf b) /* a division takes as long as 20 products */
+{
+    const vf near = (vf)_mm512_rcp14_ps((__m512)b), q = a * near;
+    return VFMA(VFMA(-q, b, a), near, q);
+}
 /* Likewise: of a product of numbers below 2^32 gcc makes one of any 64 bits. */
 INLINE vpair MUL_LOW(vpair x, uint32_t m) { return (vpair)_mm512_mul_epu32((__m512i)x, (__m512i)(m - (vpair){0})); }
 #else
 INLINE vf VMAX(vf a, vf b) { return VSEL(a > b, a, b); }
+INLINE vf VMIN(vf a, vf b) { return VSEL(a < b, a, b); }
+#define VQUOT(a, b) ((a) / (b))
 INLINE vpair MUL_LOW(vpair x, uint32_t m) { return (x & 0xffffffffu) * (uint64_t)m; }
 #endif
 #define AS_VI(x) ((vi)(x))
@@ -74,6 +82,7 @@ INLINE vi VLOADS8(const uint8_t *p)
     return __builtin_convertvector(v, vi);
 #endif
 }
+#define COPY8(to, p) memcpy(to, p, VL)
 #define VFLOAT(i) __builtin_convertvector(i, vf)
 #if defined(__AVX512F__) && VL == 16
 INLINE vf VNIBBLE(vi i) /* a table of 16 floats, of which the instruction looks at four bits alone */
@@ -147,17 +156,6 @@ INLINE float VSUM(vf v)
 #endif
     return b[0] + b[1] + (b[2] + b[3]);
 }
-#if VL == 16
-#define ILO(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define IHI(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#elif VL == 8
-#define ILO(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define IHI(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#else
-#define ILO(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define IHI(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#endif
-
 #include "lanemath.h"
 #define AS_FLOAT(bits) ca_bits_f32(bits)
 #define AS_UINT(x) ca_f32_bits(x)
