@@ -97,6 +97,9 @@ bool attend_is_host(void);
 bool attend_wants(const struct shape *s);
 void attend_close(void);
 
+/* The problem that ran last, in words: what a crash was in. */
+extern char attend_problem[WHAT_TEXT];
+
 /* Names of the algorithms that are legal for S on this device, parameters that matter behind them; returns how many. */
 size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES]);
 

@@ -136,11 +136,14 @@ static bool read_result(const struct shape *s, const struct data *d, const struc
     return r->out && r->lse && (r->weights || !s->weights);
 }
 
+char attend_problem[WHAT_TEXT];
+
 static void name_it(const struct shape *s, const char *algo, char what[WHAT_TEXT])
 {
     char text[SHAPE_TEXT];
     shape_print(s, text);
     snprintf(what, WHAT_TEXT, "%s: %s", text, algo ? algo : "chosen");
+    memcpy(attend_problem, what, WHAT_TEXT);
 }
 
 bool attend(const struct shape *s, const char *algo, const struct data *d, struct result *r)

@@ -1,5 +1,9 @@
 /* property.c -- see property.h. */
+#define _GNU_SOURCE /* REG_RIP */
 #include "property.h"
+#include <execinfo.h>
+#include <signal.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 const struct kind kinds[KINDS] = { { CLATTN_F32, 64 }, { CLATTN_F16, 40 }, { CLATTN_BF16, 64 } };
@@ -97,10 +101,35 @@ void finish(void)
     ck_assert_msg(bad == 0, "%d failures", bad);
 }
 
+/* Where a driver or what it compiled crashes, this is all there is to look at.  (Sanitizers have reports of their own.) */
+static void tell_crash(int signal_number, siginfo_t *info, void *at)
+{
+    void *calls[32];
+    printf("signal %d at %p, in the problem \"%s\"; instruction and calls:\n", signal_number, info->si_addr, attend_problem);
+#ifdef REG_RIP
+    const unsigned char *code = (const unsigned char *)((ucontext_t *)at)->uc_mcontext.gregs[REG_RIP];
+    for (int i = 0; code != info->si_addr && i < 16; i++) printf("%02x%s", code[i], i < 15 ? " " : "\n");
+#else
+    (void)at;
+#endif
+    backtrace_symbols_fd(calls, backtrace(calls, 32), STDOUT_FILENO);
+    raise(signal_number);
+}
+
+static void catch_crashes(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    struct sigaction act = { .sa_sigaction = tell_crash, .sa_flags = SA_SIGINFO | SA_RESETHAND };
+    const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) sigaction(signals[i], &act, NULL);
+#endif
+}
+
 int run_tests(const char *name, const struct test *tests)
 {
     const char *only = getenv("CLATTN_TEST");
     setvbuf(stdout, NULL, _IOLBF, 0);
+    catch_crashes();
     alarm(1800); /* a device that hangs must not hold up everything */
     Suite *suite = suite_create(name);
     for (const struct test *t = tests; t->name; t++) {
