@@ -3,7 +3,8 @@
  *
  * Kernels are specialised by dims and type, and building them is most of the time: the lists keep to few of
  * those and vary everything else.  A shape says whether it is for slow devices too, or for the host alone.
- * CLATTN_TURNS, for devices whose compiler is slow, takes one algorithm a shape, the next each time. */
+ * CLATTN_TURNS=N, for devices whose compiler is slow, takes one algorithm a shape, the next each time, beginning with number N: by
+ * different N the devices share the work. */
 #include "property.h"
 
 static const int32_t mixed[] = { 0, -3, 40, -100 }, shifted[] = { 12, -1 };
@@ -419,7 +420,8 @@ static void run_shape(const struct shape *given, int turn)
 static void run_list(const struct list *l, int i)
 {
     if (!attend_wants(&l->shape[i])) return;
-    run_shape(&l->shape[i], getenv("CLATTN_TURNS") ? i : -1);
+    const char *turns = getenv("CLATTN_TURNS");
+    run_shape(&l->shape[i], turns ? atoi(turns) + i : -1);
     int bad = failures();
     ck_assert_msg(bad == 0, "%s[%d]: %d failures", l->name, i, bad);
 }
