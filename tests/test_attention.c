@@ -3,8 +3,8 @@
  *
  * Kernels are specialised by dims and type, and building them is most of the time: the lists keep to few of
  * those and vary everything else.  A shape says whether it is for slow devices too, or for the host alone.
- * CLATTN_TURNS=N, for devices whose compiler is slow, takes one algorithm a shape, the next each time, beginning with number N: by
- * different N the devices share the work. */
+ * CLATTN_TURNS=N, for devices whose compiler is slow, takes one algorithm a shape, the next each time, beginning with number N, so
+ * that other ones meet on other devices. */
 #include "property.h"
 
 static const int32_t mixed[] = { 0, -3, 40, -100 }, shifted[] = { 12, -1 };
