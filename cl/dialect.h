@@ -18,7 +18,7 @@
  *   HALF_AT(p)           the f16 in the two bytes at p, at any address     HALF_OF(x)    the bits of the f16 nearest to x
  *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
  *   VMULHI(x, m)         upper halves of the products of VL uints with the uint m
- *   PREFETCH(p)          asks for the cache line at p
+ *   PREFETCH(p)          asks for the cache line at p   PREFETCH_FAR(p)  the same, into the second-level cache
  *   EACH_LANE(l, n) { }  goes through the lanes one by one where n are there
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
  *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
@@ -71,8 +71,10 @@ INLINE vf VMIN(vf a, vf b) { return a < b ? a : b; }
 #define LOG(x) log(x)
 #ifdef __x86_64__ /* PoCL: its prefetch() does nothing */
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
+#define PREFETCH_FAR(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
 #else
 #define PREFETCH(p) prefetch(p, 1)
+#define PREFETCH_FAR(p) prefetch(p, 1)
 #endif
 #define NEIGHBOURS(stride) UNIT
 #define EACH_LANE(l, n) UNROLL for (int l = 0; l < VL; l++) /* unrolled, the user's code becomes vectors */

@@ -94,6 +94,7 @@ INLINE vf VNIBBLE(vi i) /* a table of 16 floats, of which the instruction looks 
 #endif
 #define LOG(x) logf(x)
 #define PREFETCH(p) __builtin_prefetch(p)
+#define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
 #define NEIGHBOURS(stride) ((stride) == 1)
 #define EACH_LANE(l, n) for (int l = 0; l < VL && l < (n); l++) /* each is a call */
 #define CA_INFINITY INFINITY
