@@ -62,7 +62,7 @@ int64_t ca_parts(const struct problem *p, int64_t part)
 int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu)
 {
     int64_t parts = ca_ceil_div(wanted, ca_max(units, 1)), keys = ca_max(ca_round_up(ca_ceil_div(p->Nk, parts), 64), 256);
-    int64_t key = p->k.s * (int64_t)ca_slot_size(p, CA_K), near = (int64_t)512 << 10;
+    int64_t key = p->k.s * (int64_t)ca_slot_size(p, CA_K), near = (int64_t)1 << 20;
     if (cpu && p->Hkv > 1 && p->k.h < p->k.s && keys * key > near) keys = ca_max(near / key / 64 * 64, 128);
     return (int)(p->split_len ? p->split_len : keys);
 }
