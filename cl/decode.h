@@ -25,7 +25,7 @@ INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, c
 }
 
 /* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy, nor do requests to the first-level
- * cache, which has few outstanding (1.5 times the time on an EPYC). */
+ * cache, which has few outstanding (1.5 to 2 times the time on an EPYC). */
 INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from, ca_long page,
                             int b, int n, int j, int last, const int form)
 {
@@ -145,6 +145,7 @@ struct packed { int b, h, i; ca_long p; };
 APART void decode_modify(const ca_args *A, const ca_optional *X, const struct packed *w, float *s, int n, int k0, int class)
 {
     const float slope = IS_ON(ALIBI, X->slopes) ? ca_slope(A, X, w->b, w->h) : 0.f;
+    for (int j = n; j < WHOLE(n); j++) s[j] = 0.f; /* whole vectors are computed: of what somebody wrote */
     for (int j = 0; j < n; j += VL) {
         vf x = VLOAD(s + j);
         if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));

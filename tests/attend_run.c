@@ -66,9 +66,10 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
     for (size_t i = 0; i < n; i++) {
         if (!c[i].legal || (only && strcmp(only, c[i].algo->name)) || (s->algo && strcmp(s->algo, c[i].algo->name))) continue;
         names[legal++] = c[i].algo->name;
-        bool few = !s->algo && p.score != CLATTN_ADDITIVE && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
-        if (!strcmp(c[i].algo->name, "split") && c[i].params.v[0] == 0 && !attend_is_slow() && few && legal < CA_MAX_CANDIDATES)
-            names[legal++] = "split form=1 rb=4"; /* what GPUs run */
+        if (s->algo || strcmp(c[i].algo->name, "split") || legal == CA_MAX_CANDIDATES) continue;
+        bool lanes = c[i].params.v[0] == 0, few = p.score != CLATTN_ADDITIVE && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
+        if (lanes && !attend_is_slow() && few) names[legal++] = "split form=1 rb=4"; /* what GPUs run */
+        if (!lanes && is_oclgrind()) names[legal++] = "split form=0";                /* what CPUs run, watched */
     }
     if (!legal && !only && !s->algo) {
         char text[SHAPE_TEXT];
