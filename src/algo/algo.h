@@ -66,7 +66,8 @@ int64_t ca_shared_parts(const struct problem *p, int64_t part);
 size_t ca_parts_bytes(const struct problem *p, int64_t part);
 /* How long to make them: enough for all of WANTED units of work, where each part is UNITS, but none shorter than what pays for its
  * merge; split_len, where that is given.  On a CPU, where other heads' keys lie between one head's, what a part spans stays in the
- * caches and the page tables' (1 MiB: half was 1.1 to 1.2 times slower on an EPYC's host). */
+ * caches and the page tables' (1 MiB: half was 1.1 to 1.3 times slower on an EPYC's host, parts without end 1.3 times slower than half
+ * on a Xeon). */
 int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu);
 
 /* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
