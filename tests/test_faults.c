@@ -224,13 +224,19 @@ static bool done(void)
            s.out[SMALL_GUARD + SMALL_Q] == SMALL_CANARY;
 }
 
-/* Plan and execute on CTX. */
+static bool all_right; /* what said that it was done was; told later, for here it may be Check's memory that fails */
+
+/* Plan and execute on CTX, twice; the second answer must not hide that there was no first. */
 static clattn_status use(clattn_context *ctx)
 {
     clattn_plan *plan = NULL;
     if (around) return use_around(ctx, s.out + SMALL_GUARD);
     clattn_status st = clattn_plan_create(ctx, &s.a, NULL, &plan);
-    for (int n = 0; n < 2 && st == CLATTN_OK; n++) st = clattn_execute_host(plan, &s.p);
+    for (int n = 0; n < 2 && st == CLATTN_OK; n++) {
+        canaries();
+        st = clattn_execute_host(plan, &s.p);
+        all_right &= st != CLATTN_OK || done();
+    }
     clattn_plan_destroy(plan);
     return st;
 }
@@ -241,16 +247,17 @@ static void scenario(atomic_int *count, int n, const char *what, bool *again)
     clattn_context *ctx = NULL;
     canaries();
     ca_message_clear();
+    all_right = true;
     atomic_store(count, n);
     clattn_status st = ca_context_open(&dev, &ctx);
     if (st == CLATTN_OK) st = use(ctx);
     *again = atomic_exchange(count, 0) <= 0;
+    ck_assert_msg(all_right, "%s %d: an execution said that it is done, and is not", what, n);
 
     if (st == CLATTN_OK) {
         ck_assert_msg(done(), "%s %d: wrong result", what, n);
     } else {
-        /* After the first execution the second fails: then the first one's answer is there. */
-        ck_assert_msg(untouched() || done(), "%s %d: outputs are half written", what, n);
+        ck_assert_msg(untouched(), "%s %d: outputs are written", what, n);
         ck_assert_msg(clattn_last_message()[0] != 0, "%s %d: no message for %s", what, n, clattn_status_name(st));
     }
     if (ctx && !atomic_load(&ctx->lost)) {
