@@ -11,9 +11,10 @@
 #define FEW 8    /* values at once: what the sums are loaded and stored for */
 #define AHEAD 16 /* keys between asking for a row and using it; on an EPYC 32 and 64 give the same, 128 less */
 
-/* How keys and values come: loaded as they are; made before, f32 in scratch memory (lanerows.h); or as bytes that are scaled by key
- * at most (ca_is_fused), whose scales go to the scores and the weights.  (Blocks with scales of their own were not faster so.) */
-enum { LOADED, MADE, BYTES };
+/* How keys and values come: loaded as they are; made before, f32 in scratch memory (lanerows.h); or quantised (ca_is_fused): the form is
+ * their format then.  Blocks are unpacked where they are used; the scales of int8, by key at most, go to the scores and the weights. */
+enum { LOADED, MADE = -1 };
+#define TOGETHER(form) ((form) >= CA_Q8_0 ? 32 / VL : 1) /* vectors of dims that are loaded in one go: a block's */
 
 /* Keys or values at AT, S elements apart, their dims D apart: bytes, of quantised ones.  MADE ones lie in scratch memory. */
 struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made; };
@@ -21,7 +22,7 @@ struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made;
 /* N rows further. */
 INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, const int form)
 {
-    return form == BYTES ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
+    return form > LOADED ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
 }
 
 /* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy, nor do requests to the first-level
@@ -29,7 +30,7 @@ INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, c
 INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from, ca_long page,
                             int b, int n, int j, int last, const int form)
 {
-    const int bytes = x->dims * (form == BYTES ? 1 : (int)sizeof(stored));
+    const int bytes = form >= CA_Q8_0 ? x->dims / 32 * BLOCK_BYTES(form) : x->dims * (form > LOADED ? 1 : (int)sizeof(stored));
     if (j + AHEAD + n > last) return;
     struct decode_from y = *x;
     y.at = IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
@@ -37,13 +38,15 @@ INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct
         for (int d = 0; d < bytes; d += 64) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
 }
 
-/* Vector c of the i-th of them. */
-INLINE vf decode_lanes(const struct decode_from *x, int i, int c, const int form)
+/* Vector c + e of the i-th of them; c is even, and so begins a block where VL is 16. */
+INLINE vf decode_lanes(const struct decode_from *x, int i, int c, int e, const int form)
 {
     GLOBAL const ca_byte *row = (GLOBAL const ca_byte *)decode_row(x, i, form);
-    int d = c * VL;
+    int d = (c + e) * VL;
     if (form == MADE) return VLOAD(x->made + i * WHOLE(x->dims) + d);
-    if (form == BYTES) return VFLOAT(VLOADS8(row + d));
+    if (form == CA_INT8) return VFLOAT(VLOADS8(row + d));
+    if (form >= CA_Q8_0) /* literal as far as can be, so that a block's vectors share its loads */
+        return block_lanes(row + c * VL / 32 * BLOCK_BYTES(form), (VL == 16 ? 0 : c * VL % 32) + e * VL, form);
     return load_lanes(decode_row(x, i, form), x->d, d, x->dims);
 }
 
@@ -60,10 +63,13 @@ INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, floa
 {
     vf acc[VL < 8 ? 8 : VL];
     UNROLL for (int i = 0; i < rows * keys; i++) acc[i] = SPLAT(0.f);
-    for (int c = 0; c < DC; c++) {
+    for (int c = 0; c < DC; c += TOGETHER(form)) {
         UNROLL for (int i = 0; i < keys; i++) {
-            vf x = decode_lanes(k, i, c, form);
-            UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c], acc[r * keys + i]);
+            UNROLL for (int e = 0; e < 32 / VL; e++) {
+                if (e >= TOGETHER(form)) break;
+                vf x = decode_lanes(k, i, c, e, form);
+                UNROLL for (int r = 0; r < rows; r++) acc[r * keys + i] = VFMA(x, q[r * DC + c + e], acc[r * keys + i]);
+            }
         }
     }
     if (rows * keys == VL) {
@@ -93,7 +99,7 @@ INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const 
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) acc[r][e] = o[r * EC + c + e];
     for (int i = 0; i < keys; i++) {
         UNROLL for (int e = 0; e < nc; e++) {
-            vf x = decode_lanes(v, i, c + e, form);
+            vf x = decode_lanes(v, i, c, e, form);
             UNROLL for (int r = 0; r < rows; r++) acc[r][e] = VFMA(x, SPLAT(p[r * DK + i]), acc[r][e]);
         }
     }
@@ -121,7 +127,7 @@ INLINE void decode_values_guarded(vf *o, const struct decode_from *v, int EC, co
 {
     for (int r = 0; r < rows; r++) {
         if (1.f / p[r * DK] < 0.f) continue; /* ABSENT is -0 */
-        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_lanes(v, 0, c, form), SPLAT(p[r * DK]), o[r * EC + c]);
+        for (int c = 0; c < EC; c++) o[r * EC + c] = VFMA(decode_lanes(v, 0, c, 0, form), SPLAT(p[r * DK]), o[r * EC + c]);
     }
 }
 
@@ -254,7 +260,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
                 else decode_keys(A, X, &x, q, DC, s + j, rows, form, 1);
             }
         }
-        if (form == BYTES && A->k_scale) decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk, k0, n, s, rows);
+        if (form == CA_INT8 && A->k_scale) decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk, k0, n, s, rows);
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0, class[r]);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
@@ -262,7 +268,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
-        if (form == BYTES && A->v_scale) decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk, k0, n, s, rows);
+        if (form == CA_INT8 && A->v_scale) decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk, k0, n, s, rows);
         for (int j = 0, end; j < n; j = end) {
             struct decode_from x = { kv_from(A, v, ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s)), A->v_s, A->v_d, Dv, kv };
             end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
@@ -327,7 +333,8 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
 #define PART(guarded, form) decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, form)
     if (IS_FUSED(A)) {
-        if (!PART(0, BYTES)) PART(1, MADE);
+        int finite = QUANT_FORMAT(A) == CA_INT8 ? PART(0, CA_INT8) : QUANT_FORMAT(A) == CA_Q8_0 ? PART(0, CA_Q8_0) : PART(0, CA_Q4_0);
+        if (!finite) PART(1, MADE);
     } else for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (IS_SPECIAL(A) ? PART(guarded, MADE) : PART(guarded, LOADED)) break;
 #undef PART

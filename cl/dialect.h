@@ -15,7 +15,7 @@
  *   VLOADS8(p)           VL signed bytes as ints       VFLOAT(i)     ints as floats
  *   COPY8(to, p)         VL bytes at p into scratch memory, VL / 4 floats
  *   VNIBBLE(i)           the lower four bits of ints, minus 8, as floats
- *   HALF_AT(p)           the f16 in the two bytes at p, at any address     HALF_OF(x)    the bits of the f16 nearest to x
+ *   HALVES_AT(p)         the f16 in the two bytes at p, at any address, in each lane     HALF_OF(x)    the bits of the f16 nearest to x
  *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
  *   VMULHI(x, m)         upper halves of the products of VL uints with the uint m
  *   PREFETCH(p)          asks for the cache line at p   PREFETCH_FAR(p)  the same, into the second-level cache
@@ -136,7 +136,11 @@ INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
 #define EVEN(x) rint(x)
 #define AWAY(x) round(x)
 #define ABS(x) fabs(x)
-#define HALF_AT(p) half_value((p)[0] | (ca_uint)(p)[1] << 8)
+INLINE vf HALVES_AT(GLOBAL const ca_byte *p) /* a vector's vload_half: PoCL has an instruction for that alone */
+{
+    CAT(ushort, VL) u = (CAT(ushort, VL))(p[0] | (ushort)p[1] << 8);
+    return CAT(vload_half, VL)(0, (const half *)&u);
+}
 INLINE ca_uint HALF_OF(float x)
 {
     ushort u;

@@ -47,13 +47,17 @@ INLINE void store_floats(vf v, GLOBAL float *t, int d, int dims)
     for (int i = 0; d + i < dims; i++) t[d + i] = x[i];
 }
 
-/* A block of 32 dims of q8_0 or q4_0.  All is made before anything is stored: for all the compiler knows, TO may be BLOCK, to be read again. */
-INLINE void dequantise_block(float *to, GLOBAL const ca_byte *block, int format)
+/* VL dims from E on of a block of 32 of q8_0 or q4_0. */
+INLINE vf block_lanes(GLOBAL const ca_byte *block, int e, const int format)
 {
-    const vf scale = SPLAT(HALF_AT(block));
+    return HALVES_AT(block) * (format == CA_Q8_0 ? VFLOAT(VLOADS8(block + 2 + e)) : VNIBBLE(VLOADS8(block + 2 + e % 16) >> (e < 16 ? 0 : 4)));
+}
+
+/* All of it.  All is made before anything is stored: for all the compiler knows, TO may be BLOCK, to be read again. */
+INLINE void dequantise_block(float *to, GLOBAL const ca_byte *block, const int format)
+{
     vf x[32 / VL];
-    UNROLL for (int e = 0; e < 32; e += VL)
-        x[e / VL] = scale * (format == CA_Q8_0 ? VFLOAT(VLOADS8(block + 2 + e)) : VNIBBLE(VLOADS8(block + 2 + e % 16) >> (e < 16 ? 0 : 4)));
+    UNROLL for (int e = 0; e < 32; e += VL) x[e / VL] = block_lanes(block, e, format);
     UNROLL for (int e = 0; e < 32; e += VL) VSTORE(x[e / VL], to + e);
 }
 
@@ -75,9 +79,9 @@ INLINE void dequantise_bytes(float *to, GLOBAL const ca_byte *row, int stride, i
 APART void dequantise_row(const ca_args *A, float *to, GLOBAL const ca_byte *row, int stride, int dims, struct quant scale, struct quant zero)
 {
     if (QUANT_FORMAT(A) == CA_Q8_0)
-        for (int d = 0; d < dims; d += 32, row += 34) dequantise_block(to + d, row, CA_Q8_0);
+        for (int d = 0; d < dims; d += 32, row += BLOCK_BYTES(CA_Q8_0)) dequantise_block(to + d, row, CA_Q8_0);
     else if (QUANT_FORMAT(A) == CA_Q4_0)
-        for (int d = 0; d < dims; d += 32, row += 18) dequantise_block(to + d, row, CA_Q4_0);
+        for (int d = 0; d < dims; d += 32, row += BLOCK_BYTES(CA_Q4_0)) dequantise_block(to + d, row, CA_Q4_0);
     else if (QUANT_FORMAT(A) == CA_FP8) dequantise_bytes(to, row, stride, dims, scale, zero, 1, 0, 0, 0);
 #define BYTES(s, z, whole) dequantise_bytes(to, row, stride, dims, scale, zero, 0, s, z, whole)
     else if (NEIGHBOURS(stride) && dims % VL == 0) {

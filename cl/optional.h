@@ -134,11 +134,12 @@ typedef struct ca_optional {
 /* The weight of a key that is not there: nothing in sums, and told from a weight that is too small for an f32. */
 #define ABSENT -0.f
 
-/* Are keys and values bytes that are scaled by key at most?  cl/decode.h reads them as they are then. */
+/* Are keys and values blocks, or bytes that are scaled by key at most, and nothing else?  cl/decode.h reads them as they are then. */
 static inline int ca_is_fused(const ca_args *a)
 {
-    return a->kv_format == CA_INT8 && a->k_d == 1 && a->v_d == 1 && a->D % 16 == 0 && a->Dv % 16 == 0 && !a->k_zero && !a->v_zero &&
-           a->k_scale <= CA_BY_KEY && a->v_scale <= CA_BY_KEY && !a->score && !a->k_rot;
+    const int bytes = a->k_d == 1 && a->v_d == 1 && a->D % 16 == 0 && a->Dv % 16 == 0 && !a->k_zero && !a->v_zero &&
+                      a->k_scale <= CA_BY_KEY && a->v_scale <= CA_BY_KEY;
+    return !a->score && !a->k_rot && (a->kv_format >= CA_Q8_0 || (a->kv_format == CA_INT8 && bytes));
 }
 
 /* How much of a tile a mask lets through: the numbers that a user's tile_class returns. */

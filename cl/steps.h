@@ -38,7 +38,7 @@ INLINE void quantise_row(const ca_args *A, GLOBAL ca_byte *to, int to_d, const f
                          GLOBAL const float *zero, int zero_kind, ca_long n, int hk)
 {
     if (QUANT_FORMAT(A) >= CA_Q8_0) {
-        for (int d = 0; d < dims; d += 32, to += QUANT_FORMAT(A) == CA_Q8_0 ? 34 : 18) quantise_block(to, x + d, QUANT_FORMAT(A));
+        for (int d = 0; d < dims; d += 32, to += BLOCK_BYTES(QUANT_FORMAT(A))) quantise_block(to, x + d, QUANT_FORMAT(A));
         return;
     }
     float most = 0.f;
@@ -111,8 +111,8 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
             const struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, key };
             if (IS_SPECIAL(A)) {
                 key_row(A, X, key, k, b, h / A->group, k0 + j, D);
-                decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 1, 1);
-            } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, 0, 1);
+                decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
+            } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, LOADED, 1);
         }
         if (A->stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
             const float leak = X->leaks[A->leaks_0 + h];

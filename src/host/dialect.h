@@ -164,10 +164,17 @@ INLINE float VSUM(vf v)
 #define EVEN(x) rintf(x)
 #define AWAY(x) roundf(x)
 #define ABS(x) fabsf(x)
-#ifdef __F16C__
-INLINE float HALF_AT(const uint8_t *p) { uint16_t h; memcpy(&h, p, sizeof h); return _cvtsh_ss(h); }
+#if defined(__AVX512F__) && VL == 16
+INLINE vf HALVES_AT(const uint8_t *p)
+{
+    int16_t h;
+    memcpy(&h, p, sizeof h);
+    return (vf)_mm512_cvtph_ps(_mm256_set1_epi16(h));
+}
+#elif defined(__F16C__)
+INLINE vf HALVES_AT(const uint8_t *p) { uint16_t h; memcpy(&h, p, sizeof h); return SPLAT(_cvtsh_ss(h)); }
 #else
-#define HALF_AT(p) half_value((p)[0] | (ca_uint)(p)[1] << 8)
+#define HALVES_AT(p) SPLAT(half_value((p)[0] | (ca_uint)(p)[1] << 8))
 #endif
 #include "elements.h"
 #include "lanerows.h"
