@@ -74,7 +74,7 @@ typedef struct ca_args {
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */
-#define BLOCK_BYTES(format) ((format) == CA_Q8_0 ? 34 : 18) /* of 32 dims: an f16, and a byte or half of one for each */
+#define CA_BLOCK_BYTES(format) ((int)(format) == CA_Q8_0 ? 34 : 18) /* of 32 dims: an f16, and a byte or half of one for each */
 enum { CA_ADDITIVE = 1, CA_GENERAL, CA_GAT };     /* clattn_score */
 enum { CA_MASKED = 1, CA_MODIFIED };              /* only keys that are hidden, or scores that change too */
 enum { CA_BY_KEY = 1, CA_BY_DIM, CA_BY_HEAD };    /* clattn_scale */

@@ -30,7 +30,7 @@ INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, c
 INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from, ca_long page,
                             int b, int n, int j, int last, const int form)
 {
-    const int bytes = form >= CA_Q8_0 ? x->dims / 32 * BLOCK_BYTES(form) : x->dims * (form > LOADED ? 1 : (int)sizeof(stored));
+    const int bytes = form >= CA_Q8_0 ? x->dims / 32 * CA_BLOCK_BYTES(form) : x->dims * (form > LOADED ? 1 : (int)sizeof(stored));
     if (j + AHEAD + n > last) return;
     struct decode_from y = *x;
     y.at = IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
@@ -38,7 +38,7 @@ INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct
         for (int d = 0; d < bytes; d += 64) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
 }
 
-/* Vector c + e of the i-th of them; c is even, and so begins a block where VL is 16. */
+/* Vector c + e of the i-th of them.  Of blocks c is even: where VL is 16 it begins one. */
 INLINE vf decode_lanes(const struct decode_from *x, int i, int c, int e, const int form)
 {
     GLOBAL const ca_byte *row = (GLOBAL const ca_byte *)decode_row(x, i, form);
@@ -46,7 +46,7 @@ INLINE vf decode_lanes(const struct decode_from *x, int i, int c, int e, const i
     if (form == MADE) return VLOAD(x->made + i * WHOLE(x->dims) + d);
     if (form == CA_INT8) return VFLOAT(VLOADS8(row + d));
     if (form >= CA_Q8_0) /* literal as far as can be, so that a block's vectors share its loads */
-        return block_lanes(row + c * VL / 32 * BLOCK_BYTES(form), (VL == 16 ? 0 : c * VL % 32) + e * VL, form);
+        return block_lanes(row + c * VL / 32 * CA_BLOCK_BYTES(form), (VL == 16 ? 0 : c * VL % 32) + e * VL, form);
     return load_lanes(decode_row(x, i, form), x->d, d, x->dims);
 }
 

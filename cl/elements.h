@@ -37,11 +37,11 @@ INLINE float dequantised(const ca_args *A, GLOBAL const ca_byte *at, GLOBAL cons
                          GLOBAL const float *zero, ca_long zero_0, int zero_kind, ca_long n, int hk, int dims, int d, int d_stride)
 {
     if (QUANT_FORMAT(A) == CA_Q8_0) {
-        GLOBAL const ca_byte *block = at + d / 32 * 34;
+        GLOBAL const ca_byte *block = at + d / 32 * CA_BLOCK_BYTES(CA_Q8_0);
         return half_value(block[0] | (ca_uint)block[1] << 8) * (float)(ca_signed_byte)block[2 + d % 32];
     }
     if (QUANT_FORMAT(A) == CA_Q4_0) {
-        GLOBAL const ca_byte *block = at + d / 32 * 18;
+        GLOBAL const ca_byte *block = at + d / 32 * CA_BLOCK_BYTES(CA_Q4_0);
         int byte = block[2 + d % 16];
         return half_value(block[0] | (ca_uint)block[1] << 8) * (float)((d % 32 < 16 ? byte & 15 : byte >> 4) - 8);
     }

@@ -79,9 +79,9 @@ INLINE void dequantise_bytes(float *to, GLOBAL const ca_byte *row, int stride, i
 APART void dequantise_row(const ca_args *A, float *to, GLOBAL const ca_byte *row, int stride, int dims, struct quant scale, struct quant zero)
 {
     if (QUANT_FORMAT(A) == CA_Q8_0)
-        for (int d = 0; d < dims; d += 32, row += BLOCK_BYTES(CA_Q8_0)) dequantise_block(to + d, row, CA_Q8_0);
+        for (int d = 0; d < dims; d += 32, row += CA_BLOCK_BYTES(CA_Q8_0)) dequantise_block(to + d, row, CA_Q8_0);
     else if (QUANT_FORMAT(A) == CA_Q4_0)
-        for (int d = 0; d < dims; d += 32, row += BLOCK_BYTES(CA_Q4_0)) dequantise_block(to + d, row, CA_Q4_0);
+        for (int d = 0; d < dims; d += 32, row += CA_BLOCK_BYTES(CA_Q4_0)) dequantise_block(to + d, row, CA_Q4_0);
     else if (QUANT_FORMAT(A) == CA_FP8) dequantise_bytes(to, row, stride, dims, scale, zero, 1, 0, 0, 0);
 #define BYTES(s, z, whole) dequantise_bytes(to, row, stride, dims, scale, zero, 0, s, z, whole)
     else if (NEIGHBOURS(stride) && dims % VL == 0) {

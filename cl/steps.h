@@ -38,7 +38,7 @@ INLINE void quantise_row(const ca_args *A, GLOBAL ca_byte *to, int to_d, const f
                          GLOBAL const float *zero, int zero_kind, ca_long n, int hk)
 {
     if (QUANT_FORMAT(A) >= CA_Q8_0) {
-        for (int d = 0; d < dims; d += 32, to += BLOCK_BYTES(QUANT_FORMAT(A))) quantise_block(to, x + d, QUANT_FORMAT(A));
+        for (int d = 0; d < dims; d += 32, to += CA_BLOCK_BYTES(QUANT_FORMAT(A))) quantise_block(to, x + d, QUANT_FORMAT(A));
         return;
     }
     float most = 0.f;

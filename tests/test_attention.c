@@ -363,6 +363,8 @@ static const struct shape tiny[] = {
     { F32, .B = 3, H(2, 1), N(3, 5), D(8, 8), .q_lens = q_tiny, .lens = k_tiny, CAUSAL, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 10), D(8, 8), .page = 2, .lens = two, .new_len = 2, .weights = CLATTN_WEIGHTS_PROBS, CAUSAL, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(32, 32), .kv_format = CLATTN_KV_Q4_0, .rope = 32, .reach = TINY },
+    { F32, H(2, 1), N(1, 21), D(64, 32), .kv_format = CLATTN_KV_Q4_0, .reach = TINY }, /* as they are (ca_is_fused), and asked for ahead */
+    { F32, H(2, 1), N(1, 21), D(16, 16), .kv_format = CLATTN_KV_INT8, BY_KEY, .zeroless = 1, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(5, 5), .score = CLATTN_ADDITIVE, .score_ws = 5, .reach = TINY },
     { F32, .B = 2, H(2, 1), N(3, 5), D(1, 5), .score = CLATTN_GAT, .reach = TINY },
     { F32, H(2, 1), N(3, 5), D(8, 8), .mod = 1, .reach = TINY },

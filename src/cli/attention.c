@@ -189,7 +189,7 @@ static int64_t value_dims(const struct case_file *c, clattn_kv_format format, in
     const struct ca_npy *v = &ca_case_input(c, "v")->a;
     int64_t bytes = v->shape[v->rank - 1];
     if (c->form & W_FLAT && heads > 0) bytes /= heads;
-    return format == CLATTN_KV_Q8_0 ? bytes / 34 * 32 : format == CLATTN_KV_Q4_0 ? bytes / 18 * 32 : bytes;
+    return format >= CLATTN_KV_Q8_0 ? bytes / CA_BLOCK_BYTES(format) * 32 : bytes;
 }
 
 static void describe_elements(const struct case_file *c, clattn_attention *a)

@@ -28,7 +28,7 @@ static void draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uin
 /* Random bytes of quantised keys and values; the scale of GGML's blocks is 2^-6. */
 static void draw_bytes(const struct problem *p, int slot, uint8_t *byte, size_t count, uint64_t seed)
 {
-    size_t block = p->kv_format == CLATTN_KV_Q8_0 ? 34 : p->kv_format == CLATTN_KV_Q4_0 ? 18 : 0;
+    size_t block = p->kv_format >= CLATTN_KV_Q8_0 ? (size_t)CA_BLOCK_BYTES(p->kv_format) : 0;
     for (size_t e = 0; e < count; e++) {
         byte[e] = (uint8_t)(255 * ca_philox_uniform(seed, (uint64_t)slot, e)); /* never fp8's NaN, 255 */
         if (byte[e] == 127) byte[e] = 0;

@@ -165,7 +165,7 @@ INLINE float VSUM(vf v)
 #define AWAY(x) roundf(x)
 #define ABS(x) fabsf(x)
 #if defined(__AVX512F__) && VL == 16
-INLINE vf HALVES_AT(const uint8_t *p)
+INLINE vf HALVES_AT(const uint8_t *p) /* _cvtsh_ss would wait for the register that it fills up */
 {
     int16_t h;
     memcpy(&h, p, sizeof h);

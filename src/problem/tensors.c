@@ -62,7 +62,7 @@ static struct axes broadcast_axes(const struct problem *p, const struct ca_broad
 /* Elements that DIM dims of a key take: bytes where they are quantised. */
 static int64_t stored_dims(const struct problem *p, int64_t dim)
 {
-    return p->kv_format == CLATTN_KV_Q8_0 ? dim / 32 * 34 : p->kv_format == CLATTN_KV_Q4_0 ? dim / 32 * 18 : dim;
+    return p->kv_format >= CLATTN_KV_Q8_0 ? dim / 32 * CA_BLOCK_BYTES(p->kv_format) : dim;
 }
 
 static struct axes scale_axes(const struct problem *p, clattn_scale kind, int64_t dim)
