@@ -256,6 +256,88 @@ typedef int (*clattn_mask_callback)(void *data, int b, int h, int i, int j);
 typedef int (*clattn_tile_callback)(void *data, int b, int h, int i0, int i1, int j0, int j1);
 #define CLATTN_MAX_MODS 4 /* buffers */
 
+/* Which keys a query sees, beyond causality, window and masks, with which a pattern combines: work and memory follow the pairs that it
+ * lists.  i is the query's position p (see clattn_align), j the key, `div` rounds down.  A pattern that draws does so by Philox4x32-10
+ * with its seed, row r the elements r 2^32 + t, t = 0, 1, ...: candidate floor(u n) of n, one already taken is skipped; the same on
+ * every device. */
+typedef enum clattn_pattern_type {
+    CLATTN_NO_PATTERN = 0,
+    CLATTN_STRIDED = 1,      /* i - j < stride or (i - j) mod stride = 0 (Child et al., "Sparse Transformers", 2019) */
+    CLATTN_FIXED = 2,        /* i div stride = j div stride or j mod stride >= stride - summary (the same) */
+    CLATTN_DILATED = 3,      /* (i - j) mod dilation[0] = 0 and |i - j| < width dilation[0] (Beltagy et al., "Longformer", 2020;
+                                Ding et al., "LongNet", 2023) */
+    CLATTN_RANDOM = 4,       /* `count` distinct keys of row i, the same for every b and h, drawn among the keys that there are (with
+                                .causal those up to i); all of them where there are no more */
+    CLATTN_GLOBAL = 5,       /* i or j in tokens */
+    CLATTN_BIGBIRD = 6,      /* blocks of `block`: own and own +- 1, the first `globals`, and `random` drawn for the block row; rows of the
+                                first `globals` blocks see all (Zaheer et al., "Big Bird", 2020) */
+    CLATTN_LONGFORMER = 7,   /* |i - j| <= radius, or i or j in tokens (Beltagy et al., 2020) */
+    CLATTN_SINK_WINDOW = 8,  /* i - j < window or j < sinks (Xiao et al., "Efficient Streaming Language Models", 2024) */
+    CLATTN_PREFIX = 9,       /* j < prefix[b] or j <= i (Raffel et al., "T5", 2020: prefix LM) */
+    CLATTN_CHUNKED = 10,     /* i div chunk = j div chunk */
+    CLATTN_DOCUMENT = 11,    /* doc_ids[b][i] = doc_ids[b][j] */
+    CLATTN_NEIGHBORHOOD = 12, /* on a grid of 1 to 3 axes, row-major: j in the window of kernel[] around i, moved to lie within the grid, so
+                                that it always is the whole kernel; dilation[] and causal[] per axis (Hassani et al., "Neighborhood
+                                Attention", 2023) */
+    CLATTN_WINDOW2D = 13,    /* the same window of kernel[0] x kernel[1] of the grid after rolling it by -shift[]; what wrapped around
+                                does not mix with what did not (Liu et al., "Swin Transformer", 2021) */
+    CLATTN_BLOCK_SPARSE = 14, /* block_layout[h or 0][i div block][j div block], nothing outside of it (Gray et al., 2017) */
+    CLATTN_CSR = 15,         /* j among col_idx[row_ptr[r]] ... col_idx[row_ptr[r + 1] - 1], r the query's row in the tensor, whatever its
+                                position; listed twice counts once (graphs: Velickovic et al., "Graph Attention Networks", 2018) */
+    CLATTN_LSH = 16,         /* the same bucket in any of `rounds` hashes, the index of the largest of [x R, -x R] for x = q and x = k (Kitaev
+                                et al., "Reformer", 2020, which passes k = q / |q|) */
+    CLATTN_TOP_K = 17,       /* the k largest final scores of the keys still allowed (of equal ones the lower j) */
+    CLATTN_BLOCK_TOP_K = 18, /* per query head and query the `count` blocks of `block` keys with the largest scale q.mean(keys) (of equal
+                                ones the lower); own: its own block is one of them, always; with .causal whole blocks before its own, and
+                                its own if `own` (Yuan et al., "Native Sparse Attention", 2025; Lu et al., "MoBA", 2025) */
+    CLATTN_TOP_P = 19,       /* the fewest keys, by descending weight (of equal ones the lower j), whose softmax weights reach p, at most max;
+                                the output `spent` counts them */
+    CLATTN_ADAPTIVE_SPAN = 20, /* at distance x = i - j a key's weight is multiplied by clamp((ramp + span[h] - x) / ramp, 0, 1) before
+                                normalising, 1 for x < 0; 0 is not listed (Sukhbaatar et al., "Adaptive Attention Span", 2019) */
+    CLATTN_HIERARCHICAL = 21, /* the own block of `block` keys, and each other block as one key and value, the means over its existing
+                                keys, of weight e^s once; with .causal the blocks before */
+    CLATTN_UNION = 22, CLATTN_INTERSECT = 23 /* of patterns, but not of TOP_K, TOP_P, ADAPTIVE_SPAN and HIERARCHICAL */
+} clattn_pattern_type;
+
+/* Set it up with clattn_pattern_init; the fields that its type does not name are not looked at. */
+typedef struct clattn_pattern {
+    size_t size;             /* sizeof(clattn_pattern); set by clattn_pattern_init */
+    clattn_pattern_type type;
+    int64_t stride, summary; /* STRIDED, FIXED: stride 1 ...; summary 0 ... stride */
+    int64_t width;           /* DILATED: 0 ... */
+    int64_t dilation[3];     /* DILATED: [0]; NEIGHBORHOOD: each axis; 1 ..., 1 by default */
+    int64_t count;           /* RANDOM: 0 ... 4096; BLOCK_TOP_K: 0 ... */
+    uint64_t seed;           /* RANDOM, BIGBIRD */
+    const int64_t *tokens;   /* GLOBAL, LONGFORMER: num_tokens positions, in any order; in all at most CLATTN_MAX_TOKENS */
+    size_t num_tokens;
+    int64_t block;           /* BIGBIRD, BLOCK_SPARSE, BLOCK_TOP_K, HIERARCHICAL: 1 ... */
+    int64_t random, globals; /* BIGBIRD: numbers of blocks, 0 ...; random at most 4096 */
+    int64_t radius;          /* LONGFORMER: 0 ... */
+    int64_t window, sinks;   /* SINK_WINDOW: 0 ... */
+    int64_t chunk;           /* CHUNKED: 1 ... */
+    int axes;                /* NEIGHBORHOOD: 1 to 3; WINDOW2D: 2 */
+    int64_t grid[3];         /* their product is kv_len (and q_len + q_offset does not exceed it) */
+    int64_t kernel[3];       /* NEIGHBORHOOD: odd, kernel dilation at most the grid's side; WINDOW2D: divides it */
+    int64_t shift[3];        /* WINDOW2D: token x goes to (x - shift) mod grid; any number */
+    int causal[3];           /* NEIGHBORHOOD: nonzero = along this axis only up to the query's own place */
+    int64_t layout[3];       /* BLOCK_SPARSE: the shape of block_layout, [1 or q_heads][block rows][block columns] */
+    int64_t row_heads;       /* CSR: 1 (the default) row_ptr [q_len + 1]; q_heads: row_ptr [q_heads][q_len + 1], all into one col_idx */
+    int64_t edges;           /* CSR: numbers in col_idx */
+    int64_t rounds, buckets; /* LSH: rotations f32 [rounds][head_dim][buckets / 2]; buckets even, 2 ... */
+    int64_t k;               /* TOP_K: 0 ... kv_len */
+    double p;                /* TOP_P: 0 ... 1 */
+    int64_t max;             /* TOP_P: -1 (the default) = no limit */
+    int own;                 /* BLOCK_TOP_K */
+    double ramp;             /* ADAPTIVE_SPAN: above 0 */
+    const struct clattn_pattern *const *of; /* UNION, INTERSECT: num_of patterns, at least 1; in all at most CLATTN_MAX_PATTERNS */
+    size_t num_of;
+} clattn_pattern;
+#define CLATTN_MAX_TOKENS 512
+#define CLATTN_MAX_PATTERNS 12
+
+/* A pattern of this type, every field at its default, sizes 0. */
+CLATTN_API void clattn_pattern_init(clattn_pattern *pattern, clattn_pattern_type type) CLATTN_NONNULL(1);
+
 /* One attention.  Set it up with clattn_attention_init, then change what differs. */
 typedef struct clattn_attention {
     size_t size;            /* sizeof(clattn_attention); set by clattn_attention_init */
@@ -337,6 +419,7 @@ typedef struct clattn_attention {
     clattn_tile_callback tile_callback;
     void *callback_data;
     clattn_weights weights; /* computed beside the output, by a pass of its own over q and k */
+    const clattn_pattern *pattern; /* NULL (the default) = none.  Copied, with all that it points to */
 } clattn_attention;
 
 /* Sets every field to its default (and size), lengths and dims to 0. */
@@ -404,6 +487,14 @@ typedef struct clattn_buffers {
     clattn_buffer mods[CLATTN_MAX_MODS]; /* in, f32, as many as .mod_buffers names */
     clattn_buffer leaks;     /* in, CLATTN_GAT: f32 [q_heads] */
     clattn_buffer k_rope_cos, k_rope_sin; /* in, if .k_rope: f32 [kv_len, or new_len if above 0][k_rope / 2] */
+    clattn_buffer prefix;    /* in, CLATTN_PREFIX: int32 [batch] */
+    clattn_buffer doc_ids;   /* in, CLATTN_DOCUMENT: int32 [batch][kv_len], by position and by key; a position outside has no document */
+    clattn_buffer block_layout; /* in, CLATTN_BLOCK_SPARSE: bytes, nonzero = attend */
+    clattn_buffer row_ptr, col_idx; /* in, CLATTN_CSR: int32; row_ptr never falls, a row's col_idx ascend; what is out of range in device
+                                memory is not read */
+    clattn_buffer rotations; /* in, CLATTN_LSH: f32 */
+    clattn_buffer span;      /* in, CLATTN_ADAPTIVE_SPAN: f32 [q_heads] */
+    clattn_buffer spent;     /* out, CLATTN_TOP_P, optional: int32 [batch][q_heads][q_len] */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;
 
@@ -431,6 +522,11 @@ typedef struct clattn_pointers {
     float *weights;
     const float *k_scale, *v_scale, *k_zero, *v_zero, *q_rope_cos, *q_rope_sin, *k_rope_cos, *k_rope_sin;
     const float *score_w, *leaks, *mods[CLATTN_MAX_MODS];
+    const int32_t *prefix, *doc_ids;
+    const uint8_t *block_layout;
+    const int32_t *row_ptr, *col_idx; /* refused with the index when out of range or out of order */
+    const float *rotations, *span;
+    int32_t *spent;          /* may be NULL */
 } clattn_pointers;
 
 /* Executes the plan on ordinary memory, on whatever device it is planned for, and

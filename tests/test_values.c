@@ -1,5 +1,6 @@
 /* test_values.c -- special values on every legal algorithm of the environment's device: what lies behind a mask never
  * matters, a NaN that is seen is never lost, and where the exact result is a number of the type, it comes out. */
+#include "base/half.h"
 #include "property.h"
 
 /* Does query i see key j?  By mask or bias over [Nq][Nk] or [Nk], by kv_lens, or by causality from the top left. */
@@ -21,6 +22,18 @@ static bool seen_by_any(const struct shape *s, const struct data *d, int b, int 
     return false;
 }
 
+/* Lets row J of matrix M of keys or values hold X throughout: quantised ones by their scale, or their blocks' scales. */
+static void hold(const struct shape *s, float *rows, float *bytes, float *scale, int m, int j, int dims, float x)
+{
+    if (!s->kv_format) fill(row_of(rows, m, s->Nk, dims, j), (size_t)dims, x);
+    else if (s->scale_kind) scale[m * s->Nk + j] = x;
+    else {
+        int width = shape_row_bytes(s, dims), block = width / (dims / 32), half = ca_f32_to_f16(x);
+        float *row = row_of(bytes, m, s->Nk, width, j);
+        for (int at = 0; at < width; at += block) row[at] = (float)(half & 255), row[at + 1] = (float)(half >> 8);
+    }
+}
+
 /* Keys that no query sees may hold anything. */
 static void poison_unseen(const struct shape *s, const char *algo, struct data *d)
 {
@@ -32,8 +45,8 @@ static void poison_unseen(const struct shape *s, const char *algo, struct data *
         for (int m = 0; m < s->B * s->Hkv; m++)
             for (int j = 0; j < s->Nk; j++) {
                 if (seen_by_any(s, d, m / s->Hkv, j)) continue;
-                fill(row_of(d->k, m, s->Nk, s->D, j), (size_t)s->D, n % 3 != 1 ? x : 0.5f);
-                fill(row_of(d->v, m, s->Nk, s->Dv, j), (size_t)s->Dv, n % 3 != 0 ? x : 0.5f);
+                hold(s, d->k, d->k_bytes, d->k_scale, m, j, s->D, n % 3 != 1 ? x : 0.5f);
+                hold(s, d->v, d->v_bytes, d->v_scale, m, j, s->Dv, n % 3 != 0 ? x : 0.5f);
             }
         if (!solve(s, algo, d, &r)) break;
         expect_same(s, algo, &r, &clean, n % 3 == 0 ? "a masked key leaks" : n % 3 == 1 ? "a masked value leaks"
@@ -59,6 +72,14 @@ START_TEST(test_poison_unseen)
         for (int n = 0; n < 6; n++) {
             if (n >= 3) kinds_of[n - 3].Nq = 5; /* split's too */
             on_every_algo(kinds_of[n % 3], poison_unseen);
+        }
+        for (int format = CLATTN_KV_INT8; format <= CLATTN_KV_Q4_0; format++) { /* those that cl/decode.h reads as they are */
+            if (format == CLATTN_KV_FP8) continue;
+            struct shape q = base(0);
+            q.kv_format = (clattn_kv_format)format, q.zeroless = 1;
+            q.scale_kind = format == CLATTN_KV_INT8 ? CLATTN_SCALE_BY_KEY : CLATTN_NO_SCALE;
+            q.Nq = 2, q.mask = "k"; /* not causality, which ends the keys before */
+            on_every_algo(q, poison_unseen);
         }
     }
     finish();
