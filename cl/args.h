@@ -20,6 +20,7 @@ typedef uint8_t ca_byte;
 typedef int8_t ca_signed_byte;
 #endif
 
+#define CA_MAX_NODES 12     /* patterns in one */
 #define CA_MODS 4           /* buffers that a user's score_mod, mask_mod and tile_class may have */
 
 /* Element (b, h, row, d) of tensor t lies at t_0 + b t_b + h t_h + row t_s + d t_d elements.
@@ -41,6 +42,7 @@ typedef struct ca_args {
     ca_long score_w_0, leaks_0;
     ca_long mod_0[CA_MODS];
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
+    ca_long pattern_0;                             /* words of the pattern (cl/pattern.h) */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;

@@ -156,17 +156,18 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
         vf x = VLOAD(s + j);
         if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
         if (IS_ON(SOFTCAP, A->softcap)) x = vtanh(x, A->softcap);
-        if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 0);
+        if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, 0);
         if (IS_ON(BIAS, X->bias)) {
             vf bias = bias_keys(ca_bias_row(A, X, w->b, w->h, w->i), A->bias_j, A->bias_cols, k0 + j);
             x = MASKED_WHERE(IS_MASKED(bias), x + bias);
         }
         if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(vcount((float)(k0 + j - w->p))), x);
+        if (IS_ON(SPAN, ca_has_span(X))) x = span_lanes(A, X, w->h, x, w->p, 0, k0 + j, 1);
         if (IS_ON(MASK, X->mask)) {
             vf seen = mask_keys(ca_mask_row(A, X, w->b, w->h, w->i), A->mask_j, A->mask_cols, k0 + j);
             x = MASKED_WHERE(seen == SPLAT(0.f), x);
         }
-        if (IS_ON(MASK_MOD, X->mask_mod) && class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->p, 0, k0 + j, 1, n - j, 1);
+        if (IS_ON(HIDING, ca_hides(X)) && class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, 1);
         if (class == NO_KEY) x = SPLAT(-CA_INFINITY);
         VSTORE(x, s + j);
     }
@@ -245,9 +246,18 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
     for (int c = 0; c < rows * EC; c++) o[c] = SPLAT(0.f);
-    for (int k0 = first; k0 < last; k0 += DK) {
-        int n = last - k0 < DK ? last - k0 : DK, class[RB], any = 0;
-        for (int r = 0; r < rows; r++) any |= class[r] = ca_tile_class(A, X, w[r].b, w[r].h, w[r].p, 1, k0, n);
+    for (int k0 = first, n; k0 < last; k0 += n) {
+        int class[RB], any = 0;
+        n = last - k0 < DK ? last - k0 : DK;
+        if (IS_ON(PATTERN, X->num_nodes)) { /* what any of the rows sees */
+            int next = CA_NO_MORE;
+            for (int r = 0; r < rows; r++) next = ca_least(next, ca_next_key(A, X, w[r].b, w[r].h, w[r].i, w[r].p, 1, k0));
+            if (next >= last) break;
+            k0 = ca_most(k0, next);
+            n = last - k0 < DK ? last - k0 : DK;
+            for (int r = 0; r < rows; r++) n = ca_tile_keys(A, X, w[r].b, w[r].h, w[r].i, w[r].p, 1, k0, n);
+        }
+        for (int r = 0; r < rows; r++) any |= class[r] = ca_tile_class(A, X, w[r].b, w[r].h, w[r].i, w[r].p, 1, k0, n);
         if (!any) continue;
         for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
             struct decode_from x = { kv_from(A, k, ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s)), A->k_s, A->k_d, D, kv };

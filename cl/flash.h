@@ -129,11 +129,11 @@ INLINE int FN(block_class)(const ca_args *A, const ca_optional *X, const struct 
 {
     int rows = w->rows - a * VL;
     if (rows <= 0) return ALL_KEYS; /* no query */
-    return ca_tile_class(A, X, w->b, w->h, w->p0 + a * VL, rows < VL ? rows : VL, j, n < VL ? n : VL);
+    return ca_tile_class(A, X, w->b, w->h, w->i0 + a * VL, w->p0 + a * VL, rows < VL ? rows : VL, j, n < VL ? n : VL);
 }
 
 /* All that becomes of the scores S of a tile of N keys from K0 on before softmax, beyond scale: what cl/score.h does, in
- * lanes; then the rows' intervals.  TOP becomes the new maximum.  MASKED, ASKED: the mask, or mask_mod, lets only some keys through. */
+ * lanes; then the rows' intervals.  TOP becomes the new maximum.  MASKED, ASKED: the mask, or pattern and mask_mod, let only some keys through. */
 APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *s, int k0, int n, int masked, int asked,
                       int partial, const struct FN(rows) *r, vf *top)
 {
@@ -160,16 +160,17 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
             }
             if (IS_ON(SOFTCAP, A->softcap)) vcap(x, QV, keys, A->softcap);
             if (IS_ON(SCORE_MOD, X->score_mod))
-                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
             if (IS_ON(BIAS, X->bias)) EACH(MASKED_WHERE(IS_MASKED(bias[e]), x[e * QV] + bias[e]))
             if (IS_ON(ALIBI, X->slopes)) {
                 const vf down = SPLAT(-ca_slope(A, X, w->b, w->h)), from = SPLAT((float)(w->p0 - k0 - j)) + vcount((float)(a * VL));
                 float key = 0.f;
                 for (int e = 0; e < keys; e++, key += 1.f) x[e * QV] = VFMA(down, VABS(from - SPLAT(key)), x[e * QV]);
             }
+            if (IS_ON(SPAN, ca_has_span(X))) EACH(span_lanes(A, X, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0))
             if (IS_ON(MASK, masked)) EACH(MASKED_WHERE(AS_VI(seen[e]) == SPLATI(0), x[e * QV]))
             if (class == SOME_KEYS)
-                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 1))
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 1))
             if (partial) EACH(VSEL((r->lo[a] <= SPLATI(k0 + j + e)) & (r->hi[a] > SPLATI(k0 + j + e)), x[e * QV], SPLAT(-CA_INFINITY)))
             vf even = top[a], odd = x[0]; /* one alone would wait for itself */
             for (int e = 0; e < keys; e += 2) {
@@ -380,9 +381,11 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
 {
     UNROLL for (int a = 0; a < QV; a++) { r->m[a] = SPLAT(CA_LOWEST); r->l[a] = SPLAT(0.f); }
     for (int e = 0; e < Dv * QV; e++) oT[e] = SPLAT(0.f);
-    for (int k0 = first; k0 < last; k0 += BK) {
-        int n = last - k0 < BK ? last - k0 : BK;
-        int partial = k0 < full_lo || k0 + n > full_hi, class = ca_tile_class(A, X, w->b, w->h, w->p0, w->rows, k0, n);
+    for (int k0 = first, n; k0 < last; k0 += n) {
+        k0 = ca_next_key(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0);
+        if (k0 >= last) break;
+        n = ca_tile_keys(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0, last - k0 < BK ? last - k0 : BK);
+        int partial = k0 < full_lo || k0 + n > full_hi, class = ca_tile_class(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0, n);
         if (class == NO_KEY) continue;
         int asked = class == SOME_KEYS, masked = IS_ON(MASK, X->mask) ? FN(mask_class)(A, X, w, k0, n) : ALL_KEYS;
         if (masked == NO_KEY) continue;

@@ -98,9 +98,9 @@ INLINE vi IS_ABSENT(vf w) { return AS_VI(w) == SPLATI((int)0x80000000); }
 INLINE vf MASKED_WHERE(vi mask, vf s) { return VSEL(mask, SPLAT(-CA_INFINITY), s); }
 INLINE vi IS_MASKED(vf s) { return s == SPLAT(-CA_INFINITY); }
 
-/* A user's score_mod, or mask_mod, lane by lane: lane l is the query at position i + l di and key KEY + l DK.  Lanes from N on,
- * where no such query or key is, may be anything. */
-APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, ca_long i, int di, int key, int dk, int n, int mask)
+/* A user's score_mod, or the pattern and mask_mod, lane by lane: lane l is query i + l di, which stands at p + l di, and key KEY + l DK.
+ * Lanes from N on, where no such query or key is, may be anything. */
+APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, int i, ca_long p, int di, int key, int dk, int n, int mask)
 {
     float y[VL];
     if (n <= 0) return x;
@@ -108,10 +108,21 @@ APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, ca
     EACH_LANE(l, n) {
         int at = l < n ? l : n - 1;
         (void)at; /* where neither is compiled */
-        if (mask) y[l] = CALL_MASK_MOD(A, X, b, h, (int)i + at * di, key + at * dk) ? y[l] : -CA_INFINITY;
-        else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)i + at * di, key + at * dk);
+        if (mask) y[l] = ca_lets(A, X, b, h, i + at * di, p + at * di, key + at * dk) ? y[l] : -CA_INFINITY;
+        else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)p + at * di, key + at * dk);
     }
     return VLOAD(y);
+}
+
+/* The scores X with what an adaptive span makes of them, in the same lanes. */
+APART vf span_lanes(const ca_args *A, const ca_optional *X, int h, vf x, ca_long p, int di, int key, int dk)
+{
+    float y[VL];
+    for (int l = 0; l < VL; l++) {
+        float share = ca_span_share(A, X, h, p + l * di, key + l * dk);
+        y[l] = share >= 1.f ? 0.f : share > 0.f ? LOG(share) : -CA_INFINITY;
+    }
+    return MASKED_WHERE(IS_MASKED(VLOAD(y)), x + VLOAD(y));
 }
 
 /* VL bytes of a mask: whether they are 0. */

@@ -67,11 +67,19 @@
 #ifndef TILE_CLASS
 #define TILE_CLASS 0
 #endif
+#ifndef PATTERN
+#define PATTERN 0
+#endif
+#ifndef SPAN
+#define SPAN 0
+#endif
+#define HIDING (PATTERN || MASK_MOD) /* keys are hidden one by one */
+#define CLASSED (PATTERN || TILE_CLASS) /* and a tile is asked for before */
 #define SPECIAL (QUANT || ROPE || SCORE)
 #define IS_FUSED(A) FUSED
 #define IS_SPECIAL(A) SPECIAL /* elements are not simply loaded (elements.h) */
-#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD)
-#define SCORED (MODIFIED || MASK || MASK_MOD)
+#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD || SPAN)
+#define SCORED (MODIFIED || MASK || HIDING)
 #else
 #define CA_GLOBAL
 #define IS_ON(feature, x) ((x) != 0)
@@ -89,11 +97,14 @@ typedef struct ca_optional {
     CA_GLOBAL const float *k_scale, *v_scale, *k_zero, *v_zero, *q_cos, *q_sin, *k_cos, *k_sin;
     CA_GLOBAL const float *score_w, *leaks;
     CA_GLOBAL const float *mod[CA_MODS];
+    CA_GLOBAL const ca_int *pattern;
 #ifndef __OPENCL_C_VERSION__
     float (*score_mod)(void *data, float score, int b, int h, int i, int j);
     int (*mask_mod)(void *data, int b, int h, int i, int j);
     int (*tile_class)(void *data, int b, int h, int i0, int i1, int j0, int j1);
     void *mod_data;
+    const struct ca_node *nodes;
+    int num_nodes;
 #endif
 } ca_optional;
 #define OPTIONAL_PARAMS \
@@ -104,9 +115,10 @@ typedef struct ca_optional {
     CA_GLOBAL const float *v_zero, CA_GLOBAL const float *q_cos, CA_GLOBAL const float *q_sin, \
     CA_GLOBAL const float *k_cos, CA_GLOBAL const float *k_sin, \
     CA_GLOBAL const float *score_w, CA_GLOBAL const float *leaks, \
-    CA_GLOBAL const float *mod0, CA_GLOBAL const float *mod1, CA_GLOBAL const float *mod2, CA_GLOBAL const float *mod3
+    CA_GLOBAL const float *mod0, CA_GLOBAL const float *mod1, CA_GLOBAL const float *mod2, CA_GLOBAL const float *mod3, \
+    CA_GLOBAL const ca_int *pattern
 #define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table, k_scale, v_scale, k_zero, v_zero, \
-                   q_cos, q_sin, k_cos, k_sin, score_w, leaks, { mod0, mod1, mod2, mod3 } }
+                   q_cos, q_sin, k_cos, k_sin, score_w, leaks, { mod0, mod1, mod2, mod3 }, pattern }
 
 /* The user's functions; in OpenCL C they stand before the kernel's text (src/problem/mods.c). */
 #ifndef __OPENCL_C_VERSION__
@@ -145,18 +157,51 @@ static inline int ca_is_fused(const ca_args *a)
 /* How much of a tile a mask lets through: the numbers that a user's tile_class returns. */
 enum { NO_KEY, SOME_KEYS, ALL_KEYS };
 
-/* How much the user's mask_mod lets through of ROWS queries, which stand at p on, and KEYS keys from j on, as tile_class says. */
-static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_long p, ca_int rows, ca_int j,
-                                   ca_int keys)
-{
-    if (!IS_ON(MASK_MOD, x->mask_mod)) return ALL_KEYS;
-    if (!IS_ON(TILE_CLASS, x->tile_class)) return SOME_KEYS;
-    ca_int said = CALL_TILE_CLASS(a, x, b, h, (ca_int)p, (ca_int)p + rows, j, j + keys);
-    return said == NO_KEY || said == ALL_KEYS ? said : SOME_KEYS;
-}
-
 /* What is in device memory nobody has looked at before: it is kept within bounds. */
 static inline ca_int ca_within(ca_int x, ca_int least, ca_int most) { return x < least ? least : x > most ? most : x; }
+
+#include "pattern.h"
+
+/* How much the pattern and the user's mask_mod let through of ROWS queries from row i on, which stand at p on, and KEYS keys from j on. */
+static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int rows, ca_int j,
+                                   ca_int keys)
+{
+    ca_int said = ALL_KEYS;
+    if (IS_ON(PATTERN, x->num_nodes)) said = ca_pattern_class(a, x, b, h, i, ca_position(p), rows, j, keys);
+    if (said == NO_KEY || !IS_ON(MASK_MOD, x->mask_mod)) return said;
+    if (!IS_ON(TILE_CLASS, x->tile_class)) return SOME_KEYS;
+    ca_int user = CALL_TILE_CLASS(a, x, b, h, (ca_int)p, (ca_int)p + rows, j, j + keys);
+    return user == NO_KEY ? NO_KEY : user == ALL_KEYS ? said : SOME_KEYS;
+}
+
+/* The first key from j on that these queries may see, and how many of N keys from there on are best looked at together. */
+static inline ca_int ca_next_key(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int rows, ca_int j)
+{
+    return IS_ON(PATTERN, x->num_nodes) ? ca_pattern_next(a, x, b, h, i, ca_position(p), rows, j) : j;
+}
+static inline ca_int ca_tile_keys(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int rows, ca_int j,
+                                  ca_int n)
+{
+    return IS_ON(PATTERN, x->num_nodes) ? ca_least(n, ca_pattern_edge(a, x, b, h, i, ca_position(p), rows, j) - j) : n;
+}
+
+/* What an adaptive span multiplies the weight of key J by for the query at P of head H; 1 and more, by 1. */
+static inline float ca_span_share(const ca_args *a, const ca_optional *x, ca_int h, ca_long p, ca_int j)
+{
+    CA_GLOBAL const float *span = (CA_GLOBAL const float *)(x->pattern + a->pattern_0); /* ramp, then the heads' */
+    return p < j ? 1.f : (span[0] + span[1 + h] - (float)(p - j)) / span[0];
+}
+#ifndef __OPENCL_C_VERSION__
+static inline int ca_has_span(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_ADAPTIVE_SPAN; }
+static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mask_mod; }
+#endif
+
+/* Do the pattern and mask_mod let query i, which stands at p, see key j? */
+static inline int ca_lets(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int j)
+{
+    return (!IS_ON(PATTERN, x->num_nodes) || ca_pattern_sees(a, x, b, h, i, ca_position(p), j)) &&
+           (!IS_ON(MASK_MOD, x->mask_mod) || CALL_MASK_MOD(a, x, b, h, (ca_int)p, j));
+}
 
 /* Batch row b: where its rows begin, how many there are, and where query 0 stands among the keys. */
 typedef struct ca_seq { ca_int q_row, k_row, Nq, Nk; ca_long p0; } ca_seq;

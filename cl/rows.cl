@@ -57,12 +57,14 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
     for (int d = x; d < DQK; d += W) qs[d] = there ? query_dim(&a, &optional, q, i, d) : 0.f;
     for (int d = x; d < DV; d += W) o[d] = 0.f; /* an item touches only its own dims of o */
     float m = LOWEST, l = 0.f;
-    for (int k0 = begin; k0 < end; k0 += W) {
-        int n = min(W, end - k0);
+    for (int k0 = begin, n; k0 < end; k0 += n) {
+        k0 = ca_next_key(&a, &optional, b, h, i, at, 1, k0);
+        if (k0 >= end) break;
+        n = ca_tile_keys(&a, &optional, b, h, i, at, 1, k0, min(W, end - k0));
         float score = -INFINITY;
         barrier(CLK_LOCAL_MEM_FENCE); /* the last s and p are used up */
-        if (TILE_CLASS) {
-            if (x == 0) class = ca_tile_class(&a, &optional, b, h, at, 1, k0, n);
+        if (CLASSED) {
+            if (x == 0) class = ca_tile_class(&a, &optional, b, h, i, at, 1, k0, n);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (class == NO_KEY) continue;
         }
@@ -73,7 +75,7 @@ void attn_rows(__global const stored *restrict q, __global const stored *restric
                 if (SCORE == CA_ADDITIVE) score = fma(score_weight(&a, &optional, d), lean_tanh(a.score_scale * (qs[d] + key)), score);
                 else score = fma(qs[d], key, score);
             }
-            score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x, TILE_CLASS ? class : SOME_KEYS);
+            score = modified(&a, &optional, score * a.scale, b, h, i, at, k0 + x, CLASSED ? class : SOME_KEYS);
         }
         s[x] = score;
         barrier(CLK_LOCAL_MEM_FENCE);

@@ -16,7 +16,7 @@ static inline float lean_tanh(float x)
     return copysign(a < 0.625f ? fma(p * z, a, a) : 1.f - (t + t) / (1.f + t), x);
 }
 
-/* S is scale q.k of head h's query i, which stands at p, and key j, of a tile of which mask_mod lets CLASS through. */
+/* S is scale q.k of head h's query i, which stands at p, and key j, of a tile of which the pattern and mask_mod let CLASS through. */
 static inline float modified(const ca_args *a, const ca_optional *x, float s, int b, int h, int i, ca_long p, int j, int class)
 {
     if (SCORE == CA_GAT) s = s > 0.f ? s : s * x->leaks[a->leaks_0 + h];
@@ -27,10 +27,14 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
         s = t == -INFINITY ? t : s + t; /* even where s is a NaN */
     }
     if (ALIBI) s = fma(-ca_slope(a, x, b, h), fabs((float)(p - j)), s);
+    if (SPAN) {
+        float share = ca_span_share(a, x, h, p, j);
+        if (share < 1.f) s = share > 0.f ? s + log(share) : -INFINITY;
+    }
     if (MASK && !(j < a->mask_cols && ca_mask_row(a, x, b, h, i)[(ca_long)j * a->mask_j])) s = -INFINITY;
-    if (MASK_MOD && class == SOME_KEYS)
-        if (!CALL_MASK_MOD(a, x, b, h, (int)p, j)) s = -INFINITY;
-    if (TILE_CLASS && class == NO_KEY) s = -INFINITY;
+    if (HIDING && class == SOME_KEYS)
+        if (!ca_lets(a, x, b, h, i, p, j)) s = -INFINITY;
+    if (CLASSED && class == NO_KEY) s = -INFINITY;
     return s;
 }
 

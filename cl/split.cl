@@ -158,14 +158,23 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
     float o[RB][EI];
     REPEAT(RB, CLEAR_ROW)
     for (int k0 = first; k0 < last; k0 += BN) {
+        if (PATTERN) {
+            int next = CA_NO_MORE;
+            for (int r = 0; r < rows; r++) {
+                const ca_row t = ROW(r);
+                next = min(next, ca_next_key(&a, &optional, t.b, t.h, t.i, t.i + t.seq.p0, 1, k0));
+            }
+            if (next >= last) break;
+            k0 = max(k0, next);
+        }
         float acc[RB][KI];
         REPEAT(RB, NO_SCORES)
         barrier(CLK_LOCAL_MEM_FENCE); /* qs is there; the last tile's p and state are used up */
-        if (TILE_CLASS) {
+        if (CLASSED) {
             int any = 0;
             for (int r = id; r < rows; r += WG) {
                 const ca_row t = ROW(r);
-                class[r] = ca_tile_class(&a, &optional, t.b, t.h, t.i + t.seq.p0, 1, k0, min(BN, last - k0));
+                class[r] = ca_tile_class(&a, &optional, t.b, t.h, t.i, t.i + t.seq.p0, 1, k0, min(BN, last - k0));
             }
             barrier(CLK_LOCAL_MEM_FENCE);
             for (int r = 0; r < rows; r++) any |= class[r];
@@ -183,7 +192,7 @@ void attn_split_group(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL con
                 const ca_row t = ROW(r);
                 ca_long at = t.i + t.seq.p0;
                 if (j >= ca_key_lo(at, a.left, t.seq.Nk) && j < ca_key_hi(at, a.right, t.seq.Nk))
-                    p[c] = modified(&a, &optional, s * a.scale, t.b, t.h, t.i, at, j, TILE_CLASS ? class[r] : SOME_KEYS);
+                    p[c] = modified(&a, &optional, s * a.scale, t.b, t.h, t.i, at, j, CLASSED ? class[r] : SOME_KEYS);
             }
         }
         barrier(CLK_LOCAL_MEM_FENCE);

@@ -294,12 +294,14 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     if (KEEPQ) stage_queries(qs, QP, DQ4, q, &a, &optional, q0, nq, q_d, 0, id);
 
     for (int k0 = begin; k0 < end; k0 += BN) {
+        k0 = ca_next_key(&a, &optional, b, h, q0, first, nq, k0);
+        if (k0 >= end) break;
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
         int scored = SCORED;
         float s[RM][RN];
-        if (TILE_CLASS) {
+        if (CLASSED) {
             barrier(CLK_LOCAL_MEM_FENCE); /* the last tile's class is read */
-            if (id == 0) class = ca_tile_class(&a, &optional, b, h, first, nq, k0, nk);
+            if (id == 0) class = ca_tile_class(&a, &optional, b, h, q0, first, nq, k0, nk);
             barrier(CLK_LOCAL_MEM_FENCE);
             if (class == NO_KEY) continue;
             if (class == ALL_KEYS) scored = MODIFIED || MASK;
@@ -331,7 +333,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             REPEAT(RM, PUT)
             LOOP for (int n = 0; n < RM * RN; n++) {
                 int r = n / RN, c = n % RN, i = min(q0 + ROW(r), seq.Nq - 1), j = min(k0 + c * TX + x, seq.Nk - 1);
-                MY_SCORE(r, c) = modified(&a, &optional, MY_SCORE(r, c), b, h, i, i + seq.p0, j, TILE_CLASS ? class : SOME_KEYS);
+                MY_SCORE(r, c) = modified(&a, &optional, MY_SCORE(r, c), b, h, i, i + seq.p0, j, CLASSED ? class : SOME_KEYS);
             }
             REPEAT(RM, GET)
         }

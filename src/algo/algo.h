@@ -28,8 +28,10 @@ struct clattn_plan {
     const struct algo *algo;
     struct params params;
     struct program *program;
-    struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
+    struct program *steps;     /* cl/steps.cl, where new keys, weights or a pattern are wanted */
     size_t workspace;          /* bytes */
+    size_t pattern_at;         /* where in it the pattern's words are, on an OpenCL device */
+    cl_mem constants;          /* of the pattern: prepare.c */
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
     struct staging *staging;   /* NULL on the host */
@@ -72,6 +74,11 @@ int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu
 
 /* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
 clattn_status ca_steps_build(struct clattn_plan *plan);
+/* prepare.c: a pattern's words, and what their making needs. */
+clattn_status ca_prepare_build(struct clattn_plan *plan);
+size_t ca_prepare_bytes(const struct problem *p);
+/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free. */
+clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c);
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 

@@ -22,7 +22,8 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
                         io->t[CA_MASK].host, io->t[CA_CUQ].host, io->t[CA_CUK].host, io->t[CA_TABLE].host, io->t[CA_KSCALE].host, io->t[CA_VSCALE].host,
                         io->t[CA_KZERO].host, io->t[CA_VZERO].host, io->t[CA_QCOS].host, io->t[CA_QSIN].host,
                         io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host, { NULL },
-                        p->score_callback, p->mask_callback, p->tile_callback, p->callback_data };
+                        io->t[CA_PATTERN].host,
+                        p->score_callback, p->mask_callback, p->tile_callback, p->callback_data, p->pattern.node, p->pattern.num_nodes };
 }
 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
@@ -108,6 +109,7 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
     a->k_sin_0 = elements(&io->t[CA_KSIN], sizeof(float));
     a->kn_0 = elements(&io->t[CA_KNEW], size);
     a->vn_0 = elements(&io->t[CA_VNEW], size);
+    a->pattern_0 = elements(&io->t[CA_PATTERN], sizeof(int32_t));
     a->w_0 = elements(&io->t[CA_WEIGHTS], sizeof(float));
     a->has_lse = given(&io->t[CA_LSE]);
     a->has_qoff = given(&io->t[CA_QOFF]);

@@ -13,6 +13,11 @@ void clattn_attention_init(clattn_attention *a)
     if (a) ca_attention_defaults(a);
 }
 
+void clattn_pattern_init(clattn_pattern *pattern, clattn_pattern_type type)
+{
+    if (pattern) ca_pattern_defaults(pattern, type);
+}
+
 /* ----------------------------------------------------------------- session */
 
 #define CA_KEPT_PLANS 8

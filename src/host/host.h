@@ -12,6 +12,8 @@
 #define HOST_PART_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, float *po, \
                        float *pml, int part, int r0, int hk, int b, void *scratch
 
+enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN, HOST_CHOOSE };
+
 struct host_kernels {
     int lanes;                              /* floats per vector */
     int wide_rows, narrow_rows;             /* query rows per tile */
@@ -22,6 +24,8 @@ struct host_kernels {
     /* cl/steps.h: row R of the new keys and values; row i of the weights */
     void (*append)(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r);
     void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i);
+    /* cl/prepare.h: row N of a pattern's WORDS, from q or k */
+    void (*prepare)(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n);
     void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
 };
 

@@ -46,6 +46,7 @@
 #define DK 64
 #include "decode.h"
 #include "steps.h"
+#include "prepare.h"
 
 
 /* Bytes: the largest of what the three kernels cut out of it. */
@@ -87,11 +88,24 @@ static void weights_of(const ca_args *a, const ca_optional *x, const void *q, co
     weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s, (float *)key);
 }
 
+static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n)
+{
+    vf qv[WHOLE(CA_MAX_DIM) / VL];
+    float row[WHOLE(CA_MAX_DIM)];
+    switch (what) {
+    case HOST_DRAW: draw(a, x, leaf, words, n); break;
+    case HOST_BUCKET_Q: bucket(a, x, leaf, words, from, 0, a->D, n); break;
+    case HOST_BUCKET_K: bucket(a, x, leaf, words, from, 1, a->D, n); break;
+    case HOST_MEAN: mean(a, x, leaf, words, from, a->D, n, (float *)qv, row); break;
+    case HOST_CHOOSE: choose(a, x, leaf, words, from, a->D, n, qv, row); break;
+    }
+}
+
 #define SYMBOL_(isa, type) ca_host_##isa##_##type
 #define SYMBOL(isa, type) SYMBOL_(isa, type)
 extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of,
+    .append = append_keys, .weights = weights_of, .prepare = prepare,
 };

@@ -4,6 +4,7 @@
  *
  * Outputs are copied only when all has succeeded, and only their elements: what fails leaves them untouched, and
  * memory between the rows of a strided output is never written. */
+#include <stdlib.h>
 #include <string.h>
 #include "plan/plan.h"
 #include "plan/staging.h"
@@ -87,6 +88,24 @@ static clattn_status check_table(const struct problem *p, const int32_t *table, 
     return CLATTN_OK;
 }
 
+/* The rows of a graph: each begins where the one before ends, and ascends. */
+static clattn_status check_csr(const struct problem *p, const int32_t *ptr, const int32_t *columns)
+{
+    for (int64_t r = 0, width = p->Nq + 1; ptr && r < p->pattern.row_heads * width; r++) {
+        CA_REQUIRE(ptr[r] >= 0 && ptr[r] <= p->pattern.edges, CLATTN_E_ARGUMENT, "row_ptr[%lld] is %d, not in 0 ... %lld", (long long)r, (int)ptr[r],
+                   (long long)p->pattern.edges);
+        if (r % width == 0) continue;
+        CA_REQUIRE(ptr[r] >= ptr[r - 1], CLATTN_E_ARGUMENT, "row_ptr[%lld] is %d, below %d before it", (long long)r, (int)ptr[r], (int)ptr[r - 1]);
+        for (int64_t e = ptr[r - 1]; e < ptr[r]; e++) {
+            CA_REQUIRE(columns[e] >= 0 && columns[e] < p->Nk, CLATTN_E_ARGUMENT, "col_idx[%lld] is %d, not in 0 ... %lld", (long long)e,
+                       (int)columns[e], (long long)p->Nk - 1);
+            CA_REQUIRE(e == ptr[r - 1] || columns[e] >= columns[e - 1], CLATTN_E_ARGUMENT, "col_idx[%lld] is %d, below %d before it in its row",
+                       (long long)e, (int)columns[e], (int)columns[e - 1]);
+        }
+    }
+    return CLATTN_OK;
+}
+
 /* What the kernels would keep within bounds: on the host it can be told. */
 static clattn_status check_values(const struct problem *p, const struct io *io)
 {
@@ -98,6 +117,7 @@ static clattn_status check_values(const struct problem *p, const struct io *io)
     CA_TRY(check_cu(io->t[CA_CUQ].host, p->B, p->Tq, p->Nq, "cu_seqlens_q"));
     CA_TRY(check_cu(io->t[CA_CUK].host, p->B, p->Tk, p->Nk, "cu_seqlens_k"));
     CA_TRY(check_table(p, io->t[CA_TABLE].host, lens));
+    CA_TRY(check_csr(p, io->t[CA_ROWS].host, io->t[CA_COLUMNS].host));
 done:
     return st;
 }
@@ -118,12 +138,18 @@ done:
 
 /* ----------------------------------------------------------- device memory */
 
-/* New keys into the cache, the algorithm, the weights. */
+/* New keys into the cache, the pattern, the algorithm, the weights. */
 static clattn_status all_steps(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
-    clattn_status st = given(&io->t[CA_KNEW]) ? ca_append(plan, io, c) : CLATTN_OK;
-    if (st == CLATTN_OK) st = plan->algo->enqueue(plan, io, c);
-    return st == CLATTN_OK ? ca_weights(plan, io, c) : st;
+    struct io all = *io;
+    clattn_status st = CLATTN_OK;
+    if (given(&io->t[CA_KNEW])) CA_TRY(ca_append(plan, io, c));
+    CA_TRY(ca_prepare(plan, &all, c));
+    CA_TRY(plan->algo->enqueue(plan, &all, c));
+    CA_TRY(ca_weights(plan, &all, c));
+done:
+    free(all.t[CA_PATTERN].host);
+    return st;
 }
 
 /* The commands; at least a marker, so that there always is an event. */

@@ -92,9 +92,12 @@ static void apply_params(struct candidate *c, const char *params)
     }
 }
 
-static size_t workspace_of(const struct candidate *c, const struct problem *p, const struct device *dev)
+/* The algorithm's workspace and, on a device, behind it the pattern's words. */
+static size_t workspace_of(const struct candidate *c, const struct problem *p, const struct device *dev, size_t *pattern_at)
 {
-    return c->algo->workspace ? c->algo->workspace(p, dev, &c->params) : 0;
+    size_t own = c->algo->workspace ? c->algo->workspace(p, dev, &c->params) : 0, words = ca_is_host(dev) ? 0 : ca_prepare_bytes(p);
+    *pattern_at = own > SIZE_MAX - 256 ? SIZE_MAX : (own + 255) / 256 * 256;
+    return !words ? own : *pattern_at > SIZE_MAX - words ? SIZE_MAX : *pattern_at + words;
 }
 
 /* The user's functions are text for OpenCL and callbacks for the host. */
@@ -145,7 +148,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
         refuse(c, "a work-item may take %.0f rounds of its loops, the device ends it after %d", rounds, CA_MAX_ROUNDS);
         return;
     }
-    size_t bytes = workspace_of(c, p, dev);
+    size_t unused, bytes = workspace_of(c, p, dev, &unused);
     if (!ca_is_host(dev) && dev->max_alloc && bytes > dev->max_alloc) {
         refuse(c, "its workspace of %zu bytes exceeds the device's largest buffer of %llu", bytes,
                (unsigned long long)dev->max_alloc);
@@ -241,7 +244,7 @@ static clattn_status build(struct clattn_plan *plan, const struct candidate *c)
     plan->params = c->params;
     plan->source = c->source;
     plan->program = NULL;
-    plan->workspace = workspace_of(c, &plan->p, dev);
+    plan->workspace = workspace_of(c, &plan->p, dev, &plan->pattern_at);
     if (!c->algo->source || ca_is_host(dev)) return CLATTN_OK;
     if (c->algo->options) c->algo->options(&plan->p, dev, &c->params, options, sizeof options);
     CA_REQUIRE(strlen(options) < sizeof options - 1, CLATTN_E_INTERNAL, "the build options of %s are too long",
@@ -276,7 +279,7 @@ static clattn_status build_cheapest(struct clattn_plan *plan, struct candidate *
         st = build(plan, &c[i]);
         *chosen = &c[i];
         if (st == CLATTN_OK || is_final(st)) return st;
-        if (st == CLATTN_E_BUILD && plan->p.mods[0]) return st; /* the user's text: the log is the answer */
+        if (st == CLATTN_E_BUILD && (plan->p.score_mod || plan->p.mask_mod)) return st; /* the user's text: the log is the answer */
         refuse(&c[i], "%s", ca_message());
         ca_message_clear();
         ca_log(1, "%s is passed over: %s", c[i].algo->name, c[i].reason);
@@ -320,6 +323,7 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     if (algorithm) CA_TRY(build_named(pl, algorithm, c, n, &chosen));
     else CA_TRY(build_cheapest(pl, c, n, &chosen));
     CA_TRY(ca_steps_build(pl));
+    CA_TRY(ca_prepare_build(pl));
     if (!ca_is_host(&ctx->dev)) CA_TRY(ca_staging_create(&pl->staging));
     CA_TRY(make_explanation(pl, chosen, c, n));
     ca_log(2, "%.*s", (int)strcspn(pl->explain, "\n"), pl->explain);
@@ -334,6 +338,7 @@ void ca_plan_destroy(struct clattn_plan *plan)
 {
     if (!plan) return;
     ca_staging_destroy(plan->ctx, plan->staging);
+    ca_buffer_release(plan->ctx, plan->constants);
     free(plan->explain);
     free(plan);
 }

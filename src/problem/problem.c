@@ -284,7 +284,8 @@ static clattn_status init_mask(struct problem *p, const clattn_attention *a)
     int64_t most = p->has_qoff ? INT32_MAX : p->offset, least = p->has_qoff ? INT32_MIN : p->bottom_right ? -p->Nq : p->offset;
     p->left = canonical_window(a->window_left, ca_max(most + p->Nq - 1, 0));
     p->right = canonical_window(right, ca_max(p->Nk - 1 - least, 0));
-    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED && !p->has_alibi && !p->mods[0] && !p->score_callback && !p->mask_callback) { /* positions do not matter */
+    if (p->left == CA_UNLIMITED && p->right == CA_UNLIMITED && !p->has_alibi && !p->mods[0] && !p->score_callback && !p->mask_callback &&
+        !p->pattern.num_nodes) { /* positions do not matter */
         p->offset = 0;
         p->bottom_right = false;
     }
@@ -319,6 +320,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_strides(&fresh, CA_VNEW, &a->v_new, a->layout, &fresh.vn));
     CA_TRY(init_weights(&fresh, a));
     CA_TRY(init_score(&fresh, a));
+    CA_TRY(ca_problem_pattern(&fresh, a));
     CA_TRY(init_mask(&fresh, a));
     memcpy(p, &fresh, sizeof *p);
 done:
@@ -394,7 +396,7 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .softcap = p->softcap, .bottom_right = p->bottom_right, .slopes_b = p->slopes_b,
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
         .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
-        .scored = ca_problem_modifies(p) ? CA_MODIFIED : p->mask.on || p->mask_mod || p->mask_callback ? CA_MASKED : 0,
+        .scored = ca_problem_modifies(p) ? CA_MODIFIED : p->mask.on || p->mask_mod || p->mask_callback || p->pattern.num_nodes ? CA_MASKED : 0,
         .shared_len = (ca_int)p->shared_len, .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }

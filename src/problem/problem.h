@@ -6,14 +6,27 @@
 #include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include "args.h"
+#include "optional.h"
 #include "clattn.h"
 
 struct ca_strides { int64_t b, h, s, d; };
 /* A tensor [b][h][i][j] that broadcasts along the axes whose stride is 0; keys from COLS on are masked. */
 struct ca_broadcast { int64_t b, h, i, j, cols; bool on; };
 
-#define CA_MAX_MOD_TEXT 4096
+#define CA_MAX_MOD_TEXT 6144
+
+/* A sparsity pattern as the kernels see it (cl/pattern.h), its tree as a list in which children stand before their parent, and what
+ * has to be done before: SOURCE[k] of leaf K is copied or computed into the pattern's words. */
+struct pattern {
+    int32_t num_nodes;       /* 0: none */
+    ca_node node[CA_MAX_NODES];
+    int32_t num_tokens, tokens[CLATTN_MAX_TOKENS]; /* of all leaves, each leaf's sorted */
+    int64_t words;           /* of its buffer */
+    uint64_t seed[CA_MAX_NODES];
+    float ramp;              /* ADAPTIVE_SPAN */
+    int64_t layout[3], row_heads, edges, rounds, buckets; /* shapes of its tensors; 0: there are none */
+    bool prefix, documents;
+};
 
 struct problem {
     clattn_dtype dtype;
@@ -47,13 +60,14 @@ struct problem {
     clattn_scale k_scale, v_scale, k_zero, v_zero;
     int64_t q_rot, k_rot;
     bool rope_pairs;
-    char mods[CA_MAX_MOD_TEXT]; /* the user's functions as they stand before a kernel (mods.c); "" none */
+    char mods[CA_MAX_MOD_TEXT]; /* the user's functions (mods.c) and the pattern (pattern.c) as they stand before a kernel; "" none */
     bool score_mod, mask_mod, tile_class; /* which of them there are */
     int64_t mod_lengths[CA_MODS];
     clattn_score_callback score_callback;
     clattn_mask_callback mask_callback;
     clattn_tile_callback tile_callback;
     void *callback_data;
+    struct pattern pattern;
 };
 
 #define CA_MAX_DIM 576
@@ -66,11 +80,13 @@ struct problem {
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
                CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
-               CA_SCOREW, CA_LEAKS, CA_MOD, CA_KNEW = CA_MOD + CA_MODS, CA_VNEW, CA_WEIGHTS, CA_SLOTS };
-#define CA_OPTIONAL_END CA_KNEW
+               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next seven */
+               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT,
+               CA_SLOTS };
+#define CA_OPTIONAL_END (CA_PATTERN + 1)
 extern const char *const ca_slot_name[CA_SLOTS];
-static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS; }
-static inline bool ca_slot_is_optional(enum ca_slot s) { return s == CA_LSE || s == CA_QOFF; }
+static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS || s == CA_SPENT; }
+static inline bool ca_slot_is_optional(enum ca_slot s) { return s == CA_LSE || s == CA_QOFF || s == CA_SPENT; }
 /* NULL, or why P takes no such tensor. */
 const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s);
 
@@ -81,6 +97,17 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a);
 
 /* mods.c: checks A's user functions and makes the text of P->mods. */
 clattn_status ca_problem_mods(struct problem *p, const clattn_attention *a);
+
+void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type);
+const char *ca_pattern_name(int type); /* "strided" */
+/* pattern.c: checks A's pattern, makes P->pattern and its text, behind the user's functions. */
+clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a);
+static inline bool ca_has_pattern(const struct problem *p, int type)
+{
+    for (int k = 0; k < p->pattern.num_nodes; k++)
+        if (p->pattern.node[k].type == type) return true;
+    return false;
+}
 
 /* Problem string <-> descriptor: "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0".
  * Unknown tokens are refused by name. */
@@ -121,7 +148,8 @@ static inline int64_t ca_all_rows(const struct problem *p) { return ca_out_batch
 /* Does anything change scores, other than hiding keys? */
 static inline bool ca_problem_modifies(const struct problem *p)
 {
-    return p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->score_mod || p->score_callback;
+    return p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->score_mod || p->score_callback ||
+           ca_has_pattern(p, CA_ADAPTIVE_SPAN);
 }
 
 /* Are elements of q, k or v more than loads (cl/elements.h)? */

@@ -12,6 +12,8 @@ const char *const ca_slot_name[CA_SLOTS] = {
     [CA_KSCALE] = "k_scale", [CA_VSCALE] = "v_scale", [CA_KZERO] = "k_zero", [CA_VZERO] = "v_zero",
     [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
     [CA_SCOREW] = "score_w", [CA_LEAKS] = "leaks",
+    [CA_PATTERN] = "the pattern", [CA_PREFIX_LENS] = "prefix", [CA_DOCS] = "doc_ids", [CA_LAYOUT] = "block_layout",
+    [CA_ROWS] = "row_ptr", [CA_COLUMNS] = "col_idx", [CA_ROTATIONS] = "rotations", [CA_SPANS] = "span", [CA_SPENT] = "spent",
     [CA_MOD] = "mods[0]", [CA_MOD + 1] = "mods[1]", [CA_MOD + 2] = "mods[2]", [CA_MOD + 3] = "mods[3]",
 };
 
@@ -40,6 +42,14 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_QSIN: return p->q_rot ? NULL : "the plan's q_rope is 0";
     case CA_KCOS:
     case CA_KSIN: return p->k_rot ? NULL : "the plan's k_rope is 0";
+    case CA_PREFIX_LENS: return p->pattern.prefix ? NULL : "the plan's pattern is not CLATTN_PREFIX";
+    case CA_DOCS: return p->pattern.documents ? NULL : "the plan's pattern is not CLATTN_DOCUMENT";
+    case CA_LAYOUT: return p->pattern.layout[0] ? NULL : "the plan's pattern is not CLATTN_BLOCK_SPARSE";
+    case CA_ROWS:
+    case CA_COLUMNS: return p->pattern.row_heads ? NULL : "the plan's pattern is not CLATTN_CSR";
+    case CA_ROTATIONS: return p->pattern.rounds ? NULL : "the plan's pattern is not CLATTN_LSH";
+    case CA_SPANS: return ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? NULL : "the plan's pattern is not CLATTN_ADAPTIVE_SPAN";
+    case CA_SPENT: return ca_has_pattern(p, CA_TOP_P) ? NULL : "the plan's pattern is not CLATTN_TOP_P";
     case CA_WEIGHTS: return p->weights ? NULL : "the plan's weights is CLATTN_NO_WEIGHTS";
     default: return NULL;
     }
@@ -105,6 +115,15 @@ struct axes ca_slot_axes(const struct problem *p, enum ca_slot s)
     case CA_QSIN: return (struct axes){ { 1, 1, p->Nq, p->q_rot / 2 } };
     case CA_KCOS:
     case CA_KSIN: return (struct axes){ { 1, 1, p->new_len ? p->new_len : p->Nk, p->k_rot / 2 } };
+    case CA_PREFIX_LENS: return (struct axes){ { p->pattern.prefix ? p->B : 0, 1, 1, 1 } };
+    case CA_DOCS: return (struct axes){ { p->pattern.documents ? p->B : 0, 1, 1, p->Nk } };
+    case CA_LAYOUT: return (struct axes){ { 1, p->pattern.layout[0], p->pattern.layout[1], p->pattern.layout[2] } };
+    case CA_ROWS: return (struct axes){ { 1, 1, p->pattern.row_heads, p->Nq + 1 } };
+    case CA_COLUMNS: return (struct axes){ { 1, 1, 1, p->pattern.edges } };
+    case CA_ROTATIONS: return (struct axes){ { 1, p->pattern.rounds, p->Dk, p->pattern.buckets / 2 } };
+    case CA_SPANS: return (struct axes){ { ca_has_pattern(p, CA_ADAPTIVE_SPAN), 1, 1, p->Hq } };
+    case CA_SPENT: return (struct axes){ { ca_has_pattern(p, CA_TOP_P) ? p->B : 0, 1, p->Hq, p->Nq } };
+    case CA_PATTERN: return (struct axes){ { 0, 1, 1, 1 } }; /* the library's own */
     case CA_KNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dk } };
     case CA_VNEW: return (struct axes){ { p->B, p->Hkv, p->new_len, p->Dv } };
     case CA_WEIGHTS: return (struct axes){ { p->weights ? p->B : 0, p->Hq, p->Nq, p->Nk } };
@@ -211,7 +230,7 @@ size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
 size_t ca_slot_size(const struct problem *p, enum ca_slot s)
 {
     if (p->kv_format && (s == CA_K || s == CA_V)) return 1;
-    return s <= CA_OUT || s == CA_KNEW || s == CA_VNEW ? ca_dtype_size(p->dtype) : s == CA_MASK ? 1 : 4;
+    return s <= CA_OUT || s == CA_KNEW || s == CA_VNEW ? ca_dtype_size(p->dtype) : s == CA_MASK || s == CA_LAYOUT ? 1 : 4;
 }
 
 bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)

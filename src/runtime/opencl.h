@@ -16,7 +16,7 @@
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramBuildInfo) \
     X(GetProgramInfo) X(ReleaseProgram) \
     X(CreateKernel) X(SetKernelArg) X(ReleaseKernel) X(GetKernelWorkGroupInfo) \
-    X(EnqueueNDRangeKernel) X(EnqueueReadBuffer) X(EnqueueWriteBuffer) X(EnqueueMapBuffer) \
+    X(EnqueueNDRangeKernel) X(EnqueueReadBuffer) X(EnqueueWriteBuffer) X(EnqueueCopyBuffer) X(EnqueueMapBuffer) \
     X(EnqueueUnmapMemObject) X(EnqueueMarkerWithWaitList) X(EnqueueBarrierWithWaitList) \
     X(RetainEvent) X(ReleaseEvent) X(GetEventInfo) X(GetEventProfilingInfo) X(WaitForEvents) \
     X(Flush) X(Finish)

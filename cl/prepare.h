@@ -1,0 +1,123 @@
+/* prepare.h -- what a pattern's words are made of before the attention, in the lane dialect (cl/pattern.h reads them):
+ *
+ *     draw      a row's list of random keys, or a block row's of random blocks
+ *     bucket    LSH: the buckets of a query or a key
+ *     mean      the mean key of a block
+ *     choose    the bits of the blocks that a query takes
+ *
+ * One work-item, or turn of a loop on the host, does one row. */
+
+/* COUNT numbers below N for row R, drawn one after the other, into LIST, sorted and filled up with CA_NO_MORE.  Those below TAKEN and
+ * those from NEAR to NEAR_END are none of them. */
+INLINE void draw_numbers(GLOBAL ca_int *list, int count, int n, ca_long r, ca_ulong seed, int taken, int near, int near_end)
+{
+    int there = 0, rest = n - ca_least(taken, n);
+    near = ca_within(near, ca_most(taken, 0), n);
+    near_end = ca_within(near_end, near, n);
+    rest -= near_end - near;
+    if (rest > count) rest = count;
+    for (ca_ulong t = 0; there < rest; t++) {
+        ca_uint word = ca_philox_word(seed, 0, ((ca_ulong)r << 32) + t);
+        int x = (int)((ca_ulong)(word >> 8) * (ca_ulong)n >> 24), place = ca_place(list, there, x);
+        if (x < taken || (x >= near && x < near_end) || (place < there && list[place] == x)) continue;
+        for (int e = there++; e > place; e--) list[e] = list[e - 1];
+        list[place] = x;
+    }
+    for (; there < count; there++) list[there] = CA_NO_MORE;
+}
+
+/* Row N of CA_RANDOM, query by query, or of CA_BIGBIRD, block row by block row. */
+INLINE void draw(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, int n)
+{
+    GLOBAL ca_int *at = words + A->pattern_0 + leaf->at;
+    if (leaf->type == CA_BIGBIRD) {
+        draw_numbers(at + n * leaf->n[1], leaf->n[1], leaf->n[3], n, leaf->seed, leaf->n[2], n - 1, n + 2);
+        return;
+    }
+    const int b = n / A->Nq, i = n % A->Nq;
+    const ca_seq seq = ca_seq_of(A, X, b);
+    const ca_long p = i + seq.p0;
+    int keys = A->right == 0 && p + 1 < seq.Nk ? p + 1 > 0 ? (int)p + 1 : 0 : seq.Nk;
+    draw_numbers(at + (ca_long)n * leaf->n[0], leaf->n[0], keys, p, leaf->seed, 0, 0, 0);
+}
+
+/* The buckets of the row at ROW: for each hash the place of the largest of x R and, behind those, of - x R. */
+INLINE void bucket_row(const ca_args *A, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int *to, GLOBAL const stored *row, int dim_stride, int D)
+{
+    const int rounds = leaf->n[0], half_ = leaf->n[3] / 2;
+    for (int r = 0; r < rounds; r++) {
+        GLOBAL const float *rotation = (GLOBAL const float *)(words + A->pattern_0 + leaf->n[2]) + (ca_long)r * D * half_;
+        float most = -CA_INFINITY, least = CA_INFINITY;
+        int high = 0, low = 0;
+        for (int c = 0; c < half_; c += VL) {
+            float x[VL];
+            vf sum = SPLAT(0.f);
+            for (int d = 0; d < D; d++)
+                sum = VFMA(SPLAT(load_at(row, (ca_long)d * dim_stride)), load_floats(rotation + (ca_long)d * half_, c, half_), sum);
+            VSTORE(sum, x);
+            for (int e = 0; e < VL && c + e < half_; e++) {
+                if (x[e] > most) { most = x[e]; high = c + e; }
+                if (x[e] < least) { least = x[e]; low = c + e; }
+            }
+        }
+        to[r] = most >= -least ? high : half_ + low;
+    }
+}
+
+/* Row N of the queries, [B][Hq][Nq], or of the keys, [B][Hkv][Nk]. */
+INLINE void bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *from, int is_k, int D, int n)
+{
+    const int heads = is_k ? A->Hkv : A->Hq, rows = is_k ? A->Nk : A->Nq, b = n / rows / heads, h = n / rows % heads, i = n % rows;
+    const ca_seq seq = ca_seq_of(A, X, b);
+    GLOBAL ca_int *to = words + A->pattern_0 + (is_k ? leaf->n[1] : leaf->at) + (ca_long)n * leaf->n[0];
+    if (i >= (is_k ? seq.Nk : seq.Nq)) return; /* it is not there */
+    if (is_k) from += ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s) + ca_key_at(A, X, b, i, A->k_b, A->k_s);
+    else from += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
+    bucket_row(A, leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
+}
+
+/* The mean of the keys that there are of block N of [B][Hkv][blocks].  SUM and KEY are scratch for a row each. */
+INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *k, int D, int n,
+                 float *sum, float *key)
+{
+    const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / blocks / A->Hkv, h = n / blocks % A->Hkv, first = n % blocks * block;
+    const ca_seq seq = ca_seq_of(A, X, b);
+    const int end = seq.Nk - first < block ? seq.Nk : first + block;
+    GLOBAL float *to = (GLOBAL float *)(words + A->pattern_0 + leaf->n[2]) + (ca_long)n * D;
+    k = kv_from(A, k, ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s));
+    for (int d = 0; d < D; d += VL) VSTORE(SPLAT(0.f), sum + d);
+    for (int j = first; j < end; j++) {
+        key_row(A, X, key, k, b, h, j, D);
+        for (int d = 0; d < D; d += VL) VSTORE(VLOAD(sum + d) + VLOAD(key + d), sum + d);
+    }
+    for (int d = 0; d < D; d += VL) store_floats(VLOAD(sum + d) / SPLAT(end > first ? (float)(end - first) : 1.f), to, d, D);
+}
+
+/* The blocks that query N of [B][Hq][Nq] takes.  QV is scratch for a row, ROW likewise. */
+INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *q, int D, int n,
+                   vf *qv, float *row)
+{
+    const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / A->Nq / A->Hq, h = n / A->Nq % A->Hq, i = n % A->Nq;
+    const ca_seq seq = ca_seq_of(A, X, b);
+    GLOBAL ca_int *bits = words + A->pattern_0 + leaf->at + (ca_long)n * leaf->n[1];
+    GLOBAL float *score = (GLOBAL float *)(words + A->pattern_0 + leaf->n[5]) + (ca_long)n * blocks;
+    GLOBAL const float *means = (GLOBAL const float *)(words + A->pattern_0 + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
+    const int own = ca_div(ca_position(i + seq.p0), block), there = (seq.Nk - 1) / block + 1, keeps = leaf->n[4] && own >= 0 && own < there;
+    const int end = seq.Nk == 0 || i >= seq.Nq ? 0 : A->right == 0 ? ca_within(own, 0, there) : there;
+    for (int e = 0; e < leaf->n[1]; e++) bits[e] = 0;
+    if (i >= seq.Nq) return;
+    decode_query(A, X, qv, q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s, i, D, row);
+    for (int c = 0; c < end; c++) {
+        vf sum = SPLAT(0.f);
+        for (int d = 0; d < D; d += VL) sum = VFMA(qv[d / VL], load_floats(means + (ca_long)c * D, d, D), sum);
+        score[c] = VSUM(sum) * A->scale;
+    }
+    if (keeps) bits[own / 32] |= (ca_int)(1u << own % 32);
+    for (int taken = keeps; taken < leaf->n[3]; taken++) { /* the best that is left */
+        int best = -1;
+        for (int c = 0; c < end; c++)
+            if (!(bits[c / 32] >> c % 32 & 1) && (best < 0 || score[c] > score[best])) best = c;
+        if (best < 0) break;
+        bits[best / 32] |= (ca_int)(1u << best % 32);
+    }
+}

@@ -1,0 +1,163 @@
+/* prepare.c -- a pattern's words, made anew for each execution: tokens and the user's tensors are copied, what is drawn, hashed or chosen is
+ * computed (cl/prepare.h).
+ *
+ *     plan's tokens ──┐
+ *     user's tensors ─┼─► copies ─► words in the workspace ─► draw, bucket, mean, choose ─► the algorithm
+ *     q, k ───────────┘
+ */
+#include "algo/algo.h"
+#include <stdlib.h>
+#include <string.h>
+#include "host/host.h"
+#include "plan/staging.h"
+
+/* A stretch of the words that is copied: from a tensor, or (slot CA_SLOTS) from the plan's own constants. */
+struct piece { enum ca_slot slot; ca_int at; size_t from, bytes; };
+#define MAX_PIECES (2 * CA_MAX_NODES)
+
+static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
+{
+    int count = 0;
+    size_t tokens = 0;
+    for (int k = 0; k < p->pattern.num_nodes; k++) {
+        const ca_node *n = &p->pattern.node[k];
+        const struct { int type; enum ca_slot slot; ca_int at; } tensors[] = {
+            { CA_PREFIX, CA_PREFIX_LENS, n->at }, { CA_DOCUMENT, CA_DOCS, n->at }, { CA_BLOCK_SPARSE, CA_LAYOUT, n->at },
+            { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
+        };
+        for (size_t t = 0; t < sizeof tensors / sizeof tensors[0]; t++)
+            if (n->type == tensors[t].type)
+                piece[count++] = (struct piece){ tensors[t].slot, tensors[t].at, 0, ca_slot_bytes(p, tensors[t].slot) };
+        size_t own = n->type == CA_TOKENS || n->type == CA_LONGFORMER ? (size_t)n->n[0] : n->type == CA_ADAPTIVE_SPAN ? 1 : 0;
+        if (own) piece[count++] = (struct piece){ CA_SLOTS, n->at, tokens * sizeof(int32_t), own * sizeof(int32_t) };
+        tokens += own;
+    }
+    return count;
+}
+
+/* The plan's constants: all tokens, or the one ramp. */
+static const void *constants(const struct problem *p)
+{
+    return ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? (const void *)&p->pattern.ramp : p->pattern.tokens;
+}
+
+/* What is computed for leaf K, in this order: WHAT of the host, the kernel, the tensor that it reads, and for how many rows. */
+struct work { enum host_prepare what; const char *kernel; enum ca_slot from; int64_t rows; double rounds; };
+static int works(const struct problem *p, const ca_node *n, struct work w[2])
+{
+    const int64_t queries = p->B * p->Hq * p->Nq, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
+    switch (n->type) {
+    case CA_RANDOM: w[0] = (struct work){ HOST_DRAW, "attn_draw", CA_Q, n->n[0] ? p->B * p->Nq : 0, 24.0 * n->n[0] * n->n[0] }; return 1;
+    case CA_BIGBIRD: w[0] = (struct work){ HOST_DRAW, "attn_draw", CA_Q, n->n[1] ? n->n[3] : 0, 24.0 * n->n[1] * n->n[1] }; return 1;
+    case CA_LSH:
+        for (int k = 0; k < 2; k++)
+            w[k] = (struct work){ k ? HOST_BUCKET_K : HOST_BUCKET_Q, k ? "attn_bucket_k" : "attn_bucket_q", k ? CA_K : CA_Q,
+                                  k ? p->B * p->Hkv * p->Nk : queries, (double)n->n[0] * (double)(n->n[3] / 2 + 16) * ((double)p->D + 16) / 4 };
+        return 2;
+    case CA_BLOCK_TOP_K:
+        w[0] = (struct work){ HOST_MEAN, "attn_mean", CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
+        w[1] = (struct work){ HOST_CHOOSE, "attn_choose", CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
+        return 2;
+    default: return 0;
+    }
+}
+
+static ca_leaf leaf_of(const struct pattern *t, int k)
+{
+    ca_leaf l = { .seed = t->seed[k], .type = t->node[k].type, .at = t->node[k].at };
+    memcpy(l.n, t->node[k].n, sizeof l.n);
+    return l;
+}
+
+clattn_status ca_prepare_build(struct clattn_plan *plan)
+{
+    const struct problem *p = &plan->p;
+    const struct device *dev = &plan->ctx->dev;
+    clattn_status st = CLATTN_OK;
+    struct work w[2];
+    for (int k = 0; k < p->pattern.num_nodes && dev->quirks & CA_QUIRK_ROUNDS; k++)
+        for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++)
+            CA_REQUIRE(w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED, "for a row of the pattern a work-item may take %.0f rounds of its loops, "
+                       "the device ends it after %d", w[e].rounds, CA_MAX_ROUNDS);
+    size_t bytes = sizeof(int32_t) * (size_t)(ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? 1 : p->pattern.num_tokens);
+    if (!ca_is_host(dev) && bytes)
+        CA_TRY(ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, bytes, constants(p), "tokens", &plan->constants));
+done:
+    return st;
+}
+
+size_t ca_prepare_bytes(const struct problem *p) { return (size_t)p->pattern.words * sizeof(int32_t); }
+
+static void prepare_on_host(const struct problem *p, const struct io *io, int32_t *words)
+{
+    struct piece piece[MAX_PIECES];
+    struct work w[2];
+    ca_args a;
+    ca_optional x;
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    int threads = ca_host_threads();
+    for (int i = 0, n = pieces(p, piece); i < n; i++)
+        if (piece[i].bytes)
+            memcpy(words + piece[i].at, (const char *)(piece[i].slot == CA_SLOTS ? constants(p) : io->t[piece[i].slot].host) + piece[i].from, piece[i].bytes);
+    ca_io_args(p, io, &a);
+    ca_optional_host(p, io, &x);
+    for (int node = 0; node < p->pattern.num_nodes; node++) {
+        const ca_leaf leaf = leaf_of(&p->pattern, node);
+        for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
+            for (int64_t row = 0; row < w[e].rows; row++) k->prepare(&a, &x, &leaf, w[e].what, words, io->t[w[e].from].host, (int)row);
+        }
+    }
+}
+
+static clattn_status copy(const struct clattn_plan *plan, const struct piece *piece, const struct io *io, struct chain *c)
+{
+    const struct tensor own = { .mem = plan->constants }, *from = piece->slot == CA_SLOTS ? &own : &io->t[piece->slot], *to = &io->t[CA_PATTERN];
+    cl_event e;
+    if (!piece->bytes) return CLATTN_OK;
+    cl_int code = ca_cl.EnqueueCopyBuffer(c->queue, from->mem, to->mem, from->offset + piece->from, to->offset + (size_t)piece->at * sizeof(int32_t),
+                                          piece->bytes, ca_chain_count(c), ca_chain_list(c), &e);
+    if (code != CL_SUCCESS) return ca_context_fail(plan->ctx, code, "clEnqueueCopyBuffer", "the pattern");
+    ca_chain_advance(c, e);
+    return CLATTN_OK;
+}
+
+static clattn_status compute(const struct clattn_plan *plan, const struct work *w, const ca_leaf *leaf, const struct io *io, struct chain *c)
+{
+    const struct tensor *const tensors[] = { &io->t[CA_PATTERN], &io->t[w->from] };
+    struct launch_arg args[CA_MAX_ARGS];
+    ca_args a;
+    if (w->rows == 0) return CLATTN_OK;
+    ca_io_args(&plan->p, io, &a);
+    cl_uint n = ca_kernel_args(io, &a, tensors, 2, args);
+    args[n++] = (struct launch_arg){ sizeof *leaf, leaf };
+    struct launch l = {
+        .program = plan->steps, .kernel = w->kernel, .dims = 1, .local = { 1 }, .global = { (size_t)w->rows },
+        .flops = (double)w->rows * w->rounds, .args = args, .num_args = n,
+    };
+    return ca_launch(plan->ctx, &l, c);
+}
+
+clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c)
+{
+    const struct problem *p = &plan->p;
+    struct piece piece[MAX_PIECES];
+    struct work w[2];
+    clattn_status st = CLATTN_OK;
+    if (!p->pattern.words || ca_problem_empty(p)) return CLATTN_OK;
+    if (ca_is_host(&plan->ctx->dev)) {
+        int32_t *words = calloc((size_t)p->pattern.words, sizeof *words);
+        if (!words) return ca_no_memory(ca_prepare_bytes(p), "the pattern");
+        io->t[CA_PATTERN].host = words; /* the caller's to free */
+        prepare_on_host(p, io, words);
+        return CLATTN_OK;
+    }
+    io->t[CA_PATTERN] = (struct tensor){ .mem = io->workspace.mem, .offset = io->workspace.offset + plan->pattern_at };
+    for (int i = 0, n = pieces(p, piece); i < n; i++) CA_TRY(copy(plan, &piece[i], io, c));
+    for (int node = 0; node < p->pattern.num_nodes; node++) {
+        const ca_leaf leaf = leaf_of(&p->pattern, node);
+        for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++) CA_TRY(compute(plan, &w[e], &leaf, io, c));
+    }
+done:
+    return st;
+}
