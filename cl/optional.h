@@ -73,6 +73,13 @@
 #ifndef SPAN
 #define SPAN 0
 #endif
+#ifndef TAKES
+#define TAKES 0
+#endif
+#ifndef MEANS
+#define MEANS 0
+#define MEAN_NUMBERS 1, 0, 0, 0, 0
+#endif
 #define HIDING (PATTERN || MASK_MOD) /* keys are hidden one by one */
 #define CLASSED (PATTERN || TILE_CLASS) /* and a tile is asked for before */
 #define SPECIAL (QUANT || ROPE || SCORE)
@@ -192,7 +199,26 @@ static inline float ca_span_share(const ca_args *a, const ca_optional *x, ca_int
     CA_GLOBAL const float *span = (CA_GLOBAL const float *)(x->pattern + a->pattern_0); /* ramp, then the heads' */
     return p < j ? 1.f : (span[0] + span[1 + h] - (float)(p - j)) / span[0];
 }
-#ifndef __OPENCL_C_VERSION__
+
+/* Does the pattern take keys by their scores (cl/select.h)? */
+static inline int ca_takes(const ca_args *a) { return a->take_most >= 0 || a->take_share >= 0.f; }
+
+/* Of a hierarchical pattern: keys of a block, how many there are, whether only those before the own one count, and where the blocks' mean keys and
+ * values are among the pattern's words. */
+enum { MEAN_BLOCK, MEAN_BLOCKS, MEAN_BEFORE, MEAN_KEYS, MEAN_VALUES };
+#ifdef __OPENCL_C_VERSION__
+static inline ca_int ca_means(const ca_optional *x, ca_int which)
+{
+    const ca_int n[] = { MEAN_NUMBERS };
+    return n[which];
+}
+#else
+static inline int ca_has_means(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_HIERARCHICAL; }
+static inline ca_int ca_means(const ca_optional *x, ca_int which)
+{
+    static const signed char place[] = { 0, 1, 3, 2 };
+    return !ca_has_means(x) ? which == MEAN_BLOCK : which == MEAN_VALUES ? x->nodes->at : x->nodes->n[place[which]];
+}
 static inline int ca_has_span(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_ADAPTIVE_SPAN; }
 static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mask_mod; }
 #endif

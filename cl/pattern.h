@@ -142,6 +142,7 @@ static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_i
     case CA_BIGBIRD: return ca_bigbird_sees(a, x, ca_div(p, n0), j / n0, at, n1, n2, n3); /* block, random, globals, block rows */
     case CA_SINK_WINDOW: return p - j < n0 || j < n1; /* window, sinks */
     case CA_PREFIX: return j <= p || j < ca_words(a, x, at)[b];
+    case CA_HIERARCHICAL: /* block; the other blocks are not keys */
     case CA_CHUNKED: return ca_div(p, n0) == j / n0; /* chunk */
     case CA_DOCUMENT: return p >= 0 && p < a->Nk && ca_words(a, x, at)[(ca_long)b * a->Nk + p] == ca_words(a, x, at)[(ca_long)b * a->Nk + j];
     case CA_NEIGHBORHOOD: { /* sides, kernels, dilations, causal, each three, the last axis last; unused ones in front have side 1 */
@@ -207,6 +208,7 @@ static inline ca_int ca_class(QUERY_PARAMS, ca_int j, ca_int keys, NODE_PARAMS)
         ca_int prefix = ca_words(a, x, at)[b];
         return j1 <= p || j1 < prefix ? ALL_KEYS : j > p1 && j >= prefix ? NO_KEY : SOME_KEYS;
     }
+    case CA_HIERARCHICAL:
     case CA_CHUNKED: {
         ca_int r0 = ca_div(p, n0), r1 = ca_div(p1, n0), c0 = j / n0, c1 = j1 / n0;
         return r1 < c0 || r0 > c1 ? NO_KEY : r0 == r1 && c0 == c1 ? ALL_KEYS : SOME_KEYS;
@@ -267,7 +269,8 @@ static inline ca_int ca_class(QUERY_PARAMS, ca_int j, ca_int keys, NODE_PARAMS)
         CA_GLOBAL const float *span = (CA_GLOBAL const float *)ca_words(a, x, at);
         return (float)near >= span[0] + span[1 + h] ? NO_KEY : ALL_KEYS;
     }
-    default: return SOME_KEYS;
+    case CA_LSH: return SOME_KEYS;
+    default: return ALL_KEYS; /* what is taken by scores is taken later */
     }
 }
 
@@ -299,6 +302,7 @@ static inline ca_int ca_next(QUERY_PARAMS, ca_int j, NODE_PARAMS)
     }
     case CA_SINK_WINDOW: return j < n1 ? j : ca_most(j, p - n0 + 1);
     case CA_PREFIX: return j <= p1 || j < ca_words(a, x, at)[b] ? j : CA_NO_MORE;
+    case CA_HIERARCHICAL:
     case CA_CHUNKED: return ca_div(p1, n0) < j / n0 ? CA_NO_MORE : ca_most(j, ca_div(p, n0) * n0);
     case CA_NEIGHBORHOOD: {
         ca_int area = n1 * n2, start, end, unused;
@@ -351,6 +355,7 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
         ca_int begin = ca_div(p, n0) * n0;
         return begin > j ? ca_least(begin, column) : end > j ? end : column;
     }
+    case CA_HIERARCHICAL:
     case CA_CHUNKED: {
         ca_int begin = ca_div(p, n0) * n0, end = (ca_div(p1, n0) + 1) * n0;
         return begin > j ? begin : end > j ? end : CA_NO_MORE;

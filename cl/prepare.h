@@ -2,7 +2,7 @@
  *
  *     draw      a row's list of random keys, or a block row's of random blocks
  *     bucket    LSH: the buckets of a query or a key
- *     mean      the mean key of a block
+ *     mean      the mean key, or value, of a block
  *     choose    the bits of the blocks that a query takes
  *
  * One work-item, or turn of a loop on the host, does one row. */
@@ -37,7 +37,7 @@ INLINE void draw(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
     const int b = n / A->Nq, i = n % A->Nq;
     const ca_seq seq = ca_seq_of(A, X, b);
     const ca_long p = i + seq.p0;
-    int keys = A->right == 0 && p + 1 < seq.Nk ? p + 1 > 0 ? (int)p + 1 : 0 : seq.Nk;
+    int keys = leaf->n[1] && p + 1 < seq.Nk ? p + 1 > 0 ? (int)p + 1 : 0 : seq.Nk;
     draw_numbers(at + (ca_long)n * leaf->n[0], leaf->n[0], keys, p, leaf->seed, 0, 0, 0);
 }
 
@@ -76,18 +76,19 @@ INLINE void bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
     bucket_row(A, leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
 }
 
-/* The mean of the keys that there are of block N of [B][Hkv][blocks].  SUM and KEY are scratch for a row each. */
-INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *k, int D, int n,
+/* The mean of the keys, or values, that there are of block N of [B][Hkv][blocks].  SUM and KEY are scratch for a row each. */
+INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *k, int is_k, int D, int n,
                  float *sum, float *key)
 {
     const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / blocks / A->Hkv, h = n / blocks % A->Hkv, first = n % blocks * block;
     const ca_seq seq = ca_seq_of(A, X, b);
     const int end = seq.Nk - first < block ? seq.Nk : first + block;
-    GLOBAL float *to = (GLOBAL float *)(words + A->pattern_0 + leaf->n[2]) + (ca_long)n * D;
-    k = kv_from(A, k, ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s));
+    GLOBAL float *to = (GLOBAL float *)(words + A->pattern_0 + (is_k ? leaf->n[2] : leaf->at)) + (ca_long)n * D;
+    k = kv_from(A, k, is_k ? ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s) : ca_head_at(A, &seq, b, h, A->v_0, A->v_b, A->v_h, A->v_s));
     for (int d = 0; d < D; d += VL) VSTORE(SPLAT(0.f), sum + d);
     for (int j = first; j < end; j++) {
-        key_row(A, X, key, k, b, h, j, D);
+        if (is_k) key_row(A, X, key, k, b, h, j, D);
+        else value_row(A, X, key, k, b, h, j, D);
         for (int d = 0; d < D; d += VL) VSTORE(VLOAD(sum + d) + VLOAD(key + d), sum + d);
     }
     for (int d = 0; d < D; d += VL) store_floats(VLOAD(sum + d) / SPLAT(end > first ? (float)(end - first) : 1.f), to, d, D);
@@ -102,8 +103,8 @@ INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
     GLOBAL ca_int *bits = words + A->pattern_0 + leaf->at + (ca_long)n * leaf->n[1];
     GLOBAL float *score = (GLOBAL float *)(words + A->pattern_0 + leaf->n[5]) + (ca_long)n * blocks;
     GLOBAL const float *means = (GLOBAL const float *)(words + A->pattern_0 + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
-    const int own = ca_div(ca_position(i + seq.p0), block), there = (seq.Nk - 1) / block + 1, keeps = leaf->n[4] && own >= 0 && own < there;
-    const int end = seq.Nk == 0 || i >= seq.Nq ? 0 : A->right == 0 ? ca_within(own, 0, there) : there;
+    const int own = ca_div(ca_position(i + seq.p0), block), there = (seq.Nk - 1) / block + 1, keeps = leaf->n[4] & 1 && own >= 0 && own < there;
+    const int end = seq.Nk == 0 || i >= seq.Nq ? 0 : leaf->n[4] & 2 ? ca_within(own, 0, there) : there;
     for (int e = 0; e < leaf->n[1]; e++) bits[e] = 0;
     if (i >= seq.Nq) return;
     decode_query(A, X, qv, q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s, i, D, row);

@@ -13,6 +13,7 @@
 #include "args.h"
 #include "dialect.h"
 #include "decode.h"
+#include "select.h"
 #include "steps.h"
 #if PATTERN
 #include "prepare.h"
@@ -41,14 +42,15 @@ LANE_KERNEL void attn_weights(GLOBAL const stored *q, GLOBAL const stored *k, GL
     LANE_KERNEL void attn_##name(GLOBAL ca_int *words, GLOBAL const stored *tensor, OPTIONAL_PARAMS, ca_args a, ca_leaf leaf) \
     { \
         const ca_optional x = OPTIONAL; \
-        vf qv[WHOLE(DQK) / VL]; \
-        float row[WHOLE(DQK)]; \
+        vf qv[WHOLE(DQK > DV ? DQK : DV) / VL]; \
+        float row[WHOLE(DQK > DV ? DQK : DV)]; \
         (void)tensor, (void)qv, (void)row; \
         __VA_ARGS__; \
     }
 PREPARE(draw, none, draw(&a, &x, &leaf, words, get_global_id(0)))
 PREPARE(bucket_q, q, bucket(&a, &x, &leaf, words, q, 0, DQK, get_global_id(0)))
 PREPARE(bucket_k, k, bucket(&a, &x, &leaf, words, k, 1, DQK, get_global_id(0)))
-PREPARE(mean, k, mean(&a, &x, &leaf, words, k, DQK, get_global_id(0), (float *)qv, row))
+PREPARE(mean_k, k, mean(&a, &x, &leaf, words, k, 1, DQK, get_global_id(0), (float *)qv, row))
+PREPARE(mean_v, v, mean(&a, &x, &leaf, words, v, 0, DV, get_global_id(0), (float *)qv, row))
 PREPARE(choose, q, choose(&a, &x, &leaf, words, q, DQK, get_global_id(0), qv, row))
 #endif

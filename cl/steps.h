@@ -84,53 +84,22 @@ INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *
                (GLOBAL stored *)kv_from(A, v, ca_head_at(A, &none, b, hk, A->v_0, A->v_b, A->v_h, A->v_s)), A->v_b, A->v_s, A->v_d, Dv, b, hk, r, row);
 }
 
-/* Row i of head h of batch row b of the weights [B][Hq][Nq][Nk], at the stage that A names.  The scores go there first, tile by
- * tile, and become weights in place.  Scratch: q, one row; s, DK floats; key, one row of floats. */
+/* Row i of head h of batch row b of the weights [B][Hq][Nq][Nk], at the stage that A names.  The scores go there first and become
+ * weights in place.  Scratch as score_row's. */
 INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *weights,
                         int D, int b, int h, int i, vf *qv, float *s, float *key)
 {
     const ca_seq seq = ca_seq_of(A, X, b);
-    const struct packed w = { b, h, i, i + seq.p0 };
-    int lo = ca_key_lo(w.p, A->left, seq.Nk), hi = ca_key_hi(w.p, A->right, seq.Nk);
     float m = CA_LOWEST, l = 0.f;
     weights += A->w_0 + (((ca_long)b * A->Hq + h) * A->Nq + i) * A->Nk;
     if (i >= seq.Nq) { /* a ragged row that is not there */
         for (int j = 0; j < A->Nk; j++) weights[j] = 0.f;
         return;
     }
-    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
-    k = kv_from(A, k, ca_head_at(A, &seq, b, h / A->group, A->k_0, A->k_b, A->k_h, A->k_s));
-    decode_query(A, X, qv, q, i, D, key);
-    for (int k0 = 0; k0 < A->Nk; k0 += DK) {
-        int n = A->Nk - k0 < DK ? A->Nk - k0 : DK;
-        for (int j = 0; j < DK; j++) s[j] = 0.f;
-        int readable = A->Nk - k0; /* where a ragged batch or a table ends there is nothing behind the last key */
-        if (IS_ON(RAGGED, X->cu_q)) readable = seq.Nk - k0;
-        if (IS_ON(PAGED, A->page_size)) readable = seq.Nk - k0;
-        for (int j = 0; j < n && j < readable; j++) {
-            const struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, key };
-            if (IS_SPECIAL(A)) {
-                key_row(A, X, key, k, b, h / A->group, k0 + j, D);
-                decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
-            } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, LOADED, 1);
-        }
-        if (A->stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
-            const float leak = X->leaks[A->leaks_0 + h];
-            for (int j = 0; j < n; j++) s[j] = s[j] > 0.f ? s[j] : s[j] * leak;
-        }
-        if (A->stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
-            for (int j = 0; j < DK; j += VL) VSTORE(vtanh(VLOAD(s + j), A->softcap), s + j);
-        if (A->stage >= CA_BIASED) {
-            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, SOME_KEYS);
-            for (int j = 0; j < n; j++)
-                if (k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
-        }
-        for (int j = 0; j < n; j++) {
-            weights[k0 + j] = s[j];
-            m = s[j] > m ? s[j] : m;
-        }
-    }
+    score_row(A, X, &seq, q, k, weights, A->stage, D, b, h, i, qv, s, key);
+    if (IS_ON(TAKES, ca_takes(A)) && A->stage >= CA_BIASED) take(A, weights, A->Nk);
     if (A->stage != CA_PROBS) return;
+    for (int j = 0; j < A->Nk; j++) m = weights[j] > m ? weights[j] : m;
     if (IS_ON(SINKS, X->sinks)) { /* takes its share, which is not shown */
         float sink = X->sinks[A->sinks_0 + h];
         m = sink > m ? sink : m;

@@ -41,6 +41,7 @@ struct algo {
     const char *name;
     const char *source;                    /* the text in cl/, NULL when it needs none */
     const char *params[CA_MAX_PARAMS + 1]; /* names of the tunable parameters */
+    bool lists_keys;                       /* takes keys that are chosen by their scores, or that no tensor holds */
     bool cuts_keys;                        /* can compute parts of split_len keys and merge them */
 
     /* Would the result be right?  NULL, else why not (may be written to WHY). */

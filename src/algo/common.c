@@ -3,7 +3,7 @@
 #include <string.h>
 #include "algo/algo.h"
 
-_Static_assert(offsetof(ca_args, first_part) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
+_Static_assert(offsetof(ca_args, take_share) + sizeof(float) == sizeof(ca_args), "no padding at the end");
 /* Five tensors, the optional ones, these numbers and gemm's: what every full-profile device takes. */
 _Static_assert(sizeof(ca_args) + 64 + (5 + CA_OPTIONAL_END - CA_QOFF) * 8 <= 1024, "a kernel's parameters are too large");
 

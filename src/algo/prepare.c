@@ -55,8 +55,13 @@ static int works(const struct problem *p, const ca_node *n, struct work w[2])
                                   k ? p->B * p->Hkv * p->Nk : queries, (double)n->n[0] * (double)(n->n[3] / 2 + 16) * ((double)p->D + 16) / 4 };
         return 2;
     case CA_BLOCK_TOP_K:
-        w[0] = (struct work){ HOST_MEAN, "attn_mean", CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
+        w[0] = (struct work){ HOST_MEAN_K, "attn_mean_k", CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
         w[1] = (struct work){ HOST_CHOOSE, "attn_choose", CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
+        return 2;
+    case CA_HIERARCHICAL:
+        for (int k = 0; k < 2; k++)
+            w[k] = (struct work){ k ? HOST_MEAN_K : HOST_MEAN_V, k ? "attn_mean_k" : "attn_mean_v", k ? CA_K : CA_V, p->B * p->Hkv * blocks,
+                                  (double)n->n[0] * (double)(p->D + p->Dv) };
         return 2;
     default: return 0;
     }

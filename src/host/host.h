@@ -12,7 +12,7 @@
 #define HOST_PART_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, float *po, \
                        float *pml, int part, int r0, int hk, int b, void *scratch
 
-enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN, HOST_CHOOSE };
+enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN_K, HOST_MEAN_V, HOST_CHOOSE };
 
 struct host_kernels {
     int lanes;                              /* floats per vector */
@@ -26,6 +26,9 @@ struct host_kernels {
     void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i);
     /* cl/prepare.h: row N of a pattern's WORDS, from q or k */
     void (*prepare)(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n);
+    /* cl/gather.h: row i; SCORES for a row of them, or NULL; SPENT may be NULL */
+    void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
+                   ca_int *spent, int b, int h, int i);
     void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
 };
 

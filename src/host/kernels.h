@@ -45,6 +45,8 @@
 #define RB 16
 #define DK 64
 #include "decode.h"
+#include "select.h"
+#include "gather.h"
 #include "steps.h"
 #include "prepare.h"
 
@@ -88,6 +90,13 @@ static void weights_of(const ca_args *a, const ca_optional *x, const void *q, co
     weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s, (float *)key);
 }
 
+static void gather_row(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
+                       ca_int *spent, int b, int h, int i)
+{
+    vf qv[WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL];
+    gather(a, x, q, k, v, o, lse, scores, spent, a->D, a->Dv, b, h, i, qv, ov, (float *)made);
+}
+
 static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n)
 {
     vf qv[WHOLE(CA_MAX_DIM) / VL];
@@ -96,7 +105,8 @@ static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf,
     case HOST_DRAW: draw(a, x, leaf, words, n); break;
     case HOST_BUCKET_Q: bucket(a, x, leaf, words, from, 0, a->D, n); break;
     case HOST_BUCKET_K: bucket(a, x, leaf, words, from, 1, a->D, n); break;
-    case HOST_MEAN: mean(a, x, leaf, words, from, a->D, n, (float *)qv, row); break;
+    case HOST_MEAN_K: mean(a, x, leaf, words, from, 1, a->D, n, (float *)qv, row); break;
+    case HOST_MEAN_V: mean(a, x, leaf, words, from, 0, a->Dv, n, (float *)qv, row); break;
     case HOST_CHOOSE: choose(a, x, leaf, words, from, a->D, n, qv, row); break;
     }
 }
@@ -107,5 +117,5 @@ extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of, .prepare = prepare,
+    .append = append_keys, .weights = weights_of, .gather = gather_row, .prepare = prepare,
 };

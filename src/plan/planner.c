@@ -130,6 +130,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     c->cost_ms = INFINITY;
     if (index < 32 && dev->bad_algos >> index & 1) reason = "it failed its self-test on this device";
     if (!reason && p->split_len && !algo->cuts_keys) reason = "it does not cut the keys: split_len wants that";
+    if (!reason && !algo->lists_keys && ca_problem_lists(p)) reason = "the pattern chooses keys by their scores, or has means for keys";
     if (!reason) reason = mods_reason(p, dev, why);
     if (reason) {
         refuse(c, "%s", reason);

@@ -27,7 +27,7 @@ void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type)
 }
 
 /* What is filled: the problem, its new node, which is number K, and what the user said of it. */
-struct leaf { struct problem *p; struct pattern *to; ca_node *n; const clattn_pattern *t; const char *name; };
+struct leaf { struct problem *p; struct pattern *to; ca_node *n; const clattn_pattern *t; const char *name; bool causal; };
 
 /* A number that the kernels see, within LEAST ... MOST; what is farther than all keys is as far as can be. */
 static clattn_status number(const struct leaf *l, int place, const char *field, int64_t value, int64_t least, int64_t most)
@@ -78,6 +78,7 @@ done:
 static clattn_status fill_random(const struct leaf *l)
 {
     clattn_status st = number(l, 0, "count", l->t->count, 0, CA_MAX_DRAWN);
+    l->n->n[1] = l->causal;
     return st == CLATTN_OK ? reserve(l, words3(l->p->B, l->p->Nq, l->t->count), &l->n->at) : st;
 }
 
@@ -256,7 +257,7 @@ static clattn_status fill_block_top_k(const struct leaf *l)
     CA_REQUIRE(p->score == CLATTN_DOT, CLATTN_E_UNSUPPORTED, "pattern %s with another score than q.k is not supported", l->name);
     blocks = ca_ceil_div(p->Nk, l->n->n[0]);
     l->n->n[1] = (ca_int)ca_ceil_div(blocks, 32);
-    l->n->n[4] = l->t->own != 0;
+    l->n->n[4] = (l->t->own != 0) + 2 * l->causal;
     CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->D), &l->n->n[2])); /* the means */
     CA_TRY(reserve(l, words3(p->B * p->Hq, p->Nq, l->n->n[1]), &l->n->at));
     CA_TRY(reserve(l, words3(p->B * p->Hq, p->Nq, blocks), &l->n->n[5])); /* scores of all blocks */
@@ -271,9 +272,39 @@ static clattn_status fill_adaptive_span(const struct leaf *l)
     return reserve(l, 1 + l->p->Hq, &l->n->at);
 }
 
-static clattn_status refuse(const struct leaf *l)
+static clattn_status fill_top_k(const struct leaf *l)
 {
-    return ca_fail(CLATTN_E_UNSUPPORTED, "pattern %s is not supported", l->name);
+    clattn_status st = number(l, 0, "k", l->t->k, 0, l->p->Nk);
+    l->to->most = l->n->n[0];
+    return st;
+}
+
+static clattn_status fill_top_p(const struct leaf *l)
+{
+    CA_REQUIRE(l->t->p >= 0 && l->t->p <= 1, CLATTN_E_ARGUMENT, "pattern %s: p %g is not in 0 ... 1", l->name, l->t->p);
+    CA_REQUIRE(l->t->max >= -1, CLATTN_E_ARGUMENT, "pattern %s: max %" PRId64 " is less than -1", l->name, l->t->max);
+    l->to->share = (float)l->t->p;
+    l->to->most = (ca_int)ca_min(l->t->max, CA_FARTHEST);
+    return CLATTN_OK;
+}
+
+/* One key and one value more for each block, which no bias, mask or function knows. */
+static clattn_status fill_hierarchical(const struct leaf *l)
+{
+    const struct problem *p = l->p;
+    int64_t blocks;
+    clattn_status st;
+    CA_TRY(number(l, 0, "block", l->t->block, 1, INT64_MAX));
+    CA_REQUIRE(p->score == CLATTN_DOT && !p->has_alibi && !p->bias.on && !p->mask.on && !p->mods[0] && !p->score_callback && !p->mask_callback &&
+               p->dropout == 0 && p->weights <= CLATTN_WEIGHTS_CAPPED, CLATTN_E_UNSUPPORTED, "pattern %s with another score than q.k, ALiBi, a bias or a "
+               "mask, functions of the user, dropout or weights after softcap is not supported: a block's mean is no key of the tensor", l->name);
+    blocks = ca_ceil_div(p->Nk, l->n->n[0]);
+    l->n->n[1] = (ca_int)blocks;
+    l->n->n[3] = l->causal;
+    CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->D), &l->n->n[2])); /* the means of the keys, and of the values */
+    CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->Dv), &l->n->at));
+done:
+    return st;
 }
 
 static const struct type { const char *name; clattn_status (*fill)(const struct leaf *l); enum { MANY, ONCE, ALONE } times; } types[] = {
@@ -284,17 +315,17 @@ static const struct type { const char *name; clattn_status (*fill)(const struct 
     [CLATTN_PREFIX] = { "prefix", fill_prefix, ONCE }, [CLATTN_CHUNKED] = { "chunked", fill_chunked, MANY },
     [CLATTN_DOCUMENT] = { "document", fill_document, ONCE }, [CLATTN_NEIGHBORHOOD] = { "neighborhood", fill_neighborhood, MANY },
     [CLATTN_WINDOW2D] = { "window2d", fill_window2d, MANY }, [CLATTN_BLOCK_SPARSE] = { "block_sparse", fill_block_sparse, ONCE },
-    [CLATTN_CSR] = { "csr", fill_csr, ONCE }, [CLATTN_LSH] = { "lsh", fill_lsh, ONCE }, [CLATTN_TOP_K] = { "top_k", refuse, ALONE },
-    [CLATTN_BLOCK_TOP_K] = { "block_top_k", fill_block_top_k, ONCE }, [CLATTN_TOP_P] = { "top_p", refuse, ALONE },
-    [CLATTN_ADAPTIVE_SPAN] = { "adaptive_span", fill_adaptive_span, ALONE }, [CLATTN_HIERARCHICAL] = { "hierarchical", refuse, ALONE },
+    [CLATTN_CSR] = { "csr", fill_csr, ONCE }, [CLATTN_LSH] = { "lsh", fill_lsh, ONCE }, [CLATTN_TOP_K] = { "top_k", fill_top_k, ALONE },
+    [CLATTN_BLOCK_TOP_K] = { "block_top_k", fill_block_top_k, ONCE }, [CLATTN_TOP_P] = { "top_p", fill_top_p, ALONE },
+    [CLATTN_ADAPTIVE_SPAN] = { "adaptive_span", fill_adaptive_span, ALONE }, [CLATTN_HIERARCHICAL] = { "hierarchical", fill_hierarchical, ALONE },
     [CLATTN_UNION] = { "union", NULL, MANY }, [CLATTN_INTERSECT] = { "intersect", NULL, MANY },
 };
 #define NUM_TYPES ((int)(sizeof types / sizeof types[0]))
 
 const char *ca_pattern_name(int type) { return types[type].name; }
 
-/* Adds T, after its children; ALONE: nothing is above it.  EXPRESSION gets its macro. */
-static clattn_status add(struct problem *p, const clattn_pattern *t, bool alone, int depth, struct ca_text *expression)
+/* Adds T, after its children; CAUSAL: the attention is; ALONE: nothing is above it.  EXPRESSION gets its macro. */
+static clattn_status add(struct problem *p, const clattn_pattern *t, bool causal, bool alone, int depth, struct ca_text *expression)
 {
     struct pattern *to = &p->pattern;
     clattn_status st = CLATTN_OK;
@@ -311,7 +342,7 @@ static clattn_status add(struct problem *p, const clattn_pattern *t, bool alone,
                        "pattern: %s twice is not supported", type->name);
         to->node[k].type = (ca_int)t->type;
         to->seed[k] = t->type == CLATTN_RANDOM || t->type == CLATTN_BIGBIRD ? t->seed : 0;
-        CA_TRY(type->fill(&(struct leaf){ p, to, &to->node[k], t, type->name }));
+        CA_TRY(type->fill(&(struct leaf){ p, to, &to->node[k], t, type->name, causal }));
         ca_text_put(expression, "LEAF(%d)", k);
         goto done;
     }
@@ -320,7 +351,7 @@ static clattn_status add(struct problem *p, const clattn_pattern *t, bool alone,
     for (size_t i = 0; i + 1 < t->num_of; i++) ca_text_put(expression, "%s(", t->type == CLATTN_UNION ? "UNITE" : "MEET");
     for (size_t i = 0; i < t->num_of; i++) {
         if (i) ca_text_put(expression, ", ");
-        CA_TRY(add(p, t->of[i], false, depth + 1, expression));
+        CA_TRY(add(p, t->of[i], causal, false, depth + 1, expression));
         if (i) ca_text_put(expression, ")");
     }
     CA_REQUIRE(to->num_nodes < CA_MAX_NODES, CLATTN_E_TOO_LARGE, "pattern: more than %d in one", CA_MAX_NODES);
@@ -334,10 +365,16 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     char tree[1024] = "";
     struct ca_text expression = { tree, sizeof tree, 0 }, t = { p->mods, sizeof p->mods, strlen(p->mods) };
     clattn_status st;
+    p->pattern.most = -1;
+    p->pattern.share = -1;
     if (!a->pattern) return CLATTN_OK;
-    CA_TRY(add(p, a->pattern, true, 0, &expression));
+    CA_TRY(add(p, a->pattern, a->causal != 0, true, 0, &expression));
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
     if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
+    if (p->pattern.most >= 0 || p->pattern.share >= 0) ca_text_put(&t, "#define TAKES 1\n");
+    const ca_node *first = p->pattern.node;
+    if (first->type == CA_HIERARCHICAL)
+        ca_text_put(&t, "#define MEANS 1\n#define MEAN_NUMBERS %d,%d,%d,%d,%d\n", first->n[0], first->n[1], first->n[3], first->n[2], first->at);
     for (int k = 0; k < p->pattern.num_nodes; k++) {
         const ca_node *n = &p->pattern.node[k];
         ca_text_put(&t, "#define NODE_%d %d,%d", k, n->type, n->at);

@@ -24,6 +24,8 @@ struct pattern {
     int64_t words;           /* of its buffer */
     uint64_t seed[CA_MAX_NODES];
     float ramp;              /* ADAPTIVE_SPAN */
+    int32_t most;            /* TOP_K, TOP_P: keys taken of a row, -1: all */
+    float share;             /* TOP_P: p; -1: there is none */
     int64_t layout[3], row_heads, edges, rounds, buckets; /* shapes of its tensors; 0: there are none */
     bool prefix, documents;
 };
@@ -107,6 +109,12 @@ static inline bool ca_has_pattern(const struct problem *p, int type)
     for (int k = 0; k < p->pattern.num_nodes; k++)
         if (p->pattern.node[k].type == type) return true;
     return false;
+}
+
+/* Is the pattern more than a mask? */
+static inline bool ca_problem_lists(const struct problem *p)
+{
+    return p->pattern.num_nodes && (p->pattern.most >= 0 || p->pattern.share >= 0 || p->pattern.node[0].type == CA_HIERARCHICAL);
 }
 
 /* Problem string <-> descriptor: "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0".

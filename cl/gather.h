@@ -1,0 +1,166 @@
+/* gather.h -- the attention of one query row to exactly the keys that a pattern lists for it, in the lane dialect: a lane holds one of
+ * VL neighbouring dims.
+ *
+ *     pattern ─► runs of keys ─► list[DK] ─► scores ─► softmax, running ─► o += p v     key by key, from wherever they are
+ *
+ * Nothing is shared between rows, so that any two may see different keys: graphs, random keys, those chosen by their scores (select.h),
+ * and means of blocks.  What is not listed is never read.
+ *
+ * Needs decode.h and select.h. */
+
+/* The keys at hand, by number; -1 - c is the mean of block c. */
+struct listed { int n, key[DK]; float s[DK]; };
+
+/* Where a row stands and what it has so far. */
+struct row_state { float m, l; vf *o; };
+
+/* Mean C of keys (V 0) or values. */
+INLINE GLOBAL const float *block_mean(const ca_args *A, const ca_optional *X, int b, int hk, int c, int v, int dims)
+{
+    return (GLOBAL const float *)(X->pattern + A->pattern_0 + ca_means(X, v ? MEAN_VALUES : MEAN_KEYS)) +
+           (((ca_long)b * A->Hkv + hk) * ca_means(X, MEAN_BLOCKS) + c) * dims;
+}
+
+/* Scores of the listed keys, by four where they are neighbours. */
+INLINE void score_listed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const stored *k, const vf *qv,
+                         int D, float *made)
+{
+    const int DC = WHOLE(D) / VL, hk = w->h / A->group;
+    for (int e = 0, few; e < t->n; e += few) {
+        const int j = t->key[e];
+        struct decode_from x = { k, A->k_s, A->k_d, D, made };
+        few = 1;
+        if (j < 0) {
+            GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - j, 0, D);
+            vf sum = SPLAT(0.f);
+            for (int c = 0; c < DC; c++) sum = VFMA(qv[c], load_floats(mean, c * VL, D), sum);
+            t->s[e] = VSUM(sum) * A->scale;
+        } else if (IS_SPECIAL(A)) {
+            key_row(A, X, made, k, w->b, hk, j, D);
+            decode_keys(A, X, &x, qv, DC, t->s + e, 1, MADE, 1);
+        } else {
+            x.at += ca_key_at(A, X, w->b, j, A->k_b, A->k_s);
+            if (e + 4 <= t->n && t->key[e + 3] == j + 3 && ca_key_run(A, j, 4) == 4) few = 4;
+            if (few == 4) decode_keys(A, X, &x, qv, DC, t->s + e, 1, LOADED, 4);
+            else decode_keys(A, X, &x, qv, DC, t->s + e, 1, LOADED, 1);
+        }
+    }
+}
+
+/* What else becomes of them, run by run: whole vectors are written, so elsewhere. */
+INLINE void modify_listed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t)
+{
+    float s[DK];
+    for (int e = 0, n; e < t->n; e += n) {
+        for (n = 1; e + n < t->n && t->key[e + n] == t->key[e] + n;) n++;
+        if (t->key[e] < 0) {
+            if (IS_ON(SOFTCAP, A->softcap))
+                for (int c = 0; c < n; c++) {
+                    VSTORE(vtanh(SPLAT(t->s[e + c]), A->softcap), s);
+                    t->s[e + c] = s[0];
+                }
+            continue;
+        }
+        for (int c = 0; c < n; c++) s[c] = t->s[e + c];
+        decode_modify(A, X, w, s, n, t->key[e], ALL_KEYS); /* the pattern has been asked */
+        for (int c = 0; c < n; c++) t->s[e + c] = s[c];
+    }
+}
+
+/* Adds the listed keys, whose scores are there, to the row, and empties the list.  MADE is scratch for a row. */
+INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const stored *v, int Dv,
+                       struct row_state *r, float *made)
+{
+    const int EC = WHOLE(Dv) / VL, hk = w->h / A->group;
+    if (t->n == 0) return;
+    const float alpha = decode_softmax(t->s, t->n, 0, 0, DK, &r->m, &r->l, 1);
+    if (alpha != 1.f)
+        for (int c = 0; c < EC; c++) r->o[c] *= SPLAT(alpha);
+    for (int e = 0; e < t->n; e++) {
+        const int j = t->key[e];
+        float p = t->s[e];
+        if (1.f / p < 0.f) continue; /* ABSENT, which is -0: its value is not read */
+        if (IS_ON(DROPOUT, A->drop_below))
+            if (j >= 0 && ca_is_dropped(A, w->b, w->h, w->i, j)) p = 0.f;
+        if (j < 0) {
+            GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - j, 1, Dv);
+            for (int c = 0; c < EC; c++) r->o[c] = VFMA(load_floats(mean, c * VL, Dv), SPLAT(p), r->o[c]);
+        } else if (IS_SPECIAL(A)) {
+            value_row(A, X, made, v, w->b, hk, j, Dv);
+            for (int c = 0; c < EC; c++) r->o[c] = VFMA(VLOAD(made + c * VL), SPLAT(p), r->o[c]);
+        } else {
+            GLOBAL const stored *row = v + ca_key_at(A, X, w->b, j, A->v_b, A->v_s);
+            for (int c = 0; c < EC; c++) r->o[c] = VFMA(load_lanes(row, A->v_d, c * VL, Dv), SPLAT(p), r->o[c]);
+        }
+    }
+    t->n = 0;
+}
+
+/* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW is memory for a row's scores, where the pattern
+ * takes keys by them.  Scratch: qv, ov and made, a row of floats each, the larger of q's and v's. */
+INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
+                   GLOBAL stored *o, GLOBAL float *lse, GLOBAL float *row, GLOBAL ca_int *spent, int D, int Dv, int b, int h, int i,
+                   vf *qv, vf *ov, float *made)
+{
+    const int EC = WHOLE(Dv) / VL, hk = h / A->group;
+    const ca_seq seq = ca_seq_of(A, X, b);
+    const struct packed w = { b, h, i, i + seq.p0 };
+    struct row_state r = { CA_LOWEST, 0.f, ov };
+    struct listed t;
+    if (i >= seq.Nq) return;
+    t.n = 0;
+    for (int c = 0; c < EC; c++) ov[c] = SPLAT(0.f);
+    if (IS_ON(TAKES, ca_takes(A))) {
+        int taken;
+        score_row(A, X, &seq, q, k, row, CA_BIASED, D, b, h, i, qv, t.s, made);
+        taken = take(A, row, A->Nk);
+        if (spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = taken;
+    }
+    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
+    k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
+    v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
+    if (IS_ON(TAKES, ca_takes(A))) {
+        for (int j = 0; j < A->Nk; j++) {
+            if (row[j] == -CA_INFINITY) continue;
+            t.key[t.n] = j;
+            t.s[t.n++] = row[j];
+            if (t.n == DK) add_listed(A, X, &w, &t, v, Dv, &r, made);
+        }
+    } else {
+        const int last = ca_key_hi(w.p, A->right, seq.Nk), means = IS_ON(MEANS, ca_has_means(X)) ? ca_means(X, MEAN_BLOCKS) : 0;
+        const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block), before = ca_means(X, MEAN_BEFORE);
+        int j = ca_key_lo(w.p, A->left, seq.Nk), c = 0;
+        decode_query(A, X, qv, q, i, D, made);
+        while (j < last || c < means) { /* fills the list, with keys and then with means */
+            while (j < last && t.n < DK) {
+                j = ca_next_key(A, X, b, h, i, w.p, 1, j);
+                if (j >= last) break;
+                int n = ca_tile_keys(A, X, b, h, i, w.p, 1, j, ca_least(last - j, DK - t.n)), class = ca_tile_class(A, X, b, h, i, w.p, 1, j, n);
+                for (int end = j + n; j < end; j++)
+                    if (class == ALL_KEYS || (class == SOME_KEYS && ca_lets(A, X, b, h, i, w.p, j))) t.key[t.n++] = j;
+            }
+            for (; j >= last && c < means && t.n < DK; c++)
+                if (c != own && c * block < seq.Nk && (!before || c < own)) t.key[t.n++] = -1 - c;
+            score_listed(A, X, &w, &t, k, qv, D, made);
+            if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || IS_ON(MASK, X->mask)) modify_listed(A, X, &w, &t);
+            add_listed(A, X, &w, &t, v, Dv, &r, made);
+        }
+    }
+    float f = 1.f;
+    if (IS_ON(SINKS, X->sinks)) { /* one more score, without a value */
+        float sink = X->sinks[A->sinks_0 + h], top = sink <= r.m ? r.m : sink, x[VL], y[VL];
+        VSTORE(vexp(SPLAT(r.m - top)), x);
+        VSTORE(vexp(SPLAT(sink - top)), y);
+        f = x[0];
+        r.l = r.l * f + y[0];
+        r.m = top;
+    }
+    if (IS_ON(DROPOUT, A->drop_below)) f *= A->keep_scale;
+    f = r.l == 0.f ? 0.f : f / r.l;
+    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)(seq.q_row + i) * A->o_s;
+    for (int c = 0; c < EC; c++) {
+        VSTORE(ov[c] * SPLAT(f), made);
+        for (int e = 0; e < VL && c * VL + e < Dv; e++) store_at(o, (ca_long)(c * VL + e) * A->o_d, made[e]);
+    }
+    if (A->has_lse) lse[A->lse_0 + b * A->lse_b + h * A->lse_h + seq.q_row + i] = r.l == 0.f ? -CA_INFINITY : r.m + LOG(r.l);
+}

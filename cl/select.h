@@ -1,0 +1,113 @@
+/* select.h -- the scores of a whole row, and which keys of it a pattern takes by them (top k, top p), in the lane dialect.
+ *
+ * A row is selected in place: what is not taken becomes -inf.  The threshold is found bit by bit, as the largest number that enough
+ * keys, or enough weight, are not below: 32 passes over the row, no sorting and no memory of its own. */
+
+/* Floats as ints of the same order. */
+INLINE vi rank_lanes(vf x)
+{
+    vi i = AS_VI(x);
+    return i ^ ((i >> 31) & SPLATI(0x7fffffff));
+}
+
+/* VL scores from J on; behind the N-th there are none. */
+INLINE vf scores_at(GLOBAL const float *s, int j, int n)
+{
+    float x[VL];
+    if (j + VL <= n) return VLOAD(s + j);
+    for (int e = 0; e < VL; e++) x[e] = j + e < n ? s[j + e] : -CA_INFINITY;
+    return VLOAD(x);
+}
+
+/* How many of N scores rank at LEAST or above or, with M, how much weight e^(s - m) they have. */
+INLINE float ranked(GLOBAL const float *s, int n, int least, int weigh, float m)
+{
+    vf sum = SPLAT(0.f);
+    for (int j = 0; j < n; j += VL) {
+        vf x = scores_at(s, j, n), one = weigh ? vexp(x - SPLAT(m)) : SPLAT(1.f);
+        sum += VSEL((rank_lanes(x) >= SPLATI(least)) & ~IS_MASKED(x), one, SPLAT(0.f));
+    }
+    return VSUM(sum);
+}
+
+/* Keeps the K best of N scores, of equal ones the first. */
+INLINE void take_best(GLOBAL float *s, int n, int k)
+{
+    ca_uint t = 0; /* ranks count from the lowest int up */
+    for (ca_uint bit = 0x80000000u; bit; bit >>= 1)
+        if (ranked(s, n, (int)((t + bit) ^ 0x80000000u), 0, 0.f) >= (float)k) t += bit;
+    const int least = (int)(t ^ 0x80000000u);
+    int equal = k - (least == 0x7fffffff ? 0 : (int)ranked(s, n, least + 1, 0, 0.f));
+    for (int j = 0; j < n; j++) {
+        int i = (int)AS_UINT(s[j]), rank = i ^ ((i >> 31) & 0x7fffffff);
+        if (rank < least || (rank == least && equal-- <= 0)) s[j] = -CA_INFINITY;
+    }
+}
+
+/* How many of the best it takes for their weights to have the share P. */
+INLINE int count_for(GLOBAL const float *s, int n, float p)
+{
+    vf top = SPLAT(CA_LOWEST);
+    float x[VL], m = CA_LOWEST;
+    for (int j = 0; j < n; j += VL) top = VMAX(top, scores_at(s, j, n));
+    VSTORE(top, x);
+    for (int e = 0; e < VL; e++) m = x[e] > m ? x[e] : m;
+    const float wanted = p * ranked(s, n, (int)0x80000000, 1, m);
+    ca_uint t = 0;
+    if (!(wanted > 0.f)) return 0;
+    for (ca_uint bit = 0x80000000u; bit; bit >>= 1)
+        if (ranked(s, n, (int)((t + bit) ^ 0x80000000u), 1, m) >= wanted) t += bit;
+    const int least = (int)(t ^ 0x80000000u), above = least == 0x7fffffff ? 0 : (int)ranked(s, n, least + 1, 0, 0.f);
+    const int equal = (int)ranked(s, n, least, 0, 0.f) - above;
+    const float rest = wanted - (above ? ranked(s, n, least + 1, 1, m) : 0.f), each = (ranked(s, n, least, 1, m) - (wanted - rest)) / (float)(equal > 0 ? equal : 1);
+    int more = 1;
+    while (more < equal && (float)more * each < rest) more++;
+    return above + more;
+}
+
+/* What the pattern takes of a row of N scores; returns how many. */
+INLINE int take(const ca_args *A, GLOBAL float *s, int n)
+{
+    int there = (int)ranked(s, n, (int)0x80000000, 0, 0.f), k = there;
+    if (A->take_share >= 0.f) k = count_for(s, n, A->take_share);
+    if (A->take_most >= 0) k = ca_least(k, A->take_most);
+    if (k < there) take_best(s, n, k);
+    return k;
+}
+
+/* The scores of row i of head h of batch row b, at STAGE, into TO[Nk].  Scratch: qv, one row; s, DK floats; key, one row of floats. */
+INLINE void score_row(const ca_args *A, const ca_optional *X, const ca_seq *seq, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *to,
+                      int stage, int D, int b, int h, int i, vf *qv, float *s, float *key)
+{
+    const struct packed w = { b, h, i, i + seq->p0 };
+    int lo = ca_key_lo(w.p, A->left, seq->Nk), hi = ca_key_hi(w.p, A->right, seq->Nk);
+    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq->q_row + i) * A->q_s;
+    k = kv_from(A, k, ca_head_at(A, seq, b, h / A->group, A->k_0, A->k_b, A->k_h, A->k_s));
+    decode_query(A, X, qv, q, i, D, key);
+    for (int k0 = 0; k0 < A->Nk; k0 += DK) {
+        int n = A->Nk - k0 < DK ? A->Nk - k0 : DK;
+        for (int j = 0; j < DK; j++) s[j] = 0.f;
+        int readable = A->Nk - k0; /* where a ragged batch or a table ends there is nothing behind the last key */
+        if (IS_ON(RAGGED, X->cu_q)) readable = seq->Nk - k0;
+        if (IS_ON(PAGED, A->page_size)) readable = seq->Nk - k0;
+        for (int j = 0; j < n && j < readable; j++) {
+            const struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, key };
+            if (IS_SPECIAL(A)) {
+                key_row(A, X, key, k, b, h / A->group, k0 + j, D);
+                decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
+            } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, LOADED, 1);
+        }
+        if (stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
+            const float leak = X->leaks[A->leaks_0 + h];
+            for (int j = 0; j < n; j++) s[j] = s[j] > 0.f ? s[j] : s[j] * leak;
+        }
+        if (stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
+            for (int j = 0; j < DK; j += VL) VSTORE(vtanh(VLOAD(s + j), A->softcap), s + j);
+        if (stage >= CA_BIASED) {
+            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, SOME_KEYS);
+            for (int j = 0; j < n; j++)
+                if (k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
+        }
+        for (int j = 0; j < n; j++) to[k0 + j] = s[j];
+    }
+}

@@ -1,0 +1,118 @@
+/* gather.c -- each query row by itself, to exactly the keys that its pattern lists (cl/gather.h), on the host and on OpenCL.  For patterns whose
+ * rows have little in common, and the only one for those that take keys by their scores or have keys that no tensor holds. */
+#include "algo/algo.h"
+#include <stdlib.h>
+#include "host/host.h"
+
+enum { VECTOR };
+
+static bool takes(const struct problem *p) { return p->pattern.most >= 0 || p->pattern.share >= 0; }
+
+static const char *legal(const struct problem *p, const struct device *dev, char why[128])
+{
+    (void)dev, (void)why;
+    return p->pattern.num_nodes ? NULL : "there is no pattern";
+}
+
+static void defaults(const struct problem *p, const struct device *dev, struct params *t)
+{
+    (void)p;
+    t->v[VECTOR] = ca_is_host(dev) ? ca_host_isa()->type[p->dtype]->lanes : dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4;
+}
+
+static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
+{
+    int w = t->v[VECTOR];
+    if (ca_is_host(dev) && w != ca_host_isa()->type[p->dtype]->lanes) {
+        snprintf(why, 128, "vl is %d on this host", ca_host_isa()->type[p->dtype]->lanes);
+        return why;
+    }
+    return w == 4 || w == 8 || w == 16 ? NULL : "vl is 4, 8 or 16";
+}
+
+/* Takes as many rounds as there are keys, 66 passes more to select some. */
+static double rounds(const struct problem *p, const struct params *t)
+{
+    double w = t->v[VECTOR], dims = ceil((double)p->D / w) + ceil((double)p->Dv / w);
+    return (double)p->Nk * (2 * dims + 40 + (takes(p) ? 140 / w : 0));
+}
+
+/* A row shares nothing with others: K and V come from the caches for each anew. */
+static double cost(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)t;
+    return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) || ca_is_host(dev) ? 3 : 60);
+}
+
+static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
+{
+    int n = ca_common_options(p, dev, text, size);
+    snprintf(text + n, size - (size_t)n, " -DVL=%d", t->v[VECTOR]);
+}
+
+/* Rows of a launch: of scores, 64 MiB at most. */
+static int64_t rows_at_once(const struct problem *p)
+{
+    int64_t rows = p->B * p->Hq * p->Nq;
+    return takes(p) ? ca_max(1, ca_min(rows, ((int64_t)64 << 20) / (ca_max(p->Nk, 1) * (int64_t)sizeof(float)))) : rows;
+}
+
+static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)t;
+    return !takes(p) || ca_is_host(dev) ? 0 : (size_t)(rows_at_once(p) * p->Nk) * sizeof(float);
+}
+
+static clattn_status on_host(const struct problem *p, const struct io *io, const ca_args *a)
+{
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    const int64_t rows = p->B * p->Hq * p->Nq;
+    const int threads = ca_host_threads();
+    const size_t each = (size_t)p->Nk;
+    float *scores = NULL;
+    ca_optional x;
+    ca_optional_host(p, io, &x);
+    if (takes(p) && !(scores = malloc((size_t)threads * each * sizeof *scores)))
+        return ca_no_memory((size_t)threads * each * sizeof *scores, "the threads' scores");
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
+    for (int64_t n = 0; n < rows; n++)
+        k->gather(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_V].host, io->t[CA_OUT].host, io->t[CA_LSE].host,
+                  scores ? scores + (size_t)ca_host_thread() * each : NULL, io->t[CA_SPENT].host, (int)(n / p->Nq / p->Hq), (int)(n / p->Nq % p->Hq),
+                  (int)(n % p->Nq));
+    free(scores);
+    return CLATTN_OK;
+}
+
+static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
+{
+    const struct problem *p = &plan->p;
+    const int64_t rows = p->B * p->Hq * p->Nq;
+    const ca_int has_spent = io->t[CA_SPENT].mem != NULL;
+    const ca_long spent_0 = (ca_long)(io->t[CA_SPENT].offset / sizeof(int32_t));
+    struct launch_arg args[CA_MAX_ARGS];
+    ca_args a;
+    clattn_status st = CLATTN_OK;
+    ca_io_args(p, io, &a);
+    if (ca_is_host(&plan->ctx->dev)) return on_host(p, io, &a);
+    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE], &io->workspace,
+                                             &io->t[CA_SPENT] };
+    for (int64_t first = 0, n; first < rows; first += n) {
+        n = ca_min(rows - first, rows_at_once(p));
+        a.first_part = (ca_int)first;
+        cl_uint count = ca_kernel_args(io, &a, tensors, 7, args);
+        args[count++] = (struct launch_arg){ sizeof has_spent, &has_spent };
+        args[count++] = (struct launch_arg){ sizeof spent_0, &spent_0 };
+        struct launch l = {
+            .program = plan->program, .kernel = "attn_gather", .dims = 1, .global = { (size_t)n }, .local = { 1 },
+            .flops = ca_problem_flops(p) * (double)n / (double)rows, .args = args, .num_args = count,
+        };
+        CA_TRY(ca_launch(plan->ctx, &l, c));
+    }
+done:
+    return st;
+}
+
+const struct algo ca_algo_gather = {
+    .name = "gather", .source = "gather", .params = { "vl" }, .lists_keys = true, .legal = legal, .defaults = defaults, .check = check, .rounds = rounds,
+    .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
+};
