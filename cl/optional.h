@@ -168,7 +168,8 @@ static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_in
 {
     ca_int said = ALL_KEYS;
     if (IS_ON(PATTERN, x->num_nodes)) said = ca_pattern_class(a, x, b, h, i, ca_position(p), rows, j, keys);
-    if (said == NO_KEY || !IS_ON(MASK_MOD, x->mask_mod)) return said;
+    if (said == NO_KEY) return said;
+    if (!IS_ON(MASK_MOD, x->mask_mod)) return said;
     if (!IS_ON(TILE_CLASS, x->tile_class)) return SOME_KEYS;
     ca_int user = CALL_TILE_CLASS(a, x, b, h, (ca_int)p, (ca_int)p + rows, j, j + keys);
     return user == NO_KEY ? NO_KEY : user == ALL_KEYS ? said : SOME_KEYS;
@@ -199,8 +200,9 @@ static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mas
 /* Do the pattern and mask_mod let query i, which stands at p, see key j? */
 static inline int ca_lets(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int j)
 {
-    return (!IS_ON(PATTERN, x->num_nodes) || ca_pattern_sees(a, x, b, h, i, ca_position(p), j)) &&
-           (!IS_ON(MASK_MOD, x->mask_mod) || CALL_MASK_MOD(a, x, b, h, (ca_int)p, j));
+    if (IS_ON(PATTERN, x->num_nodes))
+        if (!ca_pattern_sees(a, x, b, h, i, ca_position(p), j)) return 0;
+    return IS_ON(MASK_MOD, x->mask_mod) ? CALL_MASK_MOD(a, x, b, h, (ca_int)p, j) : 1;
 }
 
 /* Batch row b: where its rows begin, how many there are, and where query 0 stands among the keys. */

@@ -54,9 +54,9 @@ static inline ca_int ca_place(CA_GLOBAL const ca_int *t, ca_int n, ca_int key)
 {
     ca_int lo = 0;
     while (n > 0) {
-        ca_int half = n / 2;
-        if (t[lo + half] < key) { lo += half + 1; n -= half + 1; }
-        else n = half;
+        ca_int step = n / 2;
+        if (t[lo + step] < key) { lo += step + 1; n -= step + 1; }
+        else n = step;
     }
     return lo;
 }
