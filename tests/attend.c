@@ -63,6 +63,8 @@ void shape_print(const struct shape *s, char text[SHAPE_TEXT])
     if (s->page) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " paged%d", s->page);
     if (s->shared) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " shared%d", s->shared);
     if (s->split) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " split%d", s->split);
+    if (s->repeats) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " repeats%d", s->repeats);
+    if (s->pattern) pattern_print(s->pattern, text + n, SHAPE_TEXT - 100 - (size_t)n), n += (int)strlen(text + n);
     if (s->params) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " %s", s->params);
     snprintf(text + n, SHAPE_TEXT - (size_t)n, "%s win=%d,%d %s:%d%s", s->causal ? " causal" : "", s->left, s->right,
              align[s->align], s->q_offset, s->offsets ? " per batch" : "");
@@ -81,7 +83,7 @@ uint64_t draw_bits(uint64_t *state) /* splitmix64 */
 int draw_below(uint64_t *state, int n) { return (int)(draw_bits(state) >> 33) % n; }
 
 /* Mean 0, deviation near 1: the sum of four uniforms. */
-static double draw_normal(uint64_t *state)
+double draw_normal(uint64_t *state)
 {
     uint64_t z = draw_bits(state);
     double sum = 0;
@@ -89,12 +91,14 @@ static double draw_normal(uint64_t *state)
     return sum * 1.7320508;
 }
 
+float draw_value(const struct shape *s, uint64_t *state) { return (float)oracle_round((enum oracle_type)s->dtype, draw_normal(state)); }
+
 static float *draw_tensor(const struct shape *s, int heads, int rows, int dim, bool shared, uint64_t *state)
 {
     size_t each = (size_t)heads * (size_t)rows * (size_t)dim, n = each * (size_t)s->B;
     float *x = malloc(n * sizeof *x + 4);
     for (size_t e = 0; x && e < n; e++)
-        x[e] = (shared || (rows == s->Nk && (int)(e / (size_t)dim % (size_t)rows) < s->shared)) && e >= each ? x[e - each] : (float)oracle_round((enum oracle_type)s->dtype, draw_normal(state));
+        x[e] = (shared || (rows == s->Nk && (int)(e / (size_t)dim % (size_t)rows) < s->shared)) && e >= each ? x[e - each] : draw_value(s, state);
     return x;
 }
 
@@ -204,6 +208,17 @@ static bool quantise(const struct shape *s, float *x, int dims, float **bytes, f
     return true;
 }
 
+void data_turn(const struct shape *s, float *row, const float *cosine, const float *sine, int r)
+{
+    const int pairs = s->rope / 2;
+    for (int i = 0; i < pairs; i++) {
+        float c = cosine[r * pairs + i], z = sine[r * pairs + i];
+        float *a = row + (s->rope_pairs ? 2 * i : i), *b = row + (s->rope_pairs ? 2 * i + 1 : i + pairs), first = *a;
+        *a = first * c - *b * z;
+        *b = *b * c + first * z;
+    }
+}
+
 /* Turns the first s->rope dims of each row of X [B][heads][rows][dims] by a number of quarters; BEFORE gets what was.  NEW: of
  * keys only those that the execution appends, the first of them by the tables' first row. */
 static bool turn(const struct shape *s, float *x, int heads, int rows, int dims, int new, float **before, float **cosine, float **sine, uint64_t *state)
@@ -222,14 +237,10 @@ static bool turn(const struct shape *s, float *x, int heads, int rows, int dims,
         (*sine)[e] = sines[quarter];
     }
     for (int m = 0; m < s->B * heads; m++)
-        for (int r = 0; r < turns; r++)
-            for (int i = 0; i < pairs; i++) {
-                int place = new ? s->lens[m / heads] - new + r : r;
-                float *row = x + ((size_t)m * (size_t)rows + (size_t)place) * (size_t)dims, c = (*cosine)[r * pairs + i], z = (*sine)[r * pairs + i];
-                float *a = row + (s->rope_pairs ? 2 * i : i), *b = row + (s->rope_pairs ? 2 * i + 1 : i + pairs), first = *a;
-                *a = first * c - *b * z;
-                *b = *b * c + first * z;
-            }
+        for (int r = 0; r < turns; r++) {
+            int place = new ? s->lens[m / heads] - new + r : r;
+            data_turn(s, x + ((size_t)m * (size_t)rows + (size_t)place) * (size_t)dims, *cosine, *sine, r);
+        }
     return true;
 }
 
@@ -239,6 +250,8 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
     *d = (struct data){ .q = draw_tensor(s, s->Hq, s->Nq, s->q_dim ? s->q_dim : s->D, false, &seed) };
     d->k = draw_tensor(s, s->Hkv, s->Nk, s->D, shared, &seed);
     d->v = draw_tensor(s, s->Hkv, s->Nk, s->Dv, shared, &seed);
+    for (int e = 0; s->repeats && d->k && e < s->B * s->Hkv * s->Nk; e++)
+        if (e % s->Nk >= s->repeats) memcpy(d->k + e * s->D, d->k + (e - s->repeats) * s->D, (size_t)s->D * sizeof *d->k);
     if (s->alibi) d->slopes = draw_heads(s, s->alibi == CLATTN_ALIBI_BATCH_HEAD ? s->B : 1, 0.1f, &seed);
     int dq = s->q_dim ? s->q_dim : s->D, ws = s->score == CLATTN_GENERAL ? dq * s->D : s->score_ws;
     struct shape w = { .Hq = ws }, seven = { .Hq = 7 };
@@ -255,6 +268,7 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
     if (s->rope)
         good = good && turn(s, d->q, s->Hq, s->Nq, s->D, 0, &d->q_before, &d->q_cos, &d->q_sin, &seed) &&
                turn(s, d->k, s->Hkv, s->Nk, s->D, s->new_len, &d->k_before, &d->k_cos, &d->k_sin, &seed);
+    good = good && pattern_draw(s, &seed, d) && (!s->pattern || pattern_decide(s, seed, d));
     if (good && (d->slopes || !s->alibi) && (d->sinks || !s->sinks) && (d->bias || !s->bias) &&
         (d->mask || !s->mask)) return true;
     wrong("no memory");
@@ -265,7 +279,9 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 void data_free(struct data *d)
 {
     float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask, d->k_bytes, d->v_bytes, d->k_scale, d->v_scale,
-                     d->k_zero, d->v_zero, d->k_raw, d->v_raw, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table };
+                     d->k_zero, d->v_zero, d->k_raw, d->v_raw, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table, d->layout, d->rotations, d->span };
+    int32_t *lists[] = { d->prefix, d->doc_ids, d->row_ptr, d->col_idx };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     *d = (struct data){ .q = NULL };
 }
@@ -275,6 +291,7 @@ void result_free(struct result *r)
     free(r->out);
     free(r->lse);
     free(r->weights);
+    free(r->spent);
     *r = (struct result){ .out = NULL };
 }
 
@@ -307,7 +324,7 @@ static int seen_keys(const struct shape *s)
     return s->mod ? ORACLE_FOURTHS : ORACLE_ALL;
 }
 
-bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o)
+bool attend_describe(const struct shape *s, const struct data *d, struct oracle *o)
 {
     int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
     *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
@@ -320,9 +337,18 @@ bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o
     if (s->bias) shape_broadcast(s, s->bias, o->bias.n);
     if (s->mask) shape_broadcast(s, s->mask, o->mask.n);
     for (int b = 0; offset && b < s->B; b++) offset[b] = shape_offset(s, b);
-    bool ok = offset && oracle_run(o, d->q, d->k, d->v);
-    if (!ok) wrong("no memory");
+    o->pattern = s->pattern, o->lists = pattern_lists(d), o->q = d->q, o->k = d->k;
     o->own_offset = offset;
+    return offset;
+}
+
+bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o)
+{
+    char text[SHAPE_TEXT];
+    bool ok = attend_describe(s, d, o) && oracle_run(o, d->q, d->k, d->v);
+    if (!ok) wrong("no memory");
+    shape_print(s, text);
+    if (ok && o->pattern && !oracle_all_decided(o)) wrong("%s: rounding could make another choice of keys", text);
     return ok;
 }
 
@@ -337,6 +363,17 @@ static void judge_weights(const struct shape *s, const char *what, const struct 
         if (!there) want = 0;
         if (got[n] == (float)want || fabs(got[n] - want) <= room) continue;
         wrong("%s: weights [row %zu, key %zu] is %.9g, exactly %.9g, room %.2g", what, row, j, got[n], want, room);
+        return;
+    }
+}
+
+/* Rows that no sequence has spend nothing. */
+static void judge_spent(const struct shape *s, const char *what, const struct oracle *o, const float *got)
+{
+    for (size_t row = 0; row < shape_rows(s); row++) {
+        bool there = !s->q_lens || (int)(row % (size_t)s->Nq) < s->q_lens[row / (size_t)s->Nq / (size_t)s->Hq];
+        if (got[row] == (float)(there ? o->spent[row] : 0)) continue;
+        wrong("%s: spent [row %zu] is %g, exactly %d", what, row, got[row], there ? (int)o->spent[row] : 0);
         return;
     }
 }
@@ -358,11 +395,10 @@ double attend_judge(const struct shape *s, const char *algo, const struct oracle
     }
     shape_print(s, text);
     size_t at = row * (size_t)s->Dv + (size_t)dim, n = (size_t)(s->Nq ? s->Nq : 1), h = (size_t)(s->Hq ? s->Hq : 1);
-    if (r->weights) {
-        char what[WHAT_TEXT];
-        snprintf(what, sizeof what, "%s: %s", text, algo);
-        judge_weights(s, what, o, r->weights);
-    }
+    char what[WHAT_TEXT];
+    snprintf(what, sizeof what, "%s: %s", text, algo);
+    if (r->weights) judge_weights(s, what, o, r->weights);
+    if (r->spent) judge_spent(s, what, o, r->spent);
     if (worst > 1)
         wrong("%s: %s: out [b %zu, h %zu, i %zu, d %d] is %.9g, exactly %.9g: %.3g times the bound (rho %.2g)", text,
              algo, row / n / h, row / n % h, row % n, dim, r->out[at], o->out[at], worst, o->rho);

@@ -56,6 +56,8 @@ struct shape {
     } tiles;
     int rope, rope_pairs;          /* dims that are turned, by quarters of a circle */
     int shared, split;             /* shared_len: so many keys are the same for all batch rows; split_len */
+    const struct oracle_pattern *pattern; /* NULL: none */
+    int repeats;                   /* above 0: keys, not their values, come again after so many */
     int page;                      /* keys of a page, a divisor of Nk; 0 = not paged */
     const char *algo, *params;     /* for this algorithm alone, with these parameters */
     enum reach {
@@ -66,6 +68,10 @@ struct shape {
     } reach;
 };
 
+/* Of a shape: PATTERN(STRIDED, .stride = 7), PATTERN(UNION, .of = { LEAF(PREFIX), LEAF(CHUNKED, .chunk = 4) }). */
+#define LEAF(name, ...) &(const struct oracle_pattern){ .type = ORACLE_##name, __VA_ARGS__ }
+#define PATTERN(...) .pattern = LEAF(__VA_ARGS__)
+
 /* Values, packed [B][H][N][D], that the storage type has; what the shape has not is NULL. */
 struct data {
     float *q, *k, *v, *slopes, *sinks, *bias, *mask;
@@ -73,13 +79,15 @@ struct data {
     float *k_raw, *v_raw;                                           /* what rounds to that, where keys are appended */
     float *score_w, *leaks, *table;
     float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
+    int32_t *prefix, *doc_ids, *row_ptr, *col_idx;                  /* of the pattern */
+    float *layout, *rotations, *span;
 };
 /* What came out, packed likewise. */
-struct result { float *out, *lse, *weights; }; /* weights NULL where the shape has none */
+struct result { float *out, *lse, *weights, *spent; }; /* the last two NULL where the shape has none */
 
 struct shape shape_full(struct shape s);           /* no field left to default */
 size_t shape_rows(const struct shape *s);          /* B Hq Nq */
-enum { SHAPE_TEXT = 400, WHAT_TEXT = SHAPE_TEXT + 40 }; /* with the name of an algorithm */
+enum { SHAPE_TEXT = 600, WHAT_TEXT = SHAPE_TEXT + 40 }; /* with the name of an algorithm */
 void shape_print(const struct shape *s, char text[SHAPE_TEXT]);
 /* Bytes of a quantised row of DIMS dims; and the sizes of its scales, product of N. */
 int shape_row_bytes(const struct shape *s, int dims);
@@ -108,6 +116,16 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d);
 void data_free(struct data *d);
 uint64_t draw_bits(uint64_t *state);
 int draw_below(uint64_t *state, int n);
+double draw_normal(uint64_t *state);
+float draw_value(const struct shape *s, uint64_t *state);
+/* Turns query ROW by row I of the tables. */
+void data_turn(const struct shape *s, float *row, const float *cosine, const float *sine, int i);
+
+/* A pattern in words, and its tensors.  pattern_decide draws rows anew until no choice of the pattern's depends on how f32 rounds. */
+int pattern_print(const struct oracle_pattern *t, char *text, size_t size);
+bool pattern_draw(const struct shape *s, uint64_t *seed, struct data *d);
+struct oracle_lists pattern_lists(const struct data *d);
+bool pattern_decide(const struct shape *s, uint64_t seed, struct data *d);
 
 /* Counts and prints a failure; the tests assert that none was counted. */
 void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -126,7 +144,9 @@ void result_free(struct result *r);
 void attend_garbage(const struct shape *s, const char *algo, const char *params, const struct data *d, uint64_t seed,
                     int times);
 
-/* The exact result of S on D; false: no memory (counted). */
+/* S on D as the oracle is asked. */
+bool attend_describe(const struct shape *s, const struct data *d, struct oracle *o);
+/* The exact result of S on D; false: no memory (counted).  A row whose pattern is undecided is a failure. */
 bool attend_oracle(const struct shape *s, const struct data *d, struct oracle *o);
 /* Counts a failure when R leaves the bound; returns the largest excess (<= 1 is right). */
 double attend_judge(const struct shape *s, const char *algo, const struct oracle *o, const struct result *r);

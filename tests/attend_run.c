@@ -115,7 +115,9 @@ static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
                           start_of(t, CA_CUK), start_of(t, CA_TABLE), start_of(t, CA_KNEW), start_of(t, CA_VNEW),
                           start_of(t, CA_WEIGHTS), start_of(t, CA_KSCALE), start_of(t, CA_VSCALE), start_of(t, CA_KZERO),
                           start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN),
-                          start_of(t, CA_SCOREW), start_of(t, CA_LEAKS), { start_of(t, CA_MOD) } };
+                          start_of(t, CA_SCOREW), start_of(t, CA_LEAKS), { start_of(t, CA_MOD) },
+                          start_of(t, CA_PREFIX_LENS), start_of(t, CA_DOCS), start_of(t, CA_LAYOUT), start_of(t, CA_ROWS), start_of(t, CA_COLUMNS),
+                          start_of(t, CA_ROTATIONS), start_of(t, CA_SPANS), start_of(t, CA_SPENT) };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
@@ -133,6 +135,7 @@ static bool read_result(const struct shape *s, const struct data *d, const struc
     r->out = tensors_unpack(s, image_read(&t->m[CA_OUT], "out", what), s->Dv);
     r->lse = tensors_unpack(s, image_read(&t->m[CA_LSE], "lse", what), 1);
     r->weights = s->weights ? image_read(&t->m[CA_WEIGHTS], "weights", what) : NULL;
+    r->spent = t->m[CA_SPENT].bytes ? image_read(&t->m[CA_SPENT], "spent", what) : NULL;
     tensors_check_caches(t, s, d, what);
     return r->out && r->lse && (r->weights || !s->weights);
 }
@@ -290,7 +293,8 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
         [CA_VSCALE] = &b.v_scale, [CA_KZERO] = &b.k_zero, [CA_VZERO] = &b.v_zero, [CA_QCOS] = &b.q_rope_cos,
         [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_SCOREW] = &b.score_w,
         [CA_LEAKS] = &b.leaks, [CA_MOD] = &b.mods[0], [CA_MOD + 1] = &b.mods[1], [CA_MOD + 2] = &b.mods[2], [CA_MOD + 3] = &b.mods[3], [CA_KNEW] = &b.k_new,
-        [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights,
+        [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights, [CA_PREFIX_LENS] = &b.prefix, [CA_DOCS] = &b.doc_ids, [CA_LAYOUT] = &b.block_layout,
+        [CA_ROWS] = &b.row_ptr, [CA_COLUMNS] = &b.col_idx, [CA_ROTATIONS] = &b.rotations, [CA_SPANS] = &b.span, [CA_SPENT] = &b.spent,
     };
     cl_int state = CL_COMPLETE;
     bool ok = false, open = is_oclgrind(); /* where clFlush waits for what was enqueued, a closed gate is for ever */
@@ -373,7 +377,7 @@ static int32_t garbage(uint64_t *state, int round)
 
 static void put_garbage(struct tensors *t, uint64_t *state, int round)
 {
-    static const int slots[] = { CA_QOFF, CA_LENS, CA_CUQ, CA_CUK, CA_TABLE };
+    static const int slots[] = { CA_QOFF, CA_LENS, CA_CUQ, CA_CUK, CA_TABLE, CA_PREFIX_LENS, CA_DOCS, CA_ROWS, CA_COLUMNS };
     for (size_t n = 0; n < sizeof slots / sizeof slots[0]; n++) {
         struct image *m = &t->m[slots[n]];
         int32_t *x = m->bytes ? image_start(m) : NULL; /* of so many elements, side by side */

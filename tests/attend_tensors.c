@@ -266,6 +266,28 @@ static bool make_elements(struct tensors *t, const struct shape *s, const struct
     return ok;
 }
 
+/* The tensors of the pattern. */
+static bool make_pattern(struct tensors *t, const struct shape *s, const struct data *d)
+{
+    const struct oracle_pattern *layout = oracle_find(s->pattern, ORACLE_BLOCK_SPARSE), *csr = oracle_find(s->pattern, ORACLE_CSR),
+                                *lsh = oracle_find(s->pattern, ORACLE_LSH);
+    const int rows = csr && csr->row_heads > 1 ? s->Hq : 1;
+    bool ok = true;
+    t->a.pattern = pattern_describe(s, s->pattern, &t->room);
+    if (d->prefix) ok = make_ints(t, CA_PREFIX_LENS, s->B, d->prefix);
+    if (d->doc_ids) ok = ok && make_ints(t, CA_DOCS, s->B * s->Nk, d->doc_ids);
+    if (d->layout) {
+        long n[4] = { 1 };
+        oracle_layout(layout, s->Hq, s->Nk, n + 1);
+        ok = ok && make_image(t, CA_LAYOUT, IMAGE_U8, PACKED, n, d->layout, NULL);
+    }
+    if (d->row_ptr) ok = ok && make_ints(t, CA_ROWS, rows * (s->Nq + 1), d->row_ptr) && make_ints(t, CA_COLUMNS, (int)oracle_edges(csr, s->Hq, s->Nq), d->col_idx);
+    if (d->rotations) ok = ok && make_image(t, CA_ROTATIONS, CLATTN_F32, PACKED, (const long[4]){ 1, lsh->rounds, s->D, lsh->buckets / 2 }, d->rotations, NULL);
+    if (d->span) ok = ok && make_list(t, CA_SPANS, CLATTN_F32, 1, s->Hq, d->span);
+    if (oracle_find(s->pattern, ORACLE_TOP_P)) ok = ok && make_image(t, CA_SPENT, IMAGE_I32, PACKED, (const long[4]){ s->B, s->Hq, s->Nq, 1 }, NULL, NULL);
+    return ok;
+}
+
 static bool make_cu(struct tensors *t, int slot, int B, const int32_t *lens)
 {
     int32_t *cu = malloc(((size_t)B + 1) * sizeof *cu);
@@ -320,6 +342,7 @@ static bool make_tensors(struct tensors *t, const struct shape *s, const struct 
     if (s->sinks) ok = ok && make_list(t, CA_SINKS, CLATTN_F32, 1, s->Hq, d->sinks);
     if (s->bias) ok = ok && make_broadcast(t, CA_BIAS, CLATTN_F32, s, s->bias, d->bias, &t->a.bias);
     if (s->mask) ok = ok && make_broadcast(t, CA_MASK, IMAGE_U8, s, s->mask, d->mask, &t->a.mask);
+    if (s->pattern) ok = ok && make_pattern(t, s, d);
     if (!ok) wrong("no memory");
     return ok;
 }

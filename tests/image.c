@@ -48,6 +48,7 @@ static uint32_t encode(int t, float x)
 
 static float decode(int t, uint32_t u)
 {
+    if (t > CLATTN_BF16) return (float)(int32_t)u;
     int eb = format[t].exponent, mb = format[t].mantissa, bias = (1 << (eb - 1)) - 1;
     uint32_t m = u & ((1u << mb) - 1), e = u >> mb & ((1u << eb) - 1);
     double x = e == (1u << eb) - 1 ? (m ? NAN : INFINITY)

@@ -67,6 +67,7 @@ int oracle_tile_class(long p0, long p1, long j0, long j1)
 bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
 {
     long p = i + o->offset[b];
+    if (o->listed && !o->listed[((b * o->Hq + h) * o->Nq + i) * o->Nk + j]) return false;
     if (o->lens && j >= o->lens[b]) return false;
     if (o->causal && j > p) return false;
     if (o->left >= 0 && j < p - o->left) return false;
@@ -155,7 +156,31 @@ static double exact_score(const struct oracle *o, struct row r, const struct inp
     *magnitude += fabs(s);
     s += gain + table + bias - alibi;
     *magnitude += fabs(gain) + fabs(table) + fabs(bias) + fabs(alibi);
+    if (o->pattern && o->pattern->type == ORACLE_ADAPTIVE_SPAN) { /* a factor of the weight */
+        double span = log(oracle_span(o, r.h, r.i + o->offset[r.b] - j));
+        s += span;
+        *magnitude += fabs(span);
+    }
     return s;
+}
+
+/* For how many keys of row R key J stands: itself, or, in a pattern's other blocks, the first key for all that exist and the rest for
+ * none. */
+static long stands_for(const struct oracle *o, struct row r, long j)
+{
+    if (!o->pattern || o->pattern->type != ORACLE_HIERARCHICAL) return 1;
+    const long block = o->pattern->block, p = r.i + o->offset[r.b], keys = o->lens ? o->lens[r.b] : o->Nk, left = keys - j;
+    if (p >= j / block * block && p < (j / block + 1) * block) return 1;
+    return j % block ? 0 : left < block ? left : block;
+}
+
+/* The score of a key that stands for N is that of their mean, the mean of theirs before softcap. */
+static double mean_score(const struct oracle *o, struct row r, const struct inputs *in, long j, long n)
+{
+    double s = 0, unused;
+    if (n == 1) return exact_score(o, r, in, j, ORACLE_BIASED, &unused);
+    for (long e = j; e < j + n; e++) s += exact_score(o, r, in, e, ORACLE_RAW, &unused) / (double)n;
+    return o->softcap != 0 ? o->softcap * tanh(s / o->softcap) : s;
 }
 
 double oracle_weight(const struct oracle *o, enum oracle_stage stage, size_t row, long j, double *room)
@@ -176,11 +201,12 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
                       double *lse, double *c, double *lost)
 {
     struct inputs in = row_inputs(o, r, all);
-    double m = -INFINITY, l = 0, unused;
+    double m = -INFINITY, l = 0;
     bool any = false;
-    for (long j = 0; j < o->Nk; j++) {
+    long copies = 1; /* each key of a block that is one has its share of the weight */
+    for (long j = 0, n; j < o->Nk; j++) {
         if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
-        s[j] = exact_score(o, r, &in, j, ORACLE_BIASED, &unused);
+        s[j] = (n = stands_for(o, r, j)) ? mean_score(o, r, &in, j, n) : s[j - 1];
         any = true;
         if (s[j] > m || isnan(s[j])) m = s[j];
         if (isnan(m)) break;
@@ -192,9 +218,10 @@ static void exact_row(const struct oracle *o, struct row r, const struct inputs 
     if (!any || isnan(m)) return;
     if (sink > m) m = sink;
     l = exp(sink - m);
-    for (long j = 0; j < o->Nk; j++)
+    for (long j = 0, n; j < o->Nk; j++)
         if (oracle_visible(o, r.b, r.h, r.i, j)) {
-            l += s[j] = exp(s[j] - m);
+            if ((n = stands_for(o, r, j))) copies = n;
+            l += s[j] = exp(s[j] - m) / (double)copies;
             s[j] *= oracle_keep(o, number_of(o, r), j);
         }
     *lse = m + log(l);
@@ -230,12 +257,31 @@ static float plain_general(const struct oracle *o, const float *q, const float *
     return sum;
 }
 
+/* The mean of N rows of D numbers from X on, or X itself. */
+static const float *plain_mean(const float *x, long n, long D, float *mean)
+{
+    if (n == 1) return x;
+    for (long d = 0; d < D; d++) {
+        mean[d] = 0;
+        for (long e = 0; e < n; e++) mean[d] += x[e * D + d];
+        mean[d] /= (float)n;
+    }
+    return mean;
+}
+
+static float plain_span(const struct oracle *o, struct row r, long j)
+{
+    if (!o->pattern || o->pattern->type != ORACLE_ADAPTIVE_SPAN || r.i + o->offset[r.b] < j) return 1;
+    const float ramp = (float)o->pattern->ramp;
+    return fminf((ramp + o->lists.span[r.h] - (float)(r.i + o->offset[r.b] - j)) / ramp, 1);
+}
+
 /* The same, plainly, in f32.  VARIANT says which of the equally plain ways:
- * bit 0: scale multiplies q, not the score, and q W k is q (W k); bit 1: sums run backwards; bit 2: powers of 2, not of e, the scale
+ * bit 0: scale multiplies q, not the score, q W k is q (W k), and a span multiplies a weight, not adds its logarithm to the score; bit 1: sums run backwards; bit 2: powers of 2, not of e, the scale
  * having taken log2 e.  (With short mantissas and a scale of 1/8 many a sum is exact, and a row's one order would
  * promise more than f32 keeps.) */
 static void plain_row(const struct oracle *o, struct row r, const struct inputs *all, int variant, float *s,
-                      float *out, float *lse)
+                      float *mean, float *out, float *lse)
 {
     struct inputs in = row_inputs(o, r, all);
     bool back = variant & 2, base2 = variant & 4;
@@ -244,11 +290,13 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
     float scale = (float)o->scale, m = sink, l = 0;
     if (base2 && cap == 0) scale *= log2e;
     for (long j = 0; j < o->Nk; j++) {
-        if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
-        float sum = o->score == 2 ? plain_general(o, in.q, in.k + j * o->D, variant & 1, back) : 0;
+        long keys = stands_for(o, r, j);
+        if (!keys || !oracle_visible(o, r.b, r.h, r.i, j)) continue;
+        const float *key = plain_mean(in.k + j * o->D, keys, o->D, mean);
+        float sum = o->score == 2 ? plain_general(o, in.q, key, variant & 1, back) : 0;
         for (long n = 0; n < o->D && o->score != 2; n++) {
             long d = back ? o->D - 1 - n : n;
-            float k = in.k[j * o->D + d], q = in.q[d];
+            float k = key[d], q = in.q[d];
             if (o->score == 1) sum += (o->w_count == 0 ? 1 : o->w[o->w_count == 1 ? 0 : d]) * tanhf((float)o->score_scale * (q + k));
             else if (o->score == 3) sum += q + k;
             else sum += (variant & 1 ? q * scale : q) * k;
@@ -260,16 +308,19 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0) * (base2 ? log2e : 1);
         if (o->slopes.x)
             s[j] -= at(&o->slopes, r.b, r.h, 0, 0, 0) * (base2 ? log2e : 1) * fabsf((float)(r.i + o->offset[r.b] - j));
+        if (!(variant & 1) && o->pattern) s[j] += logf(plain_span(o, r, j)) * (base2 ? log2e : 1);
         m = fmaxf(m, s[j]);
     }
     for (long d = 0; d < o->Dv; d++) out[d] = 0;
     for (long n = 0; n < o->Nk; n++) {
-        long j = back ? o->Nk - 1 - n : n;
-        if (!oracle_visible(o, r.b, r.h, r.i, j)) continue;
+        long j = back ? o->Nk - 1 - n : n, keys = stands_for(o, r, j);
+        if (!keys || !oracle_visible(o, r.b, r.h, r.i, j)) continue;
+        const float *value = plain_mean(in.v + j * o->Dv, keys, o->Dv, mean);
         float p = base2 ? exp2f(s[j] - m) : expf(s[j] - m);
+        if (variant & 1) p *= plain_span(o, r, j);
         l += p;
         p *= (float)oracle_keep(o, number_of(o, r), j);
-        for (long d = 0; d < o->Dv; d++) out[d] += p * in.v[j * o->Dv + d];
+        for (long d = 0; d < o->Dv; d++) out[d] += p * value[d];
     }
     if (o->sinks.x) l += base2 ? exp2f(sink - m) : expf(sink - m);
     for (long d = 0; d < o->Dv; d++) out[d] /= l;
@@ -278,7 +329,7 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
 
 /* ------------------------------------------------------------- the whole tensor */
 
-struct scratch { double *s64, *out64; float *s32, *out32; };
+struct scratch { double *s64, *out64; float *s32, *mean, *out32; };
 
 /* Adds the plain computation's errors on row R of IN, done in so many ways, to O->rho and O->lse_room. */
 static bool measure_row(struct oracle *o, struct row r, const struct inputs *in, const struct scratch *w, int variants)
@@ -288,7 +339,7 @@ static bool measure_row(struct oracle *o, struct row r, const struct inputs *in,
     if (!isfinite(lse) || !isfinite(c)) return false;
     for (int variant = 0; variant < variants; variant++) {
         float plain_lse;
-        plain_row(o, r, in, variant, w->s32, w->out32, &plain_lse);
+        plain_row(o, r, in, variant, w->s32, w->mean, w->out32, &plain_lse);
         o->lse_room = fmax(o->lse_room, 2 * fabs(plain_lse - lse));
         for (long d = 0; d < o->Dv && c > 0; d++)
             o->rho = fmax(o->rho, fabs(w->out32[d] - w->out64[d]) / c);
@@ -360,13 +411,13 @@ bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v
     struct inputs in = { q, k, v };
     o->q = q;
     o->k = k;
-    struct scratch w = { malloc(nk * 8), malloc(dv * 8), malloc(nk * 4), malloc(dv * 4) };
+    struct scratch w = { malloc(nk * 8), malloc(dv * 8), malloc(nk * 4), malloc((dv + (size_t)o->D) * 4), malloc(dv * 4) };
     o->out = malloc(n * dv * 8 + 8);
     o->lse = malloc(n * 8 + 8);
     o->room = malloc(n * 8 + 8);
     o->lost = malloc(n * 8 + 8);
     o->rho = o->lse_room = 0;
-    bool ok = w.s64 && w.out64 && w.s32 && w.out32 && o->out && o->lse && o->room && o->lost;
+    bool ok = w.s64 && w.out64 && w.s32 && w.mean && w.out32 && o->out && o->lse && o->room && o->lost && (!o->pattern || oracle_list(o));
     for (size_t e = 0; ok && e < n; e++)
         exact_row(o, row_of(o, e), &in, w.s64, o->out + e * dv, o->lse + e, o->room + e, o->lost + e);
     ok = ok && measure(o, &in, &w);
@@ -374,6 +425,7 @@ bool oracle_run(struct oracle *o, const float *q, const float *k, const float *v
     free(w.s64);
     free(w.out64);
     free(w.s32);
+    free(w.mean);
     free(w.out32);
     if (!ok) oracle_free(o);
     return ok;
@@ -386,6 +438,7 @@ void oracle_free(struct oracle *o)
     free(o->room);
     free(o->lost);
     free(o->own_offset);
+    oracle_free_list(o);
     o->own_offset = NULL;
     o->out = o->lse = o->room = o->lost = NULL;
 }

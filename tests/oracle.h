@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "oracle_pattern.h"
 
 enum oracle_type { ORACLE_F32, ORACLE_F16, ORACLE_BF16 };
 
@@ -48,6 +49,11 @@ struct oracle {
     const float *table;          /* of 7: score + (p - j) / 8 + table[j % 7]; NULL: none */
     enum { ORACLE_ALL, ORACLE_FOURTHS, ORACLE_TILES, ORACLE_NONE } seen; /* only keys with (p + j) % 4 != 0; those that
                                     oracle_in_tiles says; none */
+    const struct oracle_pattern *pattern; /* NULL: none; HIERARCHICAL goes with causal and lens alone */
+    struct oracle_lists lists;
+    /* Filled by oracle_list, that is by oracle_run, for a pattern: [B][Hq][Nq][Nk], [B][Hq][Nq], [B][Hkv][Nk], [B][Hq][Nq]. */
+    unsigned char *listed, *undecided, *undecided_keys;
+    int32_t *spent;
     /* Filled by oracle_run; packed [B][Hq][Nq][Dv] and [B][Hq][Nq]. */
     double *out, *lse, *room, *lost; /* room, lost [B][Hq][Nq]: 2 rho c_i + lost_i, lost_i */
     double rho, lse_room;

@@ -345,6 +345,161 @@ static const struct shape dropouts[] = {
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), .kv_format = CLATTN_KV_Q8_0, .rope = 64, SPARE },
 };
 
+#define GRID1(n, w) .axes = 1, .grid = { n }, .kernel = { w }
+#define GRID2(n0, n1, w0, w1) .axes = 2, .grid = { n0, n1 }, .kernel = { w0, w1 }
+#define GRID3(n0, n1, n2, w0, w1, w2) .axes = 3, .grid = { n0, n1, n2 }, .kernel = { w0, w1, w2 }
+#define TOKENS(n, ...) .num_tokens = n, .tokens = { __VA_ARGS__ }
+
+static const int32_t q_many[] = { 150, 0, 70, 131 }, k_many[] = { 210, 0, 131, 97 }, apart[] = { 60, -20, 0, 130 };
+
+/* Each type of pattern by place: over several tiles, with positions that are the keys' and others. */
+static const struct shape patterns[] = {
+    { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(STRIDED, .stride = 17), CAUSAL, SLOW },
+    { F32, .B = 2, H(2, 1), N(150, 210), D(64, 64), PATTERN(STRIDED, .stride = 1), SPARE },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(STRIDED, .stride = 300), .q_lens = q_many, .lens = k_many, SPARE },
+    { F16, .B = 4, H(4, 2), N(70, 210), D(40, 40), PATTERN(STRIDED, .stride = 7), PER_BATCH(apart), .lens = k_many, .page = 30, SPARE },
+    { F32, H(2, 2), N(210, 210), D(64, 64), PATTERN(FIXED, .stride = 20, .summary = 3), CAUSAL },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(FIXED, .stride = 33, .summary = 1), .q_lens = q_many, .lens = k_many, WINDOW(90, 40), SPARE },
+    { BF16, H(2, 1), N(33, 65), D(64, 64), PATTERN(FIXED, .stride = 5, .summary = 0), AT(-10), SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(FIXED, .stride = 5, .summary = 5), SPARE },
+    { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(DILATED, .width = 20, .dilation = { 3 }), SLOW },
+    { F32, .B = 4, H(8, 2), N(2, 210), D(64, 64), PATTERN(DILATED, .width = 30, .dilation = { 4 }), .lens = k_many, CAUSAL },
+    { F32, H(2, 1), N(150, 210), D(64, 64), PATTERN(DILATED, .width = 0), .sinks = 1, SPARE }, /* no key for anyone */
+    { F32, H(2, 1), N(150, 210), D(64, 64), PATTERN(DILATED, .width = 50), TOP, .mask = "k", SPARE },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(RANDOM, .count = 24, .seed = 5), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(RANDOM, .count = 100, .seed = 123456789012345), .q_lens = q_many, .lens = k_many },
+    { F32, .B = 4, H(8, 2), N(2, 210), D(64, 64), PATTERN(RANDOM, .count = 40), .lens = k_many, PER_BATCH(apart), SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(RANDOM, .count = 4000, .seed = 3), SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(RANDOM), SPARE },
+    { F16, .B = 2, H(2, 1), N(33, 65), D(40, 40), PATTERN(RANDOM, .count = 9, .seed = 1), AT(-7), CAUSAL, .weights = CLATTN_WEIGHTS_PROBS, SPARE },
+    { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(GLOBAL, TOKENS(4, 100, 3, 209, 100)), SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(GLOBAL, TOKENS(3, 90, 5, 1000)), .q_lens = q_many, .lens = k_many, CAUSAL, SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(GLOBAL), SPARE },
+    { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(BIGBIRD, .block = 16, .random = 3, .seed = 9, .globals = 1), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(BIGBIRD, .block = 13, .random = 4, .seed = 2, .globals = 2), .lens = k_many },
+    { F32, .B = 2, H(8, 2), N(3, 210), D(64, 64), PATTERN(BIGBIRD, .block = 32, .random = 1, .seed = 2), SPARE },
+    { BF16, .B = 4, H(2, 1), N(70, 210), D(64, 64), PATTERN(BIGBIRD, .block = 7, .random = 5, .seed = 4, .globals = 1), PER_BATCH(apart), .page = 30, SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(BIGBIRD, .block = 8, .random = 100, .globals = 3), SPARE },
+    { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(LONGFORMER, .radius = 30, TOKENS(2, 0, 150)), SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(LONGFORMER, .radius = 0, TOKENS(1, 77)), .q_lens = q_many, .lens = k_many, CAUSAL, SPARE },
+    { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(SINK_WINDOW, .window = 50, .sinks = 4), CAUSAL, SLOW },
+    { F32, .B = 4, H(8, 2), N(1, 210), D(64, 64), PATTERN(SINK_WINDOW, .window = 20, .sinks = 4), .lens = k_many, .sinks = 1, .page = 30 },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(SINK_WINDOW, .window = 0, .sinks = 70), PER_BATCH(apart), SPARE },
+    { F32, .B = 4, H(4, 2), N(150, 210), D(64, 64), PATTERN(PREFIX), .q_lens = q_many, .lens = k_many, SLOW },
+    { F32, .B = 3, H(2, 1), N(70, 210), D(64, 64), PATTERN(PREFIX), TOP, WINDOW(-1, 90) },
+    { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(CHUNKED, .chunk = 70), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(CHUNKED, .chunk = 9), PER_BATCH(apart), .bias = "hqk" },
+    { F16, .memory = SWAPPED, .B = 2, H(2, 1), N(70, 210), D(40, 40), PATTERN(CHUNKED, .chunk = 1), .alibi = CLATTN_ALIBI_HEAD, SPARE },
+    { F32, .B = 2, H(4, 2), N(210, 210), D(64, 64), PATTERN(DOCUMENT), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(DOCUMENT), .lens = k_many, PER_BATCH(apart) },
+    { BF16, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(DOCUMENT), .q_lens = q_many, .lens = k_many, SPARE },
+    { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID1(210, 31)), SLOW },
+    { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID2(15, 14, 5, 7)), SLOW },
+    { F32, .B = 2, H(2, 1), N(210, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID3(5, 6, 7, 3, 3, 5), .causal = { 1, 0, 0 }) },
+    { F32, H(2, 1), N(210, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID2(14, 15, 3, 3), .dilation = { 4, 5 }) },
+    { F32, H(2, 1), N(210, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID2(14, 15, 5, 3), .dilation = { 2, 2 }, .causal = { 0, 1 }), SPARE },
+    { F32, H(2, 1), N(210, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID1(210, 21), .dilation = { 10 }, .causal = { 1 }), CAUSAL, SPARE },
+    { F32, H(8, 2), N(2, 210), D(64, 64), PATTERN(NEIGHBORHOOD, GRID3(6, 7, 5, 3, 1, 5), .dilation = { 2, 7, 1 }), TOP, SPARE },
+    { F32, H(2, 1), N(65, 65), D(64, 64), PATTERN(NEIGHBORHOOD, GRID2(5, 13, 5, 13)), AT(-9), SPARE },
+    { F16, .B = 2, H(2, 1), N(210, 210), D(40, 40), PATTERN(NEIGHBORHOOD, GRID3(3, 7, 10, 3, 3, 9)), .sinks = 1, SPARE },
+    { F32, H(4, 2), N(216, 216), D(64, 64), PATTERN(WINDOW2D, GRID2(12, 18, 4, 6), .shift = { 2, 3 }), SLOW },
+    { F32, .B = 2, H(2, 1), N(216, 216), D(64, 64), PATTERN(WINDOW2D, GRID2(12, 18, 4, 6)), .bias = "hqk" },
+    { F32, H(2, 1), N(100, 216), D(64, 64), PATTERN(WINDOW2D, GRID2(18, 12, 9, 2), .shift = { -4, 13 }), SPARE },
+    { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(BLOCK_SPARSE, .block = 16, .layout = { 2 }), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(BLOCK_SPARSE, .block = 11), .q_lens = q_many, .lens = k_many },
+    { F32, .B = 4, H(4, 2), N(70, 210), D(64, 64), PATTERN(BLOCK_SPARSE, .block = 32, .layout = { 2, 5, 4 }), PER_BATCH(apart), SPARE },
+    { BF16, H(8, 2), N(1, 210), D(64, 64), PATTERN(BLOCK_SPARSE, .block = 3, .layout = { 2 }), SPARE },
+    { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(CSR, .degree = 12), SLOW },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(CSR, .degree = 60, .row_heads = 2), CAUSAL },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(CSR, .degree = 25), .q_lens = q_many, .lens = k_many, SPARE },
+    { F32, .B = 4, H(8, 2), N(3, 210), D(64, 64), PATTERN(CSR, .degree = 40), PER_BATCH(apart), .lens = k_many, .weights = CLATTN_WEIGHTS_BIASED, SPARE },
+    { F16, H(2, 1), N(33, 65), D(40, 40), PATTERN(CSR, .degree = 0), SPARE },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(ADAPTIVE_SPAN, .ramp = 16), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(ADAPTIVE_SPAN, .ramp = 1), .q_lens = q_many, .lens = k_many },
+    { F32, .B = 4, H(8, 2), N(2, 210), D(64, 64), PATTERN(ADAPTIVE_SPAN, .ramp = 64), PER_BATCH(apart), .softcap = 3, .sinks = 1, SPARE },
+    { F16, H(2, 1), N(70, 129), D(40, 40), PATTERN(ADAPTIVE_SPAN, .ramp = 8), WINDOW(30, 9), .weights = CLATTN_WEIGHTS_PROBS, SPARE },
+    { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(UNION, .of = { LEAF(STRIDED, .stride = 20), LEAF(GLOBAL, TOKENS(2, 7, 190)) }), WINDOW(-1, 0), SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), .q_lens = q_many, .lens = k_many,
+      PATTERN(INTERSECT, .of = { LEAF(CHUNKED, .chunk = 50), LEAF(FIXED, .stride = 10, .summary = 2), LEAF(DILATED, .width = 40) }) },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), DROPOUT(0.25), .mask = "bk",
+      PATTERN(UNION, .of = { LEAF(INTERSECT, .of = { LEAF(CHUNKED, .chunk = 64), LEAF(BLOCK_SPARSE, .block = 8, .layout = { 2 }) }),
+                             LEAF(RANDOM, .count = 5, .seed = 8), LEAF(UNION, .of = { LEAF(CSR, .degree = 3), LEAF(GLOBAL, TOKENS(1, 66)) }),
+                             LEAF(INTERSECT, .of = { LEAF(DOCUMENT), LEAF(DILATED, .width = 5, .dilation = { 3 }) }) }) },
+    { F32, H(2, 1), N(150, 210), D(64, 64), PATTERN(INTERSECT, .of = { LEAF(STRIDED, .stride = 1) }), SPARE },
+    { F32, H(8, 2), N(2, 210), D(64, 64), SPARE,
+      PATTERN(UNION, .of = { LEAF(RANDOM, .count = 9, .seed = 1), LEAF(RANDOM, .count = 9, .seed = 2), LEAF(BIGBIRD, .block = 9, .random = 2, .seed = 7) }) },
+    { F32, H(2, 1), N(33, 65), D(64, 64), SPARE, PATTERN(INTERSECT, .of = { LEAF(GLOBAL, TOKENS(1, 3)), LEAF(GLOBAL, TOKENS(1, 4)) }) },
+    { F32, .B = 2, H(4, 2), N(5, 0), D(64, 64), PATTERN(STRIDED, .stride = 3), SPARE },
+    { F32, .B = 2, H(4, 2), N(0, 5), D(64, 64), PATTERN(RANDOM, .count = 3), SPARE },
+    { F32, .B = -1, N(5, 5), D(64, 64), PATTERN(PREFIX), SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(CHUNKED, .chunk = 20), .mod = 1, SPARE },
+    { F32, .B = 2, H(2, 1), N(150, 700), D(64, 64), PATTERN(STRIDED, .stride = 90), .tiles = TILES, CAUSAL, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(DILATED, .width = 9, .dilation = { 2 }), .kv_format = CLATTN_KV_Q8_0, .rope = 64, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), PATTERN(SINK_WINDOW, .window = 20, .sinks = 3), .page = 16, .lens = grown, .new_len = 3, CAUSAL, SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), PATTERN(RANDOM, .count = 20, .seed = 4), .lens = grown, .new_len = 3, CAUSAL, SPARE },
+    { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), PATTERN(STRIDED, .stride = 9), .shared = 250, .lens = few, SPARE },
+    { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), PATTERN(FIXED, .stride = 25, .summary = 1), .split = 64, .lens = few, SPARE },
+    { F32, .B = 2, H(4, 2), N(3, 60), D(1, 8), PATTERN(CSR, .degree = 5), .score = CLATTN_GAT, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(20, 20), PATTERN(CHUNKED, .chunk = 9), .score = CLATTN_ADDITIVE, SPARE },
+    { F32, H(1, 1), N(1, 3000), D(64, 64), PATTERN(STRIDED, .stride = 256), CAUSAL, SPARE },
+};
+
+/* What chooses: by hashes, by scores, by blocks; where a position decides which blocks there are, too. */
+static const struct shape choices[] = {
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(LSH, .rounds = 2, .buckets = 8), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(LSH, .rounds = 1, .buckets = 2), .q_lens = q_many, .lens = k_many },
+    { F16, .B = 2, H(8, 2), N(2, 210), D(40, 40), PATTERN(LSH, .rounds = 4, .buckets = 34), .page = 30, SPARE },
+    { BF16, .memory = TURNED, .B = 2, H(2, 1), N(70, 129), D(64, 64), PATTERN(LSH, .rounds = 3, .buckets = 16), .lens = two, SPARE },
+    { F32, .memory = SHARED, .B = 3, H(2, 1), N(33, 65), D(65, 64), PATTERN(LSH, .rounds = 2, .buckets = 6), SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), PATTERN(LSH, .rounds = 2, .buckets = 6), .lens = grown, .new_len = 3, SPARE },
+    { F32, H(2, 1), N(150, 210), D(64, 64), .scale = 1, SPARE,
+      PATTERN(INTERSECT, .of = { LEAF(LSH, .rounds = 2, .buckets = 4), LEAF(DILATED, .width = 60), LEAF(BLOCK_TOP_K, .block = 32, .count = 4) }) },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 16, .count = 3, .own = 1), CAUSAL, SLOW },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 16, .count = 3), CAUSAL },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 13, .count = 4, .own = 1), .q_lens = q_many, .lens = k_many },
+    { F32, .B = 4, H(2, 1), N(70, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 30, .count = 2), .page = 30, .lens = k_many, PER_BATCH(apart), SPARE },
+    { F32, .B = 4, H(2, 1), N(70, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 8, .count = 5, .own = 1), .lens = k_many, PER_BATCH(apart), CAUSAL, SPARE },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 32, .count = 2), CAUSAL }, /* the own block is out, though causality hides nothing */
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 32, .count = 2), WINDOW(-1, 0), SPARE }, /* that is not .causal */
+    { F32, .B = 2, H(8, 2), N(2, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 64, .count = 0, .own = 1), SPARE },
+    { F32, .B = 2, H(8, 2), N(2, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 7, .count = 100), .scale = -0.5, SPARE },
+    { F16, .B = 2, H(4, 2), N(70, 129), D(40, 40), PATTERN(BLOCK_TOP_K, .block = 5, .count = 9, .own = 1), .softcap = 3, .bias = "hk", SPARE },
+    { BF16, .memory = GAPPED, .B = 2, H(4, 2), N(70, 129), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 1, .count = 20), SPARE },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 6, .count = 4), .lens = grown, .new_len = 3, .rope = 32, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 80), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 6, .count = 4), .kv_format = CLATTN_KV_Q8_0, SPARE },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(RANDOM, .count = 24, .seed = 5), WINDOW(-1, 0), SPARE }, /* drawn among all */
+};
+
+/* Those that look at final scores. */
+static const struct shape best[] = {
+    { F32, .B = 2, H(4, 2), N(70, 210), D(64, 64), PATTERN(TOP_K, .k = 12), CAUSAL, SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(TOP_K, .k = 70), .q_lens = q_many, .lens = k_many },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), PATTERN(TOP_K, .k = 33) },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_K, .k = 5), .repeats = 9 }, /* ties, in each row */
+    { F32, .B = 2, H(8, 2), N(2, 210), D(64, 64), PATTERN(TOP_K, .k = 40), .repeats = 50, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_K), .sinks = 1, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_K, .k = 65), WINDOW(9, 20), SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_K, .k = 7), .bias = "bhqk", .mask = "bk", .softcap = 3, .alibi = CLATTN_ALIBI_HEAD },
+    { F16, .B = 2, H(4, 2), N(70, 129), D(40, 40), PATTERN(TOP_K, .k = 20), .page = 3, DROPOUT(0.25), SPARE },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_K, .k = 9), .weights = CLATTN_WEIGHTS_PROBS, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_K, .k = 9), .kv_format = CLATTN_KV_Q8_0, .rope = 64, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(1, 8), PATTERN(TOP_K, .k = 6), .score = CLATTN_GAT, SPARE },
+    { F32, .B = 2, H(4, 2), N(70, 210), D(64, 64), PATTERN(TOP_P, .p = 0.9), SLOW },
+    { F32, .B = 2, H(4, 2), N(70, 210), D(64, 64), PATTERN(TOP_P, .p = 0.5, .max = 9), CAUSAL },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(TOP_P, .p = 0.75), .q_lens = q_many, .lens = k_many, .scale = 1 },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), PATTERN(TOP_P, .p = 0.95), .scale = 0.5, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_P, .p = 0.3, .max = 1), .mask = "bqk", SPARE },
+    { F16, .B = 2, H(4, 2), N(70, 129), D(40, 40), PATTERN(TOP_P, .p = 0.8), .lens = two, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_P, .p = 0.6), .repeats = 9, WINDOW(20, 3), SPARE },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(HIERARCHICAL, .block = 16), CAUSAL, SLOW },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(HIERARCHICAL, .block = 13) },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(HIERARCHICAL, .block = 40), .q_lens = q_many, .lens = k_many, CAUSAL },
+    { F32, .B = 4, H(8, 2), N(2, 210), D(64, 64), PATTERN(HIERARCHICAL, .block = 32), .lens = k_many, PER_BATCH(apart), SPARE },
+    { F16, .B = 2, H(4, 2), N(70, 129), D(40, 40), PATTERN(HIERARCHICAL, .block = 5), .sinks = 1, .softcap = 3, SPARE },
+    { BF16, .memory = GAPPED, .B = 2, H(4, 2), N(70, 129), D(64, 32), PATTERN(HIERARCHICAL, .block = 1), CAUSAL, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 60), D(64, 64), PATTERN(HIERARCHICAL, .block = 100), .page = 20, SPARE },
+};
+
 /* Every kernel and every mask once, with as little work as can be. */
 static const struct shape tiny[] = {
     { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY },
@@ -371,6 +526,10 @@ static const struct shape tiny[] = {
     { F32, .B = 2, H(2, 1), N(5, 9), D(8, 8), DROPOUT(0.25), CAUSAL, .reach = TINY },
     { F32, H(2, 1), N(1, 35), D(8, 8), DROPOUT(0.25), .reach = TINY },
     { F32, H(2, 1), N(5, 205), D(8, 8), .tiles = TILES, .reach = TINY },
+    { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .reach = TINY,
+      PATTERN(UNION, .of = { LEAF(STRIDED, .stride = 3), LEAF(RANDOM, .count = 2, .seed = 1), LEAF(CSR, .degree = 1), LEAF(BLOCK_SPARSE, .block = 2) }) },
+    { F32, H(2, 1), N(1, 35), D(8, 8), .reach = TINY,
+      PATTERN(UNION, .of = { LEAF(BIGBIRD, .block = 4, .random = 1), LEAF(LSH, .rounds = 1, .buckets = 4), LEAF(BLOCK_TOP_K, .block = 4, .count = 2) }) },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
@@ -380,6 +539,7 @@ static const struct shape tiny[] = {
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
     LIST(storages), LIST(weights), LIST(elements), LIST(mods), LIST(dropouts), LIST(prefixes),
+    LIST(patterns), LIST(choices), LIST(best),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -441,6 +601,10 @@ START_TEST(test_mods) { run_list(&lists[9], _i); } END_TEST
 START_TEST(test_dropouts) { run_list(&lists[10], _i); } END_TEST
 START_TEST(test_prefixes) { run_list(&lists[11], _i); } END_TEST
 
+START_TEST(test_patterns) { run_list(&lists[12], _i); } END_TEST
+START_TEST(test_choices) { run_list(&lists[13], _i); } END_TEST
+START_TEST(test_best) { run_list(&lists[14], _i); } END_TEST
+
 /* What a tile_class that knows nothing changes: nothing. */
 START_TEST(test_unknowing)
 {
@@ -488,7 +652,8 @@ int main(void)
         { "storages", test_storages, lists[6].count }, { "weights", test_weights, lists[7].count },
         { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
         { "dropouts", test_dropouts, lists[10].count }, { "prefixes", test_prefixes, lists[11].count },
-        { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
+        { "patterns", test_patterns, lists[12].count }, { "choices", test_choices, lists[13].count },
+        { "best", test_best, lists[14].count }, { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);
