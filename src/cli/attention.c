@@ -225,7 +225,7 @@ static bool sizes_fit(const struct case_file *c, const struct problem *p)
     static const struct { const char *name; enum ca_slot slot; } rows[] = {
         {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
         {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN},
-        {"score_w", CA_SCOREW}};
+        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"rotations", CA_ROTATIONS}};
     char field[32];
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct case_tensor *t = ca_case_input(c, rows[i].name);
@@ -319,12 +319,14 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_BIAS] = {"bias", F32}, [CA_MASK] = {"mask", BYTES}, [CA_CUQ] = {"cu_seqlens_q", I32},
     [CA_CUK] = {"cu_seqlens_k", I32}, [CA_TABLE] = {"block_table", I32}, [CA_KNEW] = {"k_new", AS_Q}, [CA_VNEW] = {"v_new", AS_Q},
     [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
-    [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32}};
+    [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32},
+    [CA_PREFIX_LENS] = {"prefix", I32}, [CA_DOCS] = {"doc_ids", I32}, [CA_LAYOUT] = {"block_layout", BYTES}, [CA_ROWS] = {"row_ptr", I32},
+    [CA_COLUMNS] = {"col_idx", I32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
 
 struct work {
     struct ca_npy in[CA_SLOTS];      /* what had to be converted */
     const void *data[CA_SLOTS];      /* of the inputs, converted or not */
-    struct ca_npy out, lse, weights; /* in the compute type */
+    struct ca_npy out, lse, weights, spent; /* out in the compute type */
 };
 
 static void work_free(struct work *w)
@@ -333,6 +335,7 @@ static void work_free(struct work *w)
     ca_npy_free(&w->out);
     ca_npy_free(&w->lse);
     ca_npy_free(&w->weights);
+    ca_npy_free(&w->spent);
 }
 
 /* A copy as int32. */
@@ -377,6 +380,7 @@ static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type t
     clattn_status st = ca_npy_alloc(&w->out, type, c->form & (W_THD | W_FLAT) ? 3 : 4, shape);
     if (st == CLATTN_OK && a->weights)
         st = ca_npy_alloc(&w->weights, CA_NPY_F4, 4, (const int64_t[4]){B, H, N, a->kv_len});
+    if (st == CLATTN_OK && ca_case_output(c, "spent")) st = ca_npy_alloc(&w->spent, CA_NPY_I4, 3, (const int64_t[3]){B, H, N});
     if (st != CLATTN_OK) return st;
     return c->form & W_THD ? ca_npy_alloc(&w->lse, CA_NPY_F4, 2, ht) : ca_npy_alloc(&w->lse, CA_NPY_F4, 3, bhsd);
 }
@@ -408,6 +412,7 @@ static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, c
         if (st == CLATTN_OK && t->type != CA_NPY_F4) st = ca_npy_convert(t, CA_NPY_F4, &w->in[CA_MOD + k]);
         w->data[CA_MOD + k] = w->in[CA_MOD + k].data ? w->in[CA_MOD + k].data : t->data;
     }
+    if (w->in[CA_COLUMNS].data && w->in[CA_ROWS].data) ca_sort_columns(&w->in[CA_ROWS], &w->in[CA_COLUMNS]);
     if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
     return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;
@@ -428,6 +433,8 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .q_rope_cos = w->data[CA_QCOS], .q_rope_sin = w->data[CA_QSIN], .k_rope_cos = w->data[CA_KCOS],
         .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
         .mods = {w->data[CA_MOD], w->data[CA_MOD + 1], w->data[CA_MOD + 2], w->data[CA_MOD + 3]},
+        .prefix = w->data[CA_PREFIX_LENS], .doc_ids = w->data[CA_DOCS], .block_layout = w->data[CA_LAYOUT], .row_ptr = w->data[CA_ROWS],
+        .col_idx = w->data[CA_COLUMNS], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = w->spent.data,
     };
     return clattn_execute_host(plan, &p);
 }
@@ -435,15 +442,13 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
 /* Hands the results over to the case, out in the storage type of the first input. */
 static clattn_status deliver(const struct case_file *c, struct work *w)
 {
-    struct case_tensor *out = ca_case_output(c, "out"), *lse = ca_case_output(c, "lse");
-    if (lse) {
-        lse->a = w->lse;
-        memset(&w->lse, 0, sizeof w->lse);
-    }
-    struct case_tensor *weights = ca_case_output(c, "weights"), *caches[2] = {ca_case_output(c, "k_cache"), ca_case_output(c, "v_cache")};
-    if (weights) {
-        weights->a = w->weights;
-        memset(&w->weights, 0, sizeof w->weights);
+    const struct { struct case_tensor *to; struct ca_npy *from; } whole[] = {{ca_case_output(c, "lse"), &w->lse},
+        {ca_case_output(c, "weights"), &w->weights}, {ca_case_output(c, "spent"), &w->spent}};
+    struct case_tensor *out = ca_case_output(c, "out"), *caches[2] = {ca_case_output(c, "k_cache"), ca_case_output(c, "v_cache")};
+    for (unsigned i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        if (!whole[i].to) continue;
+        whole[i].to->a = *whole[i].from;
+        memset(whole[i].from, 0, sizeof *whole[i].from);
     }
     clattn_status st = out ? ca_npy_convert(&w->out, ca_case_storage(c), &out->a) : CLATTN_OK;
     for (int i = 0; i < 2 && st == CLATTN_OK; i++)
@@ -460,11 +465,13 @@ int ca_attention_run(struct runner *r, struct case_file *c)
     enum ca_npy_type type = compute_type(c);
     memset(&w, 0, sizeof w);
     struct mod_texts texts;
+    struct ca_tree tree;
     describe(c, type, &a);
     describe_mods(c, &texts, &a);
     int end = within_limits(r, c, &a);
     struct problem p;
-    if (end == CASE_DONE && a.q_heads > 0) st = ca_problem_init(&p, &a);
+    if (end == CASE_DONE) st = ca_case_pattern(c, &tree, &a);
+    if (end == CASE_DONE && st == CLATTN_OK && a.q_heads > 0) st = ca_problem_init(&p, &a);
     if (end == CASE_DONE && a.q_heads > 0 && st == CLATTN_OK && !sizes_fit(c, &p)) end = CASE_BAD;
     if (end == CASE_DONE && st == CLATTN_OK) st = prepare(c, type, &a, &w);
     /* Without heads there is nothing to compute, and the library takes no such problem. */

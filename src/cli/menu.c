@@ -26,7 +26,7 @@ static const struct attr_row attention_attrs[] = {
     {"score", V_WORD, "dot additive general gat"},
     {"score_scale", V_NUMBER},
     {"negative_slope", V_NUMBERS},
-    {"pattern", V_PATTERN, NULL, ""},
+    {"pattern", V_PATTERN},
     {"score_mod", V_TEXT},
     {"score_mod_grad", V_TEXT, NULL, ""},
     {"mask_mod", V_TEXT},
@@ -87,13 +87,13 @@ static const struct attr_row attention_attrs[] = {
     {"k_zero", 'f', 0, "_ _ | _ _ _", "kv_format", OK}, \
     {"v_zero", 'f', 0, "_ _ | _ _ _", "kv_format", OK}, \
     {"score_w", 'f', 0, "_ | _ _", "score=additive|general", OK}, \
-    {"prefix", 'i', 0, "B", "pattern=prefix"}, \
-    {"doc_ids", 'i', 0, "B Nk", "pattern=document"}, \
-    {"block_layout", 'm', 0, "_ _ _", "pattern=block_sparse"}, \
-    {"row_ptr", 'i', 0, "_ | Hq _", "pattern=csr"}, \
-    {"col_idx", 'i', 0, "_", "pattern=csr"}, \
-    {"rotations", 'f', 0, "_ D _", "pattern=lsh"}, \
-    {"span", 'f', 0, "Hq", "pattern=adaptive_span"}
+    {"prefix", 'i', 0, "B", "pattern=prefix", OK}, \
+    {"doc_ids", 'i', 0, "B Nk", "pattern=document", OK}, \
+    {"block_layout", 'm', 0, "_ _ _", "pattern=block_sparse", OK}, \
+    {"row_ptr", 'i', 0, "_ | Hq _", "pattern=csr", OK}, \
+    {"col_idx", 'i', 0, "_", "pattern=csr", OK}, \
+    {"rotations", 'f', 0, "_ D _", "pattern=lsh", OK}, \
+    {"span", 'f', 0, "Hq", "pattern=adaptive_span", OK}
 
 static const struct slot_row attention_inputs[] = {
     QKV_INPUTS,
@@ -117,7 +117,7 @@ static const struct slot_row attention_outputs[] = {
     {"weights", 's', 0, "B Hq Nq _", NULL, OK},
     {"k_cache", 'c', 0, "=k", "+k_new", OK},
     {"v_cache", 'c', 0, "=v", "+v_new", OK},
-    {"spent", 'i', 0, "_ _ _", "pattern=top_p"},
+    {"spent", 'i', 0, "_ _ _", "pattern=top_p", OK},
     END};
 
 /* ---------------------------------------------------------------- patterns */

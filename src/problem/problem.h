@@ -119,10 +119,35 @@ static inline bool ca_problem_lists(const struct problem *p)
 
 /* Problem string <-> descriptor: "f16 b2 h32/8 q1 k4096 d128 causal win=1024,0".
  * Unknown tokens are refused by name. */
-clattn_status ca_problem_parse(const char *text, clattn_attention *a);
+clattn_status ca_problem_parse(const char *text, clattn_attention *a); /* refuses "pattern=", which needs memory */
+/* What a clattn_pattern that was read from text points to; the root is the first. */
+struct ca_tree {
+    clattn_pattern node[CLATTN_MAX_PATTERNS], *a_row; /* the node whose edges are still those of a row */
+    const clattn_pattern *part[CLATTN_MAX_PATTERNS];
+    int64_t token[CLATTN_MAX_TOKENS];
+    int nodes, parts, tokens;
+    double share;            /* of the blocks that a random layout takes */
+};
+#define CA_USUAL_SHARE 0.1
+/* pattern_string.c.  A type's fields in the order of its text; a case has them as attributes. */
+struct ca_field { const char *name; enum { CA_FIELD_WHOLE, CA_FIELD_SEED, CA_FIELD_REAL, CA_FIELD_FLAG, CA_FIELD_SIZES, CA_FIELD_FLAGS, CA_FIELD_TOKENS } kind; size_t at; bool optional; };
+const struct ca_field *ca_pattern_fields(clattn_pattern_type type); /* ends with name NULL */
+clattn_pattern_type ca_pattern_type(const char *name, size_t length); /* 0: unknown */
+/* The steps of making a tree: a node, a token or list of its, the places of its parts. */
+clattn_status ca_tree_add(struct ca_tree *t, const char *name, size_t length, clattn_pattern **node);
+clattn_status ca_tree_token(struct ca_tree *t, clattn_pattern *node, int64_t token);
+clattn_status ca_tree_sizes(clattn_pattern *node, const struct ca_field *f, const int64_t *value, int count);
+clattn_status ca_tree_parts(struct ca_tree *t, clattn_pattern *node, size_t count);
+/* "strided:64" -> T; then, once A's sizes are known, what follows from them, and A->pattern. */
+clattn_status ca_pattern_parse(const char *text, struct ca_tree *t);
+void ca_tree_complete(struct ca_tree *t, clattn_attention *a);
+struct ca_text;
+void ca_pattern_print(const struct problem *p, struct ca_text *t); /* " pattern=..." */
+int ca_pattern_causality(const struct problem *p); /* 1: .causal means more than hidden keys; -1: so does its absence; 0: no */
+
 /* The same, with the lengths of a ragged batch that "var=" draws or lists: COUNT of queries and of keys, or NULL without it.
- * TEXT, behind the printed problem, makes a string with the same lengths. */
-struct ca_lengths { int64_t count; int32_t *q, *k; char text[288]; };
+ * TEXT, behind the printed problem, makes a string with the same lengths.  And with what A->pattern is, or NULL. */
+struct ca_lengths { int64_t count; int32_t *q, *k; char text[288]; struct ca_tree *tree; };
 clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, struct ca_lengths *l);
 void ca_lengths_free(struct ca_lengths *l);
 size_t ca_problem_print(const struct problem *p, char *text, size_t size);

@@ -13,6 +13,9 @@
  * are those of the keys, and of the queries unless q tells how many each batch row has.  Such a string has no k, since the
  * longest is drawn; it may have one together with total=, as a printed problem has, and then all must agree.
  *
+ * pattern=TYPE:FIELD,... is a sparsity pattern (pattern_string.c has the notation); share=S is the share of the blocks of a random
+ * layout, or the second field of block_sparse.  What of a pattern is in tensors is drawn by those who need it.
+ *
  * Beyond the flags that name attributes, biasstride= and maskstride= as well as qstride=, kstride=, vstride= and ostride= give a
  * tensor's strides, BATCH,HEAD,ROW,DIM (or KEY) in elements, so that every problem has a string. */
 #define _GNU_SOURCE
@@ -29,7 +32,8 @@
 #include "base/text.h"
 #include "philox.h"
 
-#define MAX_TOKEN 256
+#define MAX_TOKEN 8192
+#define MAX_VAR 256
 
 /* A program may have set a locale that writes 0,5: numbers here are always the C locale's. */
 static locale_t c_locale;
@@ -270,6 +274,18 @@ static bool set_var(clattn_attention *a, const char *value)
     return read_lengths(value, 0, &count, NULL);
 }
 
+static bool set_pattern(clattn_attention *a, const char *value) /* by parse_flag, which can tell what is wrong */
+{
+    (void)a, (void)value;
+    return true;
+}
+static bool set_share(clattn_attention *a, const char *value)
+{
+    double share;
+    (void)a;
+    return set_number(&share, value) && share >= 0 && share <= 1;
+}
+
 static const char *const stages[] = { "none", "raw", "capped", "biased", "probs" };
 static bool set_weights(clattn_attention *a, const char *value)
 {
@@ -319,7 +335,7 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "biasstride", set_biasstride, VALUE },
     { "maskstride", set_maskstride, VALUE },
     { "var", set_var, VALUE }, { "mod", NULL, EITHER },
-    { "pattern", NULL, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
+    { "pattern", set_pattern, VALUE }, { "share", set_share, VALUE }, { "rule", NULL, VALUE }, { "map", NULL, VALUE }, { "chunk", NULL, VALUE },
 };
 #define NUM_FLAGS (sizeof flags / sizeof flags[0])
 
@@ -332,7 +348,7 @@ static const char *const other_ops[] = {
 #define NUM_OTHER_OPS (sizeof other_ops / sizeof other_ops[0])
 
 /* What was seen so far, so that nothing is said twice. */
-struct parse { clattn_attention *a; bool op, type, size[128], flag[NUM_FLAGS]; char var[MAX_TOKEN]; };
+struct parse { clattn_attention *a; bool op, type, size[128], flag[NUM_FLAGS]; char var[MAX_VAR]; double share; struct ca_tree *tree; };
 
 static clattn_status once(bool *seen, const char *token)
 {
@@ -377,7 +393,14 @@ static clattn_status parse_flag(struct parse *ps, const char *token, const struc
                f->takes == NOTHING ? "takes no value" : "needs a value");
     CA_REQUIRE(f->set(ps->a, equals ? equals + 1 : ""), CLATTN_E_ARGUMENT,
                "problem string: the value of \"%s\" is wrong, or not known to this version", token);
+    CA_REQUIRE(f->set != set_var || strlen(equals + 1) < MAX_VAR, CLATTN_E_ARGUMENT, "problem string: \"%.32s...\" has more than %d characters", token,
+               MAX_VAR);
     if (f->set == set_var) strcpy(ps->var, equals + 1);
+    if (f->set == set_share) ps->share = strtod(equals + 1, NULL);
+    if (f->set == set_pattern) {
+        if (!(ps->tree = malloc(sizeof *ps->tree))) return ca_no_memory(sizeof *ps->tree, "a pattern");
+        st = ca_pattern_parse(equals + 1, ps->tree);
+    }
 done:
     return st;
 }
@@ -442,6 +465,7 @@ void ca_lengths_free(struct ca_lengths *l)
 {
     free(l->q);
     free(l->k);
+    free(l->tree);
     *l = (struct ca_lengths){ .count = 0 };
 }
 
@@ -449,6 +473,7 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
 {
     struct ca_lengths l;
     clattn_status st = ca_problem_parse_lengths(text, a, &l);
+    if (st == CLATTN_OK && l.tree) st = ca_fail(CLATTN_E_UNSUPPORTED, "problem string: pattern= is not supported here");
     ca_lengths_free(&l);
     return st;
 }
@@ -456,7 +481,7 @@ clattn_status ca_problem_parse(const char *text, clattn_attention *a)
 clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, struct ca_lengths *l)
 {
     static const char blank[] = " \t\r\n";
-    struct parse ps = { .a = a };
+    struct parse ps = { .a = a, .share = -1 };
     char token[MAX_TOKEN];
     clattn_status st = CLATTN_OK;
     locale_t before = ca_enter_c_locale();
@@ -485,7 +510,12 @@ clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, st
     if (a->score_ws == ALL_DIMS) a->score_ws = a->head_dim;
     complete_axes(a, &a->bias);
     complete_axes(a, &a->mask);
+    if (ps.tree && ps.share >= 0) ps.tree->share = ps.share;
+    if (ps.tree) ca_tree_complete(ps.tree, a);
+    if (ps.tree && ps.tree->share != CA_USUAL_SHARE)
+        snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), " share=%.9g", ps.tree->share);
 done:
+    l->tree = ps.tree;
     uselocale(before);
     return st;
 }
@@ -559,7 +589,7 @@ static void put_score(struct ca_text *t, const struct problem *p)
     if (p->score) ca_text_put(t, " score=%s", score_names[p->score]);
     if (p->score == CLATTN_ADDITIVE) ca_text_put(t, ":%" PRId64 ",%.9g", p->score_ws, (double)p->score_scale);
     if (p->score == CLATTN_GENERAL && p->Dq != p->Dk) ca_text_put(t, ":%" PRId64, p->Dq);
-    if (p->mods[0] || p->score_callback || p->mask_callback) ca_text_put(t, " mod");
+    if (p->score_mod || p->mask_mod || p->score_callback || p->mask_callback) ca_text_put(t, " mod");
 }
 
 static void put_dropout(struct ca_text *t, const struct problem *p)
@@ -582,14 +612,16 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->Hkv != p->Hq) ca_text_put(&t, "/%" PRId64, p->Hkv);
     ca_text_put(&t, " q%" PRId64 " k%" PRId64 " d%" PRId64, p->Nq, p->Nk, p->Dk);
     if (p->Dv != p->Dk) ca_text_put(&t, "/%" PRId64, p->Dv);
-    if (p->right == 0) ca_text_put(&t, " causal");
+    const int pattern = ca_pattern_causality(p);
+    const bool causal = pattern > 0 || (pattern == 0 && p->right == 0);
+    if (causal) ca_text_put(&t, " causal");
     if (p->has_qoff) ca_text_put(&t, " align=offset:%" PRId32, p->offset);
-    else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED || p->has_alibi) &&
+    else if ((p->left != CA_UNLIMITED || p->right != CA_UNLIMITED || p->has_alibi || p->pattern.num_nodes) &&
              (p->lens || p->ragged ? !p->bottom_right : p->offset != p->Nk - p->Nq))
         ca_text_put(&t, " align=top_left");
-    if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && p->right != 0))
+    if (p->left != CA_UNLIMITED || (p->right != CA_UNLIMITED && !causal))
         ca_text_put(&t, " win=%" PRId64 ",%" PRId64, p->left == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->left,
-                    p->right == CA_UNLIMITED ? (int64_t)-1 : (int64_t)p->right);
+                    p->right == CA_UNLIMITED || causal ? (int64_t)-1 : (int64_t)p->right);
     if (p->scale != (float)(p->score ? 1 : 1 / sqrt((double)p->D))) ca_text_put(&t, " scale=%.9g", (double)p->scale);
     if (p->softcap != 0) ca_text_put(&t, " softcap=%.9g", (double)p->softcap);
     if (p->has_alibi) ca_text_put(&t, p->slopes_b ? " alibi=BH" : " alibi");
@@ -606,6 +638,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     if (p->split_len) ca_text_put(&t, " split=%" PRId64, p->split_len);
     if (p->weights) ca_text_put(&t, " weights=%s", stages[p->weights]);
     put_score(&t, p);
+    ca_pattern_print(p, &t);
     put_strides(&t, p);
     uselocale(before);
     return t.length;
