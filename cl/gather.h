@@ -107,7 +107,10 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     const struct packed w = { b, h, i, i + seq.p0 };
     struct row_state r = { CA_LOWEST, 0.f, ov };
     struct listed t;
-    if (i >= seq.Nq) return;
+    if (i >= seq.Nq) { /* a ragged row that is not there */
+        if (IS_ON(TAKES, ca_takes(A)) && spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = 0;
+        return;
+    }
     t.n = 0;
     for (int c = 0; c < EC; c++) ov[c] = SPLAT(0.f);
     if (IS_ON(TAKES, ca_takes(A))) {
@@ -126,6 +129,7 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
             t.s[t.n++] = row[j];
             if (t.n == DK) add_listed(A, X, &w, &t, v, Dv, &r, made);
         }
+        add_listed(A, X, &w, &t, v, Dv, &r, made);
     } else {
         const int last = ca_key_hi(w.p, A->right, seq.Nk), means = IS_ON(MEANS, ca_has_means(X)) ? ca_means(X, MEAN_BLOCKS) : 0;
         const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block), before = ca_means(X, MEAN_BEFORE);

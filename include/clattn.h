@@ -494,7 +494,7 @@ typedef struct clattn_buffers {
                                 memory is not read */
     clattn_buffer rotations; /* in, CLATTN_LSH: f32 */
     clattn_buffer span;      /* in, CLATTN_ADAPTIVE_SPAN: f32 [q_heads] */
-    clattn_buffer spent;     /* out, CLATTN_TOP_P, optional: int32 [batch][q_heads][q_len] */
+    clattn_buffer spent;     /* out, CLATTN_TOP_P, optional: int32 [batch][q_heads][q_len], 0 for rows that a ragged batch row has not */
     clattn_buffer workspace; /* optional: clattn_plan_workspace bytes, aligned to 256; else allocated per call */
 } clattn_buffers;
 

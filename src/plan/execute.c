@@ -339,6 +339,7 @@ static void copy_outputs(const struct problem *p, const struct io *host, void *c
     else if (mapped[CA_OUT]) memcpy(host->t[CA_OUT].host, mapped[CA_OUT], ca_slot_bytes(p, CA_OUT));
     for (int64_t h = 0; lse && h < ca_out_batch(p) * p->Hq; h++)
         memcpy((float *)host->t[CA_LSE].host + h * N + first, lse + h * N + first, (size_t)(end - first) * sizeof *lse);
+    if (mapped[CA_SPENT]) memcpy(host->t[CA_SPENT].host, mapped[CA_SPENT], ca_slot_bytes(p, CA_SPENT));
     if (mapped[CA_WEIGHTS]) memcpy(host->t[CA_WEIGHTS].host, mapped[CA_WEIGHTS], ca_slot_bytes(p, CA_WEIGHTS));
 }
 
