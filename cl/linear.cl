@@ -10,6 +10,7 @@
 #ifndef NV
 #define NV 2
 #endif
+#define NARROW 1
 #ifndef ITEMS
 #define ITEMS 1
 #endif

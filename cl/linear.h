@@ -22,7 +22,7 @@
  * A unit is the work of a group of ITEMS work-items: they share out tiles, rows or columns of each step and meet in SYNC.  On CPUs a
  * group is one item, and on the host there is nothing but it.
  *
- * Needs: VL and dialect.h; MR rows and NV vectors of a product at once; ITEMS, ITEM, SYNC; HAS(what), which asks a field of ca_linear that
+ * Needs: VL and dialect.h; MR rows and NV vectors of a product at once, NARROW of the rest; ITEMS, ITEM, SYNC; HAS(what), which asks a field of ca_linear that
  * is constant where kernels are compiled for it.  X->t[k]: the tensors.
  */
 #include "linargs.h"
@@ -68,6 +68,19 @@ INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i,
     return VLOAD(x);
 }
 
+/* dims numbers of tensor k from element i on, zeros behind them to a whole vector.  The row AHEAD elements further on is asked for: it is
+ * the next chunk's, and hardware does not look so far. */
+INLINE void load_row(const ca_linear *A, const struct lin_io *X, int k, ca_long i, int dims, ca_long ahead, GLOBAL float *row)
+{
+    int d = 0;
+    if (A->type[k] == TYPE_F32) {
+        GLOBAL const float *from = (GLOBAL const float *)X->t[k] + A->at[k] + i;
+        if (ahead) for (int c = 0; c < dims; c += 16) PREFETCH_FAR(from + ahead + c);
+        for (; d + VL <= dims; d += VL) VSTORE(VLOAD(from + d), row + d);
+    }
+    for (; d < dims; d += VL) VSTORE(lanes_of(A, X, k, i, d, dims), row + d);
+}
+
 /* The first n lanes of x to row + d. */
 INLINE void put_lanes(GLOBAL float *to, vf x, int n)
 {
@@ -90,6 +103,19 @@ INLINE void put(const ca_linear *A, const struct lin_io *X, int k, ca_long i, vf
     VSTORE(x, y);
     for (int l = 0; l < VL; l++)
         if (l < n) store_as(X->t[k], A->type[k], i + l, y[l]);
+}
+
+INLINE float dot(GLOBAL const float *x, GLOBAL const float *y, int n)
+{
+    vf sum = SPLAT(0.f);
+    int f = 0;
+    for (; f + VL <= n; f += VL) sum = VFMA(VLOAD(x + f), VLOAD(y + f), sum);
+    if (f < n) {
+        float rest[VL];
+        for (int i = 0; i < VL; i++) rest[i] = f + i < n ? x[f + i] * y[f + i] : 0.f;
+        sum += VLOAD(rest);
+    }
+    return VSUM(sum);
 }
 
 /* Lane l of the vector that holds element first + l: is it below n? */
@@ -148,15 +174,20 @@ INLINE void product_tile(const struct product *p, int i0, int v0, const int nc)
 
 LINEAR_APART void product(const struct product *p)
 {
-    const int wide = p->nv / NV, across = wide + p->nv % NV, down = (p->m + MR - 1) / MR;
+    const int across = (p->nv + NV - 1) / NV, down = (p->m + MR - 1) / MR;
     const int columns = p->tail == TAIL_SOLVE; /* a column of tiles is one item's */
     EACH_MINE(t, columns ? across : across * down) {
         const int x = columns ? t : t % across, y = columns ? 0 : t / across;
         for (int i = y; i < (columns ? down : y + 1); i++) {
-            const int i0 = i * MR, v0 = x < wide ? x * NV : wide * NV + x - wide;
-            if (p->tail == TAIL_TO_DIAGONAL && v0 * VL >= i0 + MR) continue;
-            if (x < wide) product_tile(p, i0, v0, NV);
-            else product_tile(p, i0, v0, 1);
+            const int i0 = i * MR, needed = p->tail == TAIL_TO_DIAGONAL ? (i0 + MR - 1) / VL + 1 : p->nv;
+            const int end = needed < p->nv ? needed : p->nv;
+            int v = x * NV, left = end - v;
+            if (left >= NV) {
+                product_tile(p, i0, v, NV);
+                continue;
+            }
+            for (; NARROW > 1 && left >= NARROW; v += NARROW, left -= NARROW) product_tile(p, i0, v, NARROW);
+            for (; left > 0; v++, left--) product_tile(p, i0, v, 1);
         }
     }
 }
@@ -195,29 +226,18 @@ LINEAR_APART void load_raw(const struct lin *l, int k, const ca_lin_strides *s, 
     const ca_linear *A = l->A;
     const int K = A->K;
     EACH_MINE(i, n) {
-        const ca_long from = l->b * s->b + h * s->h + (t0 + i) * s->t;
         GLOBAL float *row = x + i * ld;
-        vf sum = SPLAT(0.f), top = SPLAT(-CA_INFINITY);
-        for (int d = 0; d < K; d += VL) {
-            const vf y = lanes_of(A, l->X, k, from, d, K);
-            sum = VFMA(y, y, sum);
-            top = VMAX(top, VSEL(lanes_below(d, K), y, SPLAT(-CA_INFINITY)));
-            VSTORE(y, row + d);
-        }
+        load_row(A, l->X, k, l->b * s->b + h * s->h + (t0 + i) * s->t, K, t0 + 2 * n <= A->T ? n * s->t : 0, row);
         if (HAS(l2norm)) {
-            const vf inv = SPLAT(1.f / SQRT(VSUM(sum) + 1e-6f));
-            top = SPLAT(-CA_INFINITY);
-            for (int d = 0; d < K; d += VL) {
-                const vf y = VLOAD(row + d) * inv;
-                top = VMAX(top, VSEL(lanes_below(d, K), y, SPLAT(-CA_INFINITY)));
-                VSTORE(y, row + d);
-            }
+            const vf by = SPLAT(SQRT(dot(row, row, K) + 1e-6f));
+            for (int d = 0; d < K; d += VL) VSTORE(VLOAD(row + d) / by, row + d);
         }
         if (HAS(map) == LIN_SOFTMAX) {
+            vf top = SPLAT(-CA_INFINITY), sum = SPLAT(0.f);
             float most[VL];
+            for (int d = 0; d < K; d += VL) top = VMAX(top, VSEL(lanes_below(d, K), VLOAD(row + d), top));
             VSTORE(top, most);
-            for (int i1 = 1; i1 < VL; i1++) most[0] = most[i1] > most[0] ? most[i1] : most[0];
-            sum = SPLAT(0.f);
+            for (int n = 1; n < VL; n++) most[0] = most[n] > most[0] ? most[n] : most[0];
             for (int d = 0; d < K; d += VL) {
                 const vf y = VSEL(lanes_below(d, K), exp_any(VLOAD(row + d) - SPLAT(most[0])), SPLAT(0.f));
                 sum += y;
@@ -465,21 +485,6 @@ LINEAR_APART void scores(const struct lin *l, GLOBAL const float *x, GLOBAL floa
 
 /* --------------------------------------------------------------- with the state */
 
-INLINE float dot(GLOBAL const float *x, GLOBAL const float *y, int n)
-{
-    vf sum = SPLAT(0.f);
-    for (int f = 0; f < n; f += VL) {
-        if (f + VL <= n) {
-            sum = VFMA(VLOAD(x + f), VLOAD(y + f), sum);
-            continue;
-        }
-        float rest[VL];
-        for (int i = 0; i < VL; i++) rest[i] = f + i < n ? x[f + i] * y[f + i] : 0.f;
-        sum += VLOAD(rest);
-    }
-    return VSUM(sum);
-}
-
 /* o = x S, of n rows; with DIVISOR den = x z. */
 LINEAR_APART void through_state(const struct lin *l, GLOBAL const float *x, int n, int divisor)
 {
@@ -541,10 +546,10 @@ INLINE void update_state(const struct lin *l, int n)
 INLINE void load_values(const struct lin *l, ca_long t0, int n)
 {
     const ca_linear *A = l->A;
-    EACH_MINE(i, n) for (int c = 0; c < l->nv; c++) {
-        vf x = lanes_of(A, l->X, LIN_V, l->b * A->v.b + l->h * A->v.h + (t0 + i) * A->v.t + l->e0, c * VL, l->ne);
-        if (HAS(ssd)) x = x * SPLAT(l->beta[i]);
-        VSTORE(x, l->u + i * l->E_ + c * VL);
+    EACH_MINE(i, n) {
+        load_row(A, l->X, LIN_V, l->b * A->v.b + l->h * A->v.h + (t0 + i) * A->v.t + l->e0, l->ne, t0 + 2 * n <= A->T ? n * A->v.t : 0,
+                 l->u + i * l->E_);
+        for (int c = 0; HAS(ssd) && c < l->nv; c++) VSTORE(VLOAD(l->u + i * l->E_ + c * VL) * SPLAT(l->beta[i]), l->u + i * l->E_ + c * VL);
     }
 }
 

@@ -355,23 +355,32 @@ static bool workspace_of(const struct device *dev, const ca_linear *a, size_t *s
     return ca_mul(n, (size_t)a->state * sizeof(float), states) && ca_mul((size_t)a->workers, (size_t)a->scratch * sizeof(float), scratch);
 }
 
-size_t ca_linear_workspace(const struct ca_call *c, const struct device *dev)
+/* Milliseconds: the states' products, and within a chunk half a square of scores.  The recurrence waits for its loads. */
+static double cost_of(const struct device *dev, const ca_linear *a, double flops)
 {
-    ca_linear a = *args_of(c);
-    struct form f;
-    size_t states = 0, scratch = 0;
-    return plan(dev, &a, &f) == CLATTN_OK && workspace_of(dev, &a, &states, &scratch) ? states + scratch : 0;
+    double inside = (double)a->B * a->H * (double)a->T * a->chunk * (a->width + a->V) * (a->delta + a->group);
+    double rate = 1e6 * (dev->gflops > 0 ? dev->gflops : 20);
+    return a->recurrent ? 3 * flops / rate : (flops + inside + (a->gate == LIN_BY_DIM ? 4 * inside : 0)) / rate;
 }
 
-clattn_status ca_linear_explain(const struct ca_call *c, const struct device *dev, char *text, size_t size)
+clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, int64_t chunk, struct ca_linear_form *form)
 {
     ca_linear a = *args_of(c);
     struct form f;
-    clattn_status st = plan(dev, &a, &f);
-    if (st != CLATTN_OK) return st;
-    int n = a.recurrent ? snprintf(text, size, "recurrent") : snprintf(text, size, "chunk=%d", a.chunk);
-    snprintf(text + n, size - (size_t)n, " columns=%d units=%lld (%s)", a.vblock, (long long)a.units, f.reason);
-    return CLATTN_OK;
+    size_t states, scratch;
+    clattn_status st;
+    if (chunk) a.chunk = (ca_int)chunk;
+    CA_REQUIRE(a.chunk != 1 || a.pass == LIN_STREAM, CLATTN_E_UNSUPPORTED, "the recurrent form is causal");
+    CA_TRY(plan(dev, &a, &f));
+    CA_REQUIRE(workspace_of(dev, &a, &states, &scratch) && ca_add(states, scratch, &form->workspace), CLATTN_E_TOO_LARGE,
+               "%lld states of %lld floats are too large", (long long)a.units, (long long)a.state);
+    form->name = a.recurrent ? "recurrent" : "chunked";
+    form->reason = f.reason;
+    form->cost_ms = cost_of(dev, &a, ca_linear_flops(c));
+    int n = a.recurrent ? 0 : snprintf(form->params, sizeof form->params, "chunk=%d ", a.chunk);
+    snprintf(form->params + n, sizeof form->params - (size_t)n, "columns=%d units=%lld", a.vblock, (long long)a.units);
+done:
+    return st;
 }
 
 /* -------------------------------------------------------------------- on the host */

@@ -100,11 +100,17 @@ const char *ca_linear_map_name(int map);
 int64_t ca_linear_features(int map, int64_t K, int64_t M); /* M: rows of favor's projection */
 clattn_status ca_op_linear(struct ca_call *c, const clattn_linear *linear, const clattn_linear_tensors *t);
 clattn_status ca_op_mamba2_ssd(struct ca_call *c, const clattn_linear_tensors *t, int64_t chunk);
-/* What C, one of these two, is on DEV, "chunks of 64, ...: reason"; its multiply-adds' operations and the bytes that it cannot but move. */
-clattn_status ca_linear_explain(const struct ca_call *c, const struct device *dev, char *text, size_t size);
-double ca_linear_flops(const struct ca_call *c);
-double ca_linear_bytes(const struct ca_call *c);
-size_t ca_linear_workspace(const struct ca_call *c, const struct device *dev);
+/* How C, one of these two, is computed on DEV, or would be with this CHUNK (0: as it says); E_... when it could not. */
+struct ca_linear_form {
+    const char *name;          /* "recurrent", "chunked" */
+    char params[64];
+    const char *reason;
+    double cost_ms;
+    size_t workspace;          /* bytes */
+};
+clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, int64_t chunk, struct ca_linear_form *form);
+double ca_linear_flops(const struct ca_call *c); /* of reading and updating the states, token by token */
+double ca_linear_bytes(const struct ca_call *c); /* of the tensors */
 clattn_status ca_op_favor_projection(struct ca_call *c, uint64_t seed, uint64_t offset, const clattn_tensor *projection);
 /* Elements in the axes FROM ... TO - 1; a tensor's own are known to multiply without overflow. */
 int64_t ca_elements(const clattn_tensor *t, int from, int to);
