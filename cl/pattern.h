@@ -393,8 +393,13 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
 
 /* A tree of nodes, on the host: children stand before their parent.  LEAF is an expression, UNITE and MEET combine X and Y. */
 #ifdef __OPENCL_C_VERSION__
+#ifdef __x86_64__ /* PoCL: what is inlined for each of 16 lanes takes it ten seconds */
+#define CA_TREE_FUNCTION static __attribute__((noinline))
+#else
+#define CA_TREE_FUNCTION static inline
+#endif
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) \
-    static inline ca_int name PARAMS { return PATTERN_TREE(LEAF, UNITE, MEET); }
+    CA_TREE_FUNCTION ca_int name PARAMS { return PATTERN_TREE(LEAF, UNITE, MEET); }
 #define NODE(k) NODE_##k
 #elif !defined(CA_PATTERN_TREES) /* src/host/pattern.c has them */
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) ca_int name PARAMS;

@@ -1,4 +1,4 @@
-/* steps.cl -- the OpenCL entries of steps.h, one work-item a row: NDRange {new_len, B Hkv} and {Nq, B Hq}, and of prepare.h: {rows}. */
+/* steps.cl -- the OpenCL entries of steps.h, one work-item a row: NDRange {new_len, B Hkv} and {Nq, B Hq}. */
 #ifndef DQK
 #define DQK 64
 #endif
@@ -15,9 +15,6 @@
 #include "decode.h"
 #include "select.h"
 #include "steps.h"
-#if PATTERN
-#include "prepare.h"
-#endif
 
 LANE_KERNEL void attn_append(GLOBAL const stored *k_new, GLOBAL const stored *v_new, GLOBAL stored *k, GLOBAL stored *v,
                              OPTIONAL_PARAMS, ca_args a)
@@ -36,21 +33,3 @@ LANE_KERNEL void attn_weights(GLOBAL const stored *q, GLOBAL const stored *k, GL
     int hb = get_global_id(1);
     weights_row(&a, &x, q, k, weights, DQK, hb / a.Hq, hb % a.Hq, get_global_id(0), qv, s, key);
 }
-
-#if PATTERN
-#define PREPARE(name, tensor, ...) \
-    LANE_KERNEL void attn_##name(GLOBAL ca_int *words, GLOBAL const stored *tensor, OPTIONAL_PARAMS, ca_args a, ca_leaf leaf) \
-    { \
-        const ca_optional x = OPTIONAL; \
-        vf qv[WHOLE(DQK > DV ? DQK : DV) / VL]; \
-        float row[WHOLE(DQK > DV ? DQK : DV)]; \
-        (void)tensor, (void)qv, (void)row; \
-        __VA_ARGS__; \
-    }
-PREPARE(draw, none, draw(&a, &x, &leaf, words, get_global_id(0)))
-PREPARE(bucket_q, q, bucket(&a, &x, &leaf, words, q, 0, DQK, get_global_id(0)))
-PREPARE(bucket_k, k, bucket(&a, &x, &leaf, words, k, 1, DQK, get_global_id(0)))
-PREPARE(mean_k, k, mean(&a, &x, &leaf, words, k, 1, DQK, get_global_id(0), (float *)qv, row))
-PREPARE(mean_v, v, mean(&a, &x, &leaf, words, v, 0, DV, get_global_id(0), (float *)qv, row))
-PREPARE(choose, q, choose(&a, &x, &leaf, words, q, DQK, get_global_id(0), qv, row))
-#endif

@@ -28,7 +28,7 @@ struct clattn_plan {
     const struct algo *algo;
     struct params params;
     struct program *program;
-    struct program *steps;     /* cl/steps.cl, where new keys, weights or a pattern are wanted */
+    struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
     size_t workspace;          /* bytes */
     size_t pattern_at;         /* where in it the pattern's words are, on an OpenCL device */
     cl_mem constants;          /* of the pattern: prepare.c */

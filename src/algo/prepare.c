@@ -42,25 +42,25 @@ static const void *constants(const struct problem *p)
 }
 
 /* What is computed for leaf K, in this order: WHAT of the host, the kernel, the tensor that it reads, and for how many rows. */
-struct work { enum host_prepare what; const char *kernel; enum ca_slot from; int64_t rows; double rounds; };
+struct work { enum host_prepare what; enum ca_slot from; int64_t rows; double rounds; };
 static int works(const struct problem *p, const ca_node *n, struct work w[2])
 {
     const int64_t queries = p->B * p->Hq * p->Nq, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
     switch (n->type) {
-    case CA_RANDOM: w[0] = (struct work){ HOST_DRAW, "attn_draw", CA_Q, n->n[0] ? p->B * p->Nq : 0, 24.0 * n->n[0] * n->n[0] }; return 1;
-    case CA_BIGBIRD: w[0] = (struct work){ HOST_DRAW, "attn_draw", CA_Q, n->n[1] ? n->n[3] : 0, 24.0 * n->n[1] * n->n[1] }; return 1;
+    case CA_RANDOM: w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[0] ? p->B * p->Nq : 0, 24.0 * n->n[0] * n->n[0] }; return 1;
+    case CA_BIGBIRD: w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[1] ? n->n[3] : 0, 24.0 * n->n[1] * n->n[1] }; return 1;
     case CA_LSH:
         for (int k = 0; k < 2; k++)
-            w[k] = (struct work){ k ? HOST_BUCKET_K : HOST_BUCKET_Q, k ? "attn_bucket_k" : "attn_bucket_q", k ? CA_K : CA_Q,
+            w[k] = (struct work){ k ? HOST_BUCKET_K : HOST_BUCKET_Q, k ? CA_K : CA_Q,
                                   k ? p->B * p->Hkv * p->Nk : queries, (double)n->n[0] * (double)(n->n[3] / 2 + 16) * ((double)p->D + 16) / 4 };
         return 2;
     case CA_BLOCK_TOP_K:
-        w[0] = (struct work){ HOST_MEAN_K, "attn_mean_k", CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
-        w[1] = (struct work){ HOST_CHOOSE, "attn_choose", CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
+        w[0] = (struct work){ HOST_MEAN_K, CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
+        w[1] = (struct work){ HOST_CHOOSE, CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
         return 2;
     case CA_HIERARCHICAL:
         for (int k = 0; k < 2; k++)
-            w[k] = (struct work){ k ? HOST_MEAN_K : HOST_MEAN_V, k ? "attn_mean_k" : "attn_mean_v", k ? CA_K : CA_V, p->B * p->Hkv * blocks,
+            w[k] = (struct work){ k ? HOST_MEAN_K : HOST_MEAN_V, k ? CA_K : CA_V, p->B * p->Hkv * blocks,
                                   (double)n->n[0] * (double)(p->D + p->Dv) };
         return 2;
     default: return 0;
@@ -74,16 +74,29 @@ static ca_leaf leaf_of(const struct pattern *t, int k)
     return l;
 }
 
+/* The program of one of them: a plan has few of the kernels, and its first execution should not wait for others. */
+static clattn_status program_of(const struct clattn_plan *plan, enum host_prepare what, struct program **program)
+{
+    const struct device *dev = &plan->ctx->dev;
+    char options[1024];
+    int n = ca_common_options(&plan->p, dev, options, sizeof options);
+    snprintf(options + n, sizeof options - (size_t)n, " -DVL=%d -DWHAT=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, (int)what);
+    return ca_program_get_with(plan->ctx, "prepare", plan->p.mods, options, program);
+}
+
 clattn_status ca_prepare_build(struct clattn_plan *plan)
 {
     const struct problem *p = &plan->p;
     const struct device *dev = &plan->ctx->dev;
     clattn_status st = CLATTN_OK;
     struct work w[2];
-    for (int k = 0; k < p->pattern.num_nodes && dev->quirks & CA_QUIRK_ROUNDS; k++)
-        for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++)
-            CA_REQUIRE(w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED, "for a row of the pattern a work-item may take %.0f rounds of its loops, "
-                       "the device ends it after %d", w[e].rounds, CA_MAX_ROUNDS);
+    struct program *program; /* the context keeps it */
+    for (int k = 0; k < p->pattern.num_nodes && !ca_is_host(dev); k++)
+        for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++) {
+            CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
+                       "for a row of the pattern a work-item may take %.0f rounds of its loops, the device ends it after %d", w[e].rounds, CA_MAX_ROUNDS);
+            if (w[e].rows) CA_TRY(program_of(plan, w[e].what, &program));
+        }
     size_t bytes = sizeof(int32_t) * (size_t)(ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? 1 : p->pattern.num_tokens);
     if (!ca_is_host(dev) && bytes)
         CA_TRY(ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, bytes, constants(p), "tokens", &plan->constants));
@@ -131,13 +144,16 @@ static clattn_status compute(const struct clattn_plan *plan, const struct work *
 {
     const struct tensor *const tensors[] = { &io->t[CA_PATTERN], &io->t[w->from] };
     struct launch_arg args[CA_MAX_ARGS];
+    struct program *program;
     ca_args a;
     if (w->rows == 0) return CLATTN_OK;
+    clattn_status st = program_of(plan, w->what, &program);
+    if (st != CLATTN_OK) return st;
     ca_io_args(&plan->p, io, &a);
     cl_uint n = ca_kernel_args(io, &a, tensors, 2, args);
     args[n++] = (struct launch_arg){ sizeof *leaf, leaf };
     struct launch l = {
-        .program = plan->steps, .kernel = w->kernel, .dims = 1, .local = { 1 }, .global = { (size_t)w->rows },
+        .program = program, .kernel = "attn_prepare", .dims = 1, .local = { 1 }, .global = { (size_t)w->rows },
         .flops = (double)w->rows * w->rounds, .args = args, .num_args = n,
     };
     return ca_launch(plan->ctx, &l, c);

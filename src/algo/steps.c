@@ -10,7 +10,7 @@ clattn_status ca_steps_build(struct clattn_plan *plan)
     const struct problem *p = &plan->p;
     const struct device *dev = &plan->ctx->dev;
     char options[1024];
-    if (ca_is_host(dev) || (!p->new_len && !p->weights && !p->pattern.words)) return CLATTN_OK;
+    if (ca_is_host(dev) || (!p->new_len && !p->weights)) return CLATTN_OK;
     CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || !p->weights || CA_WEIGHTS_ROUNDS(p) <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
                "for a row of the weights a work-item may take %.0f rounds of its loops, the device ends it after %d",
                CA_WEIGHTS_ROUNDS(p), CA_MAX_ROUNDS);

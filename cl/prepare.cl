@@ -1,0 +1,40 @@
+/* prepare.cl -- the OpenCL entries of prepare.h, one work-item a row: NDRange {rows}.  WHAT is the one that is built. */
+#ifndef DQK
+#define DQK 64
+#endif
+#ifndef DV
+#define DV DQK
+#endif
+#ifndef UNIT
+#define UNIT 1
+#endif
+#ifndef WHAT
+#define WHAT 0
+#endif
+#define RB 1
+#define DK 64
+#include "args.h"
+#include "dialect.h"
+#include "decode.h"
+#include "prepare.h"
+
+#define ROW(dims) (WHOLE(dims) / VL)
+LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, OPTIONAL_PARAMS, ca_args a, ca_leaf leaf)
+{
+    const ca_optional x = OPTIONAL;
+    int n = get_global_id(0);
+#if WHAT == 0
+    (void)from;
+    draw(&a, &x, &leaf, words, n);
+#elif WHAT == 1 || WHAT == 2
+    bucket(&a, &x, &leaf, words, from, WHAT == 2, DQK, n);
+#else
+    vf qv[ROW(DQK > DV ? DQK : DV)];
+    float row[WHOLE(DQK > DV ? DQK : DV)];
+#if WHAT == 5
+    choose(&a, &x, &leaf, words, from, DQK, n, qv, row);
+#else
+    mean(&a, &x, &leaf, words, from, WHAT == 3, WHAT == 3 ? DQK : DV, n, (float *)qv, row);
+#endif
+#endif
+}
