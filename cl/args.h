@@ -8,6 +8,7 @@ typedef long ca_long;
 typedef int ca_int;
 typedef uint ca_uint;
 typedef ulong ca_ulong;
+typedef ushort ca_ushort;
 typedef uchar ca_byte;
 typedef char ca_signed_byte;
 #else
@@ -16,6 +17,7 @@ typedef int64_t ca_long;
 typedef int32_t ca_int;
 typedef uint32_t ca_uint;
 typedef uint64_t ca_ulong;
+typedef uint16_t ca_ushort;
 typedef uint8_t ca_byte;
 typedef int8_t ca_signed_byte;
 #endif

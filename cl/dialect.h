@@ -10,6 +10,7 @@
  *   NOT_FINITE(v)        a mask, by lanemath.h         VANY(mask)    in any lane
  *   load_vec(p), store_vec(p,v)  tensors of any storage type, VL neighbours
  *   load_at(p,i), store_at(p,i,x)  one element (OpenCL: storage.h)
+ *   f16_vec(p), bf16_vec(p), load_as(p,type,i), store_as(p,type,i,x)   the same of a type that is told
  *   ILO(a,b), IHI(a,b)   lower / upper half of a0 b0 a1 b1 a2 b2 ...
  *   NEIGHBOURS(stride)   dims that are a stride apart are a vector's lanes
  *   VLOADS8(p)           VL signed bytes as ints       VFLOAT(i)     ints as floats
@@ -69,6 +70,9 @@ INLINE vf VMIN(vf a, vf b) { return a < b ? a : b; }
 #define VSTORE(v, p) CAT(vstore, VL)(v, 0, p)
 #define VANY(mask) any(mask)
 #define LOG(x) log(x)
+#define SQRT(x) sqrt(x)
+#define COSINE(x) cos(x)
+#define SINE(x) sin(x)
 #ifdef __x86_64__ /* PoCL: its prefetch() does nothing */
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
 #define PREFETCH_FAR(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
@@ -94,14 +98,16 @@ INLINE vf VMIN(vf a, vf b) { return a < b ? a : b; }
 #endif
 #define LANE_KERNEL __kernel WIDE_VECTORS __attribute__((vec_type_hint(vf))) __attribute__((reqd_work_group_size(1, 1, 1)))
 
+INLINE vf f16_vec(__global const ushort *p) { return CAT(vload_half, VL)(0, (__global const half *)p); }
+INLINE vf bf16_vec(__global const ushort *p) { return AS_VF(CAT(convert_int, VL)(CAT(vload, VL)(0, p)) << 16); }
 #if STORAGE == 0
 INLINE vf load_vec(__global const stored *p) { return VLOAD(p); }
 INLINE void store_vec(__global stored *p, vf v) { VSTORE(v, p); }
 #elif STORAGE == 1
-INLINE vf load_vec(__global const stored *p) { return CAT(vload_half, VL)(0, (__global const half *)p); }
+INLINE vf load_vec(__global const stored *p) { return f16_vec(p); }
 INLINE void store_vec(__global stored *p, vf v) { CAT(CAT(vstore_half, VL), _rte)(v, 0, (__global half *)p); }
 #else
-INLINE vf load_vec(__global const stored *p) { return AS_VF(CAT(convert_int, VL)(CAT(vload, VL)(0, p)) << 16); }
+INLINE vf load_vec(__global const stored *p) { return bf16_vec(p); }
 INLINE void store_vec(__global stored *p, vf v)
 {
     float x[VL];

@@ -40,18 +40,6 @@ typedef float wide;
 #define LANE (LANES > 1 ? (int)get_local_id(0) : 0)
 #define ROW_MEMORY __local float scratch[LANES];
 
-INLINE float load_as(__global const ushort *t, int type, ca_long i)
-{
-    if (type == TYPE_F32) return ((__global const float *)t)[i];
-    if (type == TYPE_F16) return vload_half(0, (__global const half *)(t + i));
-    return type == TYPE_BF16 ? as_float((uint)t[i] << 16) : 0.f;
-}
-INLINE void store_as(__global ushort *t, int type, ca_long i, float x)
-{
-    if (type == TYPE_F32) ((__global float *)t)[i] = x;
-    else if (type == TYPE_F16) vstore_half_rte(x, 0, (__global half *)(t + i));
-    else if (type == TYPE_BF16) t[i] = bf16_bits(x);
-}
 INLINE int load_int(__global const ushort *t, ca_long i) { return ((__global const int *)t)[i]; }
 
 /* LANES is a power of two. */

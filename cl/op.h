@@ -5,7 +5,8 @@
 
 #include "args.h"
 
-#define CA_OPERANDS 6
+#define CA_OPERANDS 12      /* that an operation may have */
+#define CA_ITEM_OPERANDS 6  /* that the kernels of item.h take */
 #define CA_SIZES 8
 
 typedef struct ca_op {

@@ -4,9 +4,13 @@
  *   STORAGE 0  f32
  *   STORAGE 1  f16, by vload_half and vstore_half: the device need not have cl_khr_fp16
  *   STORAGE 2  bf16, the upper half of an f32; rounded to nearest even, NaN stays NaN
+ *
+ * load_as and store_as take a clattn_dtype that is known when they run.
  */
 #ifndef CA_STORAGE_H
 #define CA_STORAGE_H
+
+#include "op.h"
 
 #ifndef STORAGE
 #define STORAGE 0
@@ -16,6 +20,19 @@ static inline ushort bf16_bits(float x)
 {
     uint u = as_uint(x);
     return (ushort)(((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+static inline float load_as(__global const void *t, int type, ca_long i)
+{
+    if (type == TYPE_F32) return ((__global const float *)t)[i];
+    if (type == TYPE_F16) return vload_half(i, (__global const half *)t);
+    return type == TYPE_BF16 ? as_float((uint)((__global const ushort *)t)[i] << 16) : 0.f;
+}
+static inline void store_as(__global void *t, int type, ca_long i, float x)
+{
+    if (type == TYPE_F32) ((__global float *)t)[i] = x;
+    else if (type == TYPE_F16) vstore_half_rte(x, i, (__global half *)t);
+    else if (type == TYPE_BF16) ((__global ushort *)t)[i] = bf16_bits(x);
 }
 
 #if STORAGE == 0

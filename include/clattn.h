@@ -716,6 +716,105 @@ CLATTN_API clattn_status clattn_initialise(clattn_context *ctx, clattn_initialis
                                            uint64_t offset, const clattn_tensor *out, const clattn_launch *launch)
     CLATTN_CHECK CLATTN_NONNULL(6);
 
+/* -------------------------------------------------------- linear attention
+ *
+ * Attention whose scores are products of features, phi(q).phi(k), without a softmax over the keys: the keys and values seen
+ * so far are summed up in a state S [F][V] per head, and a token costs the same wherever it stands (Katharopoulos et al.,
+ * "Transformers are RNNs", 2020).  For each token t in turn
+ *
+ *     rule          S becomes
+ *     LINEAR        S + phi(k) v^T
+ *     GATED         e^g S + phi(k) v^T                            RetNet, Mamba 2, GLA
+ *     DELTA         S + beta phi(k) (v - S^T phi(k))^T            DeltaNet (Schlag et al., 2021; Yang et al., 2024)
+ *     GATED_DELTA   e^g S, then DELTA                             Gated DeltaNet (Yang et al., 2024)
+ *
+ *     out = scale S^T phi(q),   normalised: divided by scale phi(q).z + eps, z being the state of a value 1
+ *
+ * Long sequences are computed in chunks, a small attention within each and the state between them (the delta rules by
+ * forward substitution within a chunk); a few tokens step by step, in the state's own memory.  Memory beyond the tensors is
+ * that of the states and of a few chunks: features are made chunk by chunk.  Arithmetic and states are f32 on the way. */
+typedef enum clattn_update_rule {
+    CLATTN_RULE_LINEAR = 0,
+    CLATTN_RULE_GATED = 1,
+    CLATTN_RULE_DELTA = 2,
+    CLATTN_RULE_GATED_DELTA = 3
+} clattn_update_rule;
+
+/* phi(x), of q and of k; F features of K dims. */
+typedef enum clattn_feature_map {
+    CLATTN_MAP_IDENTITY = 0, /* x */
+    CLATTN_MAP_ELU1 = 1,     /* elu(x) + 1 (Katharopoulos et al., 2020) */
+    CLATTN_MAP_RELU = 2,
+    CLATTN_MAP_EXP = 3,      /* e^x */
+    CLATTN_MAP_SQUARE = 4,   /* x x^T, F = K^2: scores (q.k)^2 */
+    CLATTN_MAP_TAYLOR2 = 5,  /* 1, x, x x^T / sqrt(2), F = 1 + K + K^2: scores 1 + s + s^2 / 2, s = q.k (Arora et al., "Based", 2024) */
+    CLATTN_MAP_FAVOR = 6,    /* e^(w.y - y.y / 2) / sqrt(F), y = K^(-1/4) x, for the F rows w of projection: its products estimate
+                                e^(q.k / sqrt(K)) (Choromanski et al., "Performers", 2021) */
+    CLATTN_MAP_COS = 7,      /* relu(x) cos(a t), relu(x) sin(a t), a = pi / (2 max_len), F = 2K (Qin et al., "cosFormer", 2022) */
+    CLATTN_MAP_SOFTMAX = 8   /* softmax over the dims (Shen et al., "Efficient Attention", 2021) */
+} clattn_feature_map;
+
+/* Set it up with clattn_linear_init, then change what differs. */
+typedef struct clattn_linear {
+    size_t size;             /* sizeof(clattn_linear); set by clattn_linear_init */
+    clattn_layout layout;    /* CLATTN_BHSD (the default) or CLATTN_BSHD, of q, k, v, g, beta and out */
+    clattn_update_rule rule;
+    clattn_feature_map map;
+    double scale;            /* NaN (the default) = 1 / sqrt(K) */
+    int normalize;           /* nonzero: divide, LINEAR and GATED alone */
+    double eps;              /* added to the divisor; 0 by default */
+    int bidirectional;       /* nonzero: each query reads the state of all tokens; LINEAR alone, without initial state */
+    int l2norm_qk;           /* nonzero: rows of q and k are divided by sqrt(sum of squares + 1e-6) before the map */
+    int64_t max_len;         /* of CLATTN_MAP_COS; 0 (the default) = T */
+    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule */
+} clattn_linear;
+CLATTN_API void clattn_linear_init(clattn_linear *linear) CLATTN_NONNULL(1);
+
+/* Shapes are those of CLATTN_BHSD; H heads of q are a multiple of Hkv, as in attention.  Types may be mixed. */
+typedef struct clattn_linear_tensors {
+    size_t size;                        /* sizeof(clattn_linear_tensors) */
+    const clattn_tensor *q, *k, *v;     /* [B,H,T,K], [B,Hkv,T,K], [B,Hkv,T,V]; K 1 ... 4096 */
+    const clattn_tensor *g;             /* gated rules: the logarithm of the decay, per head [B,Hkv,T], or per key dim [B,Hkv,T,K] where
+                                           F = K.  0 keeps all, -inf forgets all; retention (RetNet) is GATED with g the same for all t,
+                                           g[h] = log(1 - 2^(-5 - h)) */
+    const clattn_tensor *beta;          /* delta rules: [B,Hkv,T] */
+    const clattn_tensor *u;             /* optional [Hkv,K], LINEAR and GATED with F = K: the token itself is read as (u k) v^T, and the
+                                           state before its update (RWKV-6, Peng et al., 2024) */
+    const clattn_tensor *projection;    /* CLATTN_MAP_FAVOR: [F,K], see clattn_favor_projection */
+    const clattn_tensor *initial_state; /* optional [B,Hkv,F,V], else 0 */
+    const clattn_tensor *initial_z;     /* optional [B,Hkv,F], normalised alone */
+    const clattn_tensor *out;           /* [B,H,T,V] */
+    const clattn_tensor *final_state;   /* optional, as initial_state, and may be it: decoding then works in place, best with V a
+                                           multiple of 16 and f32 */
+    const clattn_tensor *final_z;       /* optional, as initial_z, and may be it */
+} clattn_linear_tensors;
+
+/* Computes it on the device of CTX, memory and LAUNCH as for the operations around attention.  A sequence may be cut anywhere:
+ * the final state of one part is the initial one of the next (CLATTN_MAP_COS counts t from 0 in each).
+ * Errors: E_ARGUMENT (a tensor is missing, superfluous or of a wrong shape: its name and the numbers), E_UNSUPPORTED (what the
+ * rule does not have, what the device cannot hold), and those of the operations around attention. */
+CLATTN_API clattn_status clattn_linear_attention(clattn_context *ctx, const clattn_linear *linear,
+                                                 const clattn_linear_tensors *tensors, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3);
+
+/* Mamba 2's recurrence (Dao and Gu, "Transformers are SSMs", 2024): GATED with g = -e^A_log dt, k = B, q = C, v = dt x, scale 1,
+ * plus D x.  x [B,T,H,P], dt [B,T,H] behind its softplus, A_log [H], B, C [B,T,G,N], H a multiple of G, D optional [H],
+ * initial_state optional [B,H,N,P], out as x, final_state optional as initial_state and may be it.  CHUNK as in clattn_linear. */
+CLATTN_API clattn_status clattn_mamba2_ssd(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *dt,
+                                           const clattn_tensor *A_log, const clattn_tensor *B, const clattn_tensor *C,
+                                           const clattn_tensor *D, const clattn_tensor *initial_state, int64_t chunk,
+                                           const clattn_tensor *out, const clattn_tensor *final_state,
+                                           const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 3, 4, 5, 6, 10);
+
+/* Draws projection [M,K] for CLATTN_MAP_FAVOR (Choromanski et al., 2021): blocks of K rows, the last perhaps shorter, that are
+ * orthogonal to each other within a block, each with the norm that a row of K normal numbers has.  Row r of a block is normal
+ * numbers r K ... of Philox4x32-10 with SEED and OFFSET, made orthogonal to the rows above it in its block by Gram-Schmidt, twice,
+ * in f64, and then given the norm of normal numbers (M + r) K ...: the same bits on every device, and E = M rows count from the
+ * first of all. */
+CLATTN_API clattn_status clattn_favor_projection(clattn_context *ctx, uint64_t seed, uint64_t offset,
+                                                 const clattn_tensor *projection, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(4);
+
 #ifdef __cplusplus
 }
 #endif

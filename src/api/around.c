@@ -142,3 +142,36 @@ clattn_status clattn_initialise(clattn_context *ctx, clattn_initialiser how, dou
     CA_ENTER();
     return run(ctx, &c, ca_op_initialise(&c, how, gain, seed, offset, out), launch);
 }
+
+void clattn_linear_init(clattn_linear *linear)
+{
+    if (linear) ca_linear_defaults(linear);
+}
+
+clattn_status clattn_linear_attention(clattn_context *ctx, const clattn_linear *linear,
+                                      const clattn_linear_tensors *tensors, const clattn_launch *launch)
+{
+    struct ca_call c;
+    CA_ENTER();
+    return run(ctx, &c, ca_op_linear(&c, linear, tensors), launch);
+}
+
+clattn_status clattn_mamba2_ssd(clattn_context *ctx, const clattn_tensor *x, const clattn_tensor *dt,
+                                const clattn_tensor *A_log, const clattn_tensor *B, const clattn_tensor *C,
+                                const clattn_tensor *D, const clattn_tensor *initial_state, int64_t chunk,
+                                const clattn_tensor *out, const clattn_tensor *final_state, const clattn_launch *launch)
+{
+    const clattn_linear_tensors t = { .size = sizeof t, .q = C, .k = B, .v = x, .g = dt, .beta = A_log, .u = D,
+                                      .initial_state = initial_state, .out = out, .final_state = final_state };
+    struct ca_call c;
+    CA_ENTER();
+    return run(ctx, &c, ca_op_mamba2_ssd(&c, &t, chunk), launch);
+}
+
+clattn_status clattn_favor_projection(clattn_context *ctx, uint64_t seed, uint64_t offset,
+                                      const clattn_tensor *projection, const clattn_launch *launch)
+{
+    struct ca_call c;
+    CA_ENTER();
+    return run(ctx, &c, ca_op_favor_projection(&c, seed, offset, projection), launch);
+}

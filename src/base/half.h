@@ -37,4 +37,18 @@ static inline uint16_t ca_f32_to_f16(float x)
     return (uint16_t)(sign | ((u + 0xfff + (u >> 13 & 1) - 0x38000000u) >> 13));
 }
 
+/* Element I of T as an f32, and back; TYPE is a clattn_dtype: f32, f16, bf16, or none of them (0, and not stored). */
+static inline __attribute__((always_inline)) float ca_load_as(const void *t, int type, int64_t i)
+{
+    if (type == 0) return ((const float *)t)[i];
+    if (type == 1) return ca_f16_to_f32(((const uint16_t *)t)[i]);
+    return type == 2 ? ca_bf16_to_f32(((const uint16_t *)t)[i]) : 0;
+}
+static inline __attribute__((always_inline)) void ca_store_as(void *t, int type, int64_t i, float x)
+{
+    if (type == 0) ((float *)t)[i] = x;
+    else if (type == 1) ((uint16_t *)t)[i] = ca_f32_to_f16(x);
+    else if (type == 2) ((uint16_t *)t)[i] = ca_f32_to_bf16(x);
+}
+
 #endif

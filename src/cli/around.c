@@ -1,6 +1,7 @@
 /* around.c -- the operations around attention: from a case to a call of the library.  A case is described twice: when
  * it is read, to find what is wrong with it, and when it is run. */
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,10 +217,53 @@ static clattn_status merge(struct work *w, struct ca_call *call)
     return ca_op_merge(call, outs, lses, o, out(w, "lse", true, outs->rank - 2, outs->shape + 1));
 }
 
+static int name_index(const struct work *w, const char *attr, const char *(*name)(int), const char *otherwise)
+{
+    const char *word = ca_case_word(w->c, attr, otherwise);
+    int i = 0;
+    while (name(i) && strcmp(name(i), word) != 0) i++;
+    return i;
+}
+
+static clattn_status linear(struct work *w, struct ca_call *call)
+{
+    clattn_linear l;
+    ca_linear_defaults(&l);
+    l.layout = w->c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD;
+    l.rule = (clattn_update_rule)name_index(w, "update_rule", ca_linear_rule_name, "linear");
+    l.map = (clattn_feature_map)name_index(w, "feature_map", ca_linear_map_name, "identity");
+    l.scale = ca_case_number(w->c, "scale", NAN);
+    l.normalize = ca_case_flag(w->c, "normalize");
+    l.eps = ca_case_number(w->c, "eps", 0);
+    l.bidirectional = ca_case_has(w->c, "causal") && !ca_case_flag(w->c, "causal");
+    l.l2norm_qk = ca_case_flag(w->c, "l2norm_qk");
+    l.max_len = ca_case_int(w->c, "max_len", 0);
+    clattn_linear_tensors t = {.size = sizeof t, .q = in(w, "q"), .k = in(w, "k"), .v = in(w, "v"), .g = in(w, "g"), .beta = in(w, "beta"),
+                               .u = in(w, "u"), .projection = in(w, "projection"), .initial_state = in(w, "initial_state"),
+                               .initial_z = in(w, "initial_z")};
+    int64_t o[4] = {t.q->shape[0], t.q->shape[1], t.q->shape[2], t.v->shape[3]}, K = t.q->shape[3];
+    int64_t F = ca_linear_features((int)l.map, K, t.projection ? t.projection->shape[0] : 0);
+    const int64_t state[4] = {o[0], t.k->shape[l.layout == CLATTN_BSHD ? 2 : 1], F, o[3]};
+    t.out = out(w, "out", false, 4, o);
+    t.final_state = out(w, "final_state", false, 4, state);
+    t.final_z = out(w, "final_z", false, 3, state);
+    return ca_op_linear(call, &l, &t);
+}
+
+static clattn_status mamba2_ssd(struct work *w, struct ca_call *call)
+{
+    const clattn_tensor *x = in(w, "x"), *B = in(w, "B");
+    const int64_t state[4] = {x->shape[0], x->shape[2], B->shape[3], x->shape[3]};
+    const clattn_linear_tensors t = {.q = in(w, "C"), .k = B, .v = x, .g = in(w, "dt"), .beta = in(w, "A_log"), .u = in(w, "D"),
+                                     .out = out_as(w, "out", x), .final_state = out(w, "final_state", false, 4, state)};
+    return ca_op_mamba2_ssd(call, &t, 0);
+}
+
 static const struct { const char *name; clattn_status (*describe)(struct work *, struct ca_call *); } ops[] = {
     {"softmax", softmax}, {"log_softmax", softmax}, {"layer_norm", norm}, {"rms_norm", norm}, {"gelu", activate},
     {"silu", activate}, {"rope", rope}, {"rope_tables", rope_tables}, {"sinusoidal", sinusoidal},
     {"relative_bias", relative_bias}, {"cache_scatter", cache_scatter}, {"causal_conv", causal_conv}, {"merge", merge},
+    {"linear_attention", linear}, {"mamba2_ssd", mamba2_ssd},
 };
 
 /* Fills CALL, which the caller frees, from the case. */

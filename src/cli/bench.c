@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/linear.h"
 #include "cli/mods.h"
 #include "cli/peak.h"
 #include "cli/progress.h"
@@ -69,8 +70,9 @@ static const struct argp argp = {
 
 struct result {
     const char *device;
-    char problem[800], params[256];
-    const struct sample *sample;
+    char problem[800], params[256], plan[1024];
+    const char *algorithm;
+    size_t workspace;
     const char *lengths;             /* of a ragged batch, " var=..." */
     struct timing time;
     double gflops, gbytes;           /* per second, at the median */
@@ -83,9 +85,9 @@ static bool print_json(const struct result *r)
 {
     json_t *line = json_pack(
         "{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:I}", "problem", r->problem, "device", r->device,
-        "algorithm", r->sample->plan->algo->name, "params", r->params, "median_ms", 1e3 * r->time.median, "min_ms",
+        "algorithm", r->algorithm, "params", r->params, "median_ms", 1e3 * r->time.median, "min_ms",
         1e3 * r->time.least, "gflops", r->gflops, "gbytes_per_s", r->gbytes, "fma_share", share_json(r->fma_share),
-        "bandwidth_share", share_json(r->read_share), "workspace_bytes", (json_int_t)r->sample->plan->workspace);
+        "bandwidth_share", share_json(r->read_share), "workspace_bytes", (json_int_t)r->workspace);
     if (!line) return false;
     json_dumpf(line, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');
@@ -96,16 +98,14 @@ static bool print_json(const struct result *r)
 
 static void print_line(const struct result *r)
 {
-    char plan[1024], median[32], least[32], fma[32] = "", reading[32] = "";
-    clattn_plan_explain(r->sample->plan, plan, sizeof plan);
-    plan[strcspn(plan, "\n")] = 0;
+    char median[32], least[32], fma[32] = "", reading[32] = "";
     if (r->fma_share >= 0) snprintf(fma, sizeof fma, " (%.0f %%)", 100 * r->fma_share);
     if (r->read_share >= 0) snprintf(reading, sizeof reading, " (%.0f %%)", 100 * r->read_share);
-    ca_cli_print("%s\n%s%s%s    median %s  min %s  %.*f GFLOP/s%s  %.*f GB/s%s  workspace %.1f MiB\n", plan,
+    ca_cli_print("%s\n%s%s%s    median %s  min %s  %.*f GFLOP/s%s  %.*f GB/s%s  workspace %.1f MiB\n", r->plan,
                  r->lengths[0] ? "   " : "", r->lengths, r->lengths[0] ? "\n" : "",
                  ca_cli_time(r->time.median, median), ca_cli_time(r->time.least, least), r->gflops < 10 ? 2 : 1,
                  r->gflops, fma, r->gbytes < 10 ? 2 : 1, r->gbytes, reading,
-                 (double)r->sample->plan->workspace / (1 << 20));
+                 (double)r->workspace / (1 << 20));
     fflush(stdout);
 }
 
@@ -120,14 +120,51 @@ static void measure_peak(const clattn_device_info *d, struct peak *peak)
         ca_peak_measure(peak);
 }
 
+/* Prints R, whose execution is FLOPS operations and moves BYTES. */
+static clattn_status report(const struct options *o, const struct peak *peak, struct result *r, double flops, double bytes)
+{
+    r->gflops = 1e-9 * flops / r->time.median;
+    r->gbytes = 1e-9 * bytes / r->time.median;
+    if (peak->gflops > 0) r->fma_share = r->gflops / peak->gflops;
+    if (peak->gbytes_per_s > 0) r->read_share = r->gbytes / peak->gbytes_per_s;
+    if (!o->json) print_line(r);
+    else if (!print_json(r)) return ca_fail(CLATTN_E_INTERNAL, "the result is not valid JSON");
+    return CLATTN_OK;
+}
+
+static clattn_status bench_linear(const struct options *o, clattn_context *ctx, const clattn_device_info *device,
+                                  struct peak *peak, const char *text)
+{
+    struct linear_sample s = {.ctx = NULL};
+    struct ca_linear_form form;
+    struct result r = {.device = device->selector, .lengths = "", .fma_share = -1, .read_share = -1};
+    clattn_status st;
+    CA_REQUIRE(!o->plan.algorithm && !o->plan.params, CLATTN_E_ARGUMENT, "a linear attention takes no --algo and no --params, but chunk=N");
+    CA_TRY(ca_linear_sample_create(ctx, text, o->seed, &s));
+    CA_TRY(ca_linear_plan(&s.call, &ctx->dev, 0, &form));
+    measure_peak(device, peak);
+    CA_TRY(ca_linear_sample_time(&s, o->seconds, &r.time));
+    measure_peak(device, peak);
+    snprintf(r.problem, sizeof r.problem, "%s", s.problem);
+    snprintf(r.params, sizeof r.params, "%s", form.params);
+    snprintf(r.plan, sizeof r.plan, "%s on %s: %s %s", s.problem, device->name, form.name, form.params);
+    r.algorithm = form.name;
+    r.workspace = form.workspace;
+    CA_TRY(report(o, peak, &r, ca_linear_flops(&s.call), ca_linear_bytes(&s.call)));
+done:
+    ca_linear_sample_free(&s);
+    return st;
+}
+
 static clattn_status bench(const struct options *o, clattn_context *ctx, const clattn_device_info *device,
                            struct peak *peak, const char *text)
 {
     struct sample s = {.plan = NULL};
     struct cli_problem problem;
-    struct result r = {.device = device->selector, .sample = &s, .lengths = problem.lengths.text, .fma_share = -1, .read_share = -1};
+    struct result r = {.device = device->selector, .lengths = problem.lengths.text, .fma_share = -1, .read_share = -1};
     clattn_status st;
     ca_message_clear();
+    if (ca_is_linear(text)) return bench_linear(o, ctx, device, peak, text);
     CA_TRY(ca_cli_problem(text, &problem));
     CA_TRY(ca_sample_create(ctx, &problem.a, &problem.lengths, &o->plan, o->seed, &s));
     measure_peak(device, peak);
@@ -136,13 +173,12 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
     size_t n = ca_problem_print(s.p, r.problem, 512);
     snprintf(r.problem + n, sizeof r.problem - n, "%s", problem.lengths.text);
     ca_params_print(s.plan->algo, &s.plan->params, r.params, sizeof r.params);
+    clattn_plan_explain(s.plan, r.plan, sizeof r.plan);
+    r.plan[strcspn(r.plan, "\n")] = 0;
+    r.algorithm = s.plan->algo->name;
+    r.workspace = s.plan->workspace;
     const struct problem expected = ca_problem_expected(s.p);
-    r.gflops = 1e-9 * ca_sample_flops(&s) / r.time.median;
-    r.gbytes = 1e-9 * ca_problem_bytes(&expected) / r.time.median;
-    if (peak->gflops > 0) r.fma_share = r.gflops / peak->gflops;
-    if (peak->gbytes_per_s > 0) r.read_share = r.gbytes / peak->gbytes_per_s;
-    if (!o->json) print_line(&r);
-    else if (!print_json(&r)) st = ca_fail(CLATTN_E_INTERNAL, "the result is not valid JSON");
+    CA_TRY(report(o, peak, &r, ca_sample_flops(&s), ca_problem_bytes(&expected)));
 done:
     ca_sample_free(&s);
     ca_cli_problem_free(&problem);

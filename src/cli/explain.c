@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/linear.h"
 #include "cli/mods.h"
 #include "plan/plan.h"
 #include "problem/problem.h"
@@ -87,6 +88,44 @@ static int print_json(const char *problem, const clattn_device_info *device, con
     return CA_EXIT_OK;
 }
 
+/* The two forms of a linear attention, the chosen one first. */
+static clattn_status explain_linear(const struct options *o, int *code)
+{
+    struct linear_sample s = {.ctx = NULL};
+    struct ca_linear_form form[2];
+    clattn_context *ctx = NULL;
+    clattn_device_info device;
+    char cost[32];
+    clattn_status st;
+    CA_TRY(ca_linear_sample_create(NULL, o->text, 1, &s));
+    CA_TRY(ca_cli_open(o->selector, &ctx, &device));
+    CA_TRY(ca_linear_plan(&s.call, &ctx->dev, 0, &form[0]));
+    bool chunked = !strcmp(form[0].name, "chunked");
+    clattn_status other = ca_linear_plan(&s.call, &ctx->dev, chunked ? 1 : 64, &form[1]);
+    const char *why = other == CLATTN_OK ? "not chosen" : ca_cli_message(other), *name = chunked ? "recurrent" : "chunked";
+    if (!o->json) {
+        ca_cli_print("%s\non %s (%s)\n\n  %-10s %10s  %s\n", s.problem, device.name, device.selector, "FORM", "COST", "PARAMETERS, OR WHY NOT");
+        ca_cli_print("* %-10s %10s  %s (%s)\n", form[0].name, ca_cli_time(1e-3 * form[0].cost_ms, cost), form[0].params, form[0].reason);
+        if (other == CLATTN_OK) ca_cli_print("  %-10s %10s  %s\n", name, ca_cli_time(1e-3 * form[1].cost_ms, cost), form[1].params);
+        else ca_cli_print("  %-10s %10s  %s\n", name, "-", why);
+    } else {
+#define FORM "{s:s, s:b, s:s, s:o, s:s, s:s}"
+        json_t *all = json_pack("{s:s, s:s, s:[" FORM "," FORM "]}", "problem", s.problem, "device", device.selector, "algorithms",
+            "algorithm", form[0].name, "legal", 1, "reason", form[0].reason, "cost_ms", json_real(form[0].cost_ms), "params", form[0].params,
+            "source", "default", "algorithm", name, "legal", other == CLATTN_OK, "reason", why, "cost_ms",
+            other == CLATTN_OK ? json_real(form[1].cost_ms) : json_null(), "params", other == CLATTN_OK ? form[1].params : "", "source", "default");
+        if (all) json_dumpf(all, stdout, JSON_REAL_PRECISION(6));
+        putchar('\n');
+        json_decref(all);
+    }
+    if (other != CLATTN_OK) ca_message_clear();
+    *code = CA_EXIT_OK;
+done:
+    clattn_context_destroy(ctx);
+    ca_linear_sample_free(&s);
+    return st;
+}
+
 int ca_cmd_explain(int argc, char **argv)
 {
     struct options o = {.selector = NULL};
@@ -99,6 +138,11 @@ int ca_cmd_explain(int argc, char **argv)
     int code = CA_EXIT_OK;
     clattn_status st;
     ca_cli_parse(&argp, argc, argv, &o);
+    problem = (struct cli_problem){.mods = NULL};
+    if (ca_is_linear(o.text)) {
+        CA_TRY(explain_linear(&o, &code));
+        return code;
+    }
     CA_TRY(ca_cli_problem(o.text, &problem));
     CA_TRY(ca_problem_init(&p, &problem.a));
     CA_TRY(ca_cli_open(o.selector, &ctx, &device));

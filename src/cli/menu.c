@@ -164,29 +164,29 @@ static const struct attr_row linear_attrs[] = {
     {"l2norm_qk", V_BOOL},
     END};
 static const struct slot_row linear_inputs[] = {
-    {"q", 'f', W_BSHD, "B T H K", REQ},
-    {"q", 'f', 0, "B H T K", REQ},
-    {"k", 'f', W_BSHD, "B T Hkv K", REQ},
-    {"k", 'f', 0, "B Hkv T K", REQ},
-    {"v", 'f', W_BSHD, "B T Hkv V", REQ},
-    {"v", 'f', 0, "B Hkv T V", REQ},
-    {"g", 'f', W_BSHD, "B T Hkv | B T Hkv K"},
-    {"g", 'f', 0, "B Hkv T | B Hkv T K"},
-    {"beta", 'f', W_BSHD, "B T Hkv"},
-    {"beta", 'f', 0, "B Hkv T"},
-    {"initial_state", 'f', 0, "B Hkv _ V"},
-    {"initial_z", 'f', 0, "B Hkv _"},
-    {"u", 'f', 0, "Hkv K"},
-    {"projection", 'f', 0, "_ K", "feature_map=favor"},
+    {"q", 'f', W_BSHD, "B T H K", REQ, OK},
+    {"q", 'f', 0, "B H T K", REQ, OK},
+    {"k", 'f', W_BSHD, "B T Hkv K", REQ, OK},
+    {"k", 'f', 0, "B Hkv T K", REQ, OK},
+    {"v", 'f', W_BSHD, "B T Hkv V", REQ, OK},
+    {"v", 'f', 0, "B Hkv T V", REQ, OK},
+    {"g", 'f', W_BSHD, "B T Hkv | B T Hkv K", NULL, OK},
+    {"g", 'f', 0, "B Hkv T | B Hkv T K", NULL, OK},
+    {"beta", 'f', W_BSHD, "B T Hkv", NULL, OK},
+    {"beta", 'f', 0, "B Hkv T", NULL, OK},
+    {"initial_state", 'f', 0, "B Hkv _ V", NULL, OK},
+    {"initial_z", 'f', 0, "B Hkv _", NULL, OK},
+    {"u", 'f', 0, "Hkv K", NULL, OK},
+    {"projection", 'f', 0, "_ K", "feature_map=favor", OK},
     {"dout", 'f', W_BSHD, "B T H V"},
     {"dout", 'f', 0, "B H T V"},
     {"dfinal_state", 'f', 0, "B Hkv _ V", "+dout"},
     END};
 static const struct slot_row linear_outputs[] = {
-    {"out", 'f', W_BSHD, "B T H V"},
-    {"out", 'f', 0, "B H T V"},
-    {"final_state", 'f', 0, "B Hkv _ V"},
-    {"final_z", 'f', 0, "B Hkv _", "normalize"},
+    {"out", 'f', W_BSHD, "B T H V", NULL, OK},
+    {"out", 'f', 0, "B H T V", NULL, OK},
+    {"final_state", 'f', 0, "B Hkv _ V", NULL, OK},
+    {"final_z", 'f', 0, "B Hkv _", "normalize", OK},
     END};
 
 static const struct slot_row linformer_inputs[] = {
@@ -205,11 +205,11 @@ static const struct slot_row nystrom_inputs[] = {
     END};
 
 static const struct slot_row mamba_inputs[] = {
-    {"x", 'f', 0, "B T H P", REQ}, {"dt", 'f', 0, "B T H", REQ}, {"A_log", 'f', 0, "H", REQ},
-    {"B", 'f', 0, "B T G N", REQ}, {"C", 'f', 0, "B T G N", REQ}, {"D", 'f', 0, "H"},
+    {"x", 'f', 0, "B T H P", REQ, OK}, {"dt", 'f', 0, "B T H", REQ, OK}, {"A_log", 'f', 0, "H", REQ, OK},
+    {"B", 'f', 0, "B T G N", REQ, OK}, {"C", 'f', 0, "B T G N", REQ, OK}, {"D", 'f', 0, "H", NULL, OK},
     {"dout", 'f', 0, "B T H P"}, {"dfinal_state", 'f', 0, "B H N P", "+dout"}, END};
 static const struct slot_row mamba_outputs[] = {
-    {"out", 'f', 0, "B T H P"}, {"final_state", 'f', 0, "B H N P"}, END};
+    {"out", 'f', 0, "B T H P", NULL, OK}, {"final_state", 'f', 0, "B H N P", NULL, OK}, END};
 
 /* ------------------------------------------------------------------- others */
 
@@ -338,10 +338,10 @@ static const struct slot_row layer_outputs[] = {{"out", 'f', 0, "B Nq E"}, END};
 static const struct op_row ops[] = {
     {"attention", {attention_attrs}, {attention_inputs}, {attention_outputs},
      "q k v bias sinks alibi_slopes score_w span", ca_attention_check, ca_attention_run},
-    {"linear_attention", {linear_attrs}, {linear_inputs}, {linear_outputs}, "q k v g beta initial_state u", NULL, NULL},
+    {"linear_attention", {linear_attrs}, {linear_inputs}, {linear_outputs}, "q k v g beta initial_state u", AROUND},
     {"linformer", {attention_attrs}, {linformer_inputs, score_inputs}, {attention_outputs}, "*", NULL, NULL},
     {"nystrom", {nystrom_attrs}, {nystrom_inputs}, {attention_outputs}, "*", NULL, NULL},
-    {"mamba2_ssd", {no_attrs}, {mamba_inputs}, {mamba_outputs}, "x dt A_log B C D", NULL, NULL},
+    {"mamba2_ssd", {no_attrs}, {mamba_inputs}, {mamba_outputs}, "x dt A_log B C D", AROUND},
     {"rope", {rope_attrs}, {rope_inputs}, {x_outputs}, "*", AROUND},
     {"rope_tables", {rope_tables_attrs}, {no_inputs}, {rope_tables_outputs}, "", AROUND},
     {"layer_norm", {norm_attrs}, {norm_inputs}, {norm_outputs}, "*", AROUND},

@@ -12,7 +12,7 @@
 #define MAX_RUNS 10000
 #define MIN_RUNS 5
 
-static void draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uint64_t offset)
+void ca_draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uint64_t offset)
 {
     uint32_t *f32 = data;
     uint16_t *f16 = data;
@@ -74,7 +74,7 @@ static void draw_pattern(const struct sample *s, int slot, void *data, size_t co
 {
     const struct problem *p = s->p;
     if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
-    else if (slot == CA_ROTATIONS) draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    else if (slot == CA_ROTATIONS) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_PREFIX_LENS) ((int32_t *)data)[e] = (int32_t)(p->Nk / 2);
         if (slot == CA_DOCS) ((int32_t *)data)[e] = (int32_t)((int64_t)e % p->Nk * 8 / p->Nk);
@@ -92,8 +92,8 @@ static void draw_optional(const struct sample *s, int slot, void *data, size_t c
     uint8_t *byte = data;
     if (slot >= CA_PREFIX_LENS && slot <= CA_SPANS) draw_pattern(s, slot, data, count, seed);
     else if (slot == CA_CUQ || slot == CA_CUK || slot == CA_TABLE) draw_places(s, slot, i32, count);
-    else if (slot == CA_KNEW || slot == CA_VNEW) draw(data, p->dtype, count, seed, (uint64_t)slot);
-    else if (slot != CA_SLOPES && slot != CA_LENS && slot != CA_MASK) draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    else if (slot == CA_KNEW || slot == CA_VNEW) ca_draw(data, p->dtype, count, seed, (uint64_t)slot);
+    else if (slot != CA_SLOPES && slot != CA_LENS && slot != CA_MASK) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_SLOPES) f32[e] = exp2f(-8.f * (float)(e % (size_t)p->Hq + 1) / (float)p->Hq);
         if (slot == CA_LENS && s->lengths) i32[e] = (int32_t)ca_max(s->lengths->k[e] - p->new_len, 0); /* before they grow */
@@ -125,7 +125,7 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     else if (slot > CA_OUT) draw_optional(s, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
         draw_bytes(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
-    else draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
+    else ca_draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
     return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
 }
 
@@ -195,17 +195,17 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-clattn_status ca_sample_time(const struct sample *s, double seconds, struct timing *t)
+clattn_status ca_time_runs(clattn_status (*run_once)(const void *x, bool bounded), const void *x, double seconds, struct timing *t)
 {
     double *run = malloc(MAX_RUNS * sizeof *run);
     clattn_status st;
     if (!run) return ca_no_memory(MAX_RUNS * sizeof *run, "timings");
-    CA_TRY(ca_sample_run(s, true)); /* builds, places memory, wakes threads */
-    CA_TRY(ca_sample_run(s, false));
+    CA_TRY(run_once(x, true)); /* builds, places memory, wakes threads */
+    CA_TRY(run_once(x, false));
     double start = ca_now();
     for (t->runs = 0; t->runs < MAX_RUNS && (t->runs < MIN_RUNS || ca_now() - start < seconds); t->runs++) {
         double begin = ca_now();
-        CA_TRY(ca_sample_run(s, false));
+        CA_TRY(run_once(x, false));
         run[t->runs] = ca_now() - begin;
     }
     qsort(run, (size_t)t->runs, sizeof *run, ascending);
@@ -214,6 +214,13 @@ clattn_status ca_sample_time(const struct sample *s, double seconds, struct timi
 done:
     free(run);
     return st;
+}
+
+static clattn_status run_sample(const void *s, bool bounded) { return ca_sample_run(s, bounded); }
+
+clattn_status ca_sample_time(const struct sample *s, double seconds, struct timing *t)
+{
+    return ca_time_runs(run_sample, s, seconds, t);
 }
 
 void ca_sample_free(struct sample *s)

@@ -4,6 +4,9 @@
 
 #include "plan/plan.h"
 
+/* COUNT standard normal numbers of Philox. */
+void ca_draw(void *data, clattn_dtype type, size_t count, uint64_t seed, uint64_t offset);
+
 struct sample {
     clattn_plan *plan;
     const struct problem *p;   /* the plan's */
@@ -25,7 +28,8 @@ double ca_sample_flops(const struct sample *s);
  * at the price of looking at the clock; for the first execution. */
 clattn_status ca_sample_run(const struct sample *s, bool bounded);
 struct timing { double median, least; int runs; };   /* seconds */
-/* Repeats for SECONDS, after a warm-up. */
+/* Repeats RUN_ONCE(X, ...) for SECONDS, after a warm-up, which alone is BOUNDED by the usual deadline. */
+clattn_status ca_time_runs(clattn_status (*run_once)(const void *x, bool bounded), const void *x, double seconds, struct timing *t);
 clattn_status ca_sample_time(const struct sample *s, double seconds, struct timing *t);
 void ca_sample_free(struct sample *s);
 

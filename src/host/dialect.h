@@ -93,6 +93,11 @@ INLINE vf VNIBBLE(vi i) /* a table of 16 floats, of which the instruction looks 
 #define VNIBBLE(i) VFLOAT(((i) & 15) - 8)
 #endif
 #define LOG(x) logf(x)
+#define SQRT(x) sqrtf(x)
+#define COSINE(x) cosf(x)
+#define SINE(x) sinf(x)
+#define load_as ca_load_as
+#define store_as ca_store_as
 #define PREFETCH(p) __builtin_prefetch(p)
 #define PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
 #define NEIGHBOURS(stride) ((stride) == 1)
@@ -101,6 +106,26 @@ INLINE vf VNIBBLE(vi i) /* a table of 16 floats, of which the instruction looks 
 #define CA_LOWEST (-FLT_MAX)
 
 /* storage.h, for the host. */
+INLINE vf f16_vec(const uint16_t *p)
+{
+    vh h;
+    memcpy(&h, p, sizeof h);
+#if defined(__AVX512F__) && VL == 16
+    return (vf)_mm512_cvtph_ps((__m256i)h);
+#elif defined(__F16C__) && VL == 8
+    return (vf)_mm256_cvtph_ps((__m128i)h);
+#else
+    vi u = __builtin_convertvector(h, vi), rest = u & 0x7fff, special = rest >= 0x7c00;
+    vf normal = AS_VF(rest << 13) * SPLAT(0x1p112f); /* moves the exponent, subnormals too */
+    return AS_VF(((AS_VI(normal) & ~special) | ((0x7f800000 | (rest & 0x3ff) << 13) & special)) | (u & 0x8000) << 16);
+#endif
+}
+INLINE vf bf16_vec(const uint16_t *p)
+{
+    vh h;
+    memcpy(&h, p, sizeof h);
+    return AS_VF(__builtin_convertvector(h, vi) << 16);
+}
 #if STORAGE == 0
 typedef float stored;
 INLINE float load_at(const stored *p, ca_long i) { return p[i]; }
@@ -112,29 +137,12 @@ typedef uint16_t stored;
 #if STORAGE == 1
 INLINE float load_at(const stored *p, ca_long i) { return ca_f16_to_f32(p[i]); }
 INLINE void store_at(stored *p, ca_long i, float x) { p[i] = ca_f32_to_f16(x); }
+INLINE vf load_vec(const stored *p) { return f16_vec(p); }
 #else
 INLINE float load_at(const stored *p, ca_long i) { return ca_bf16_to_f32(p[i]); }
 INLINE void store_at(stored *p, ca_long i, float x) { p[i] = ca_f32_to_bf16(x); }
+INLINE vf load_vec(const stored *p) { return bf16_vec(p); }
 #endif
-INLINE vf load_vec(const stored *p)
-{
-    vh h;
-    memcpy(&h, p, sizeof h);
-#if STORAGE == 1 && defined(__AVX512F__) && VL == 16
-    return (vf)_mm512_cvtph_ps((__m256i)h);
-#elif STORAGE == 1 && defined(__F16C__) && VL == 8
-    return (vf)_mm256_cvtph_ps((__m128i)h);
-#else
-    vi u = __builtin_convertvector(h, vi);
-#if STORAGE == 1
-    vi rest = u & 0x7fff, special = rest >= 0x7c00;
-    vf normal = AS_VF(rest << 13) * SPLAT(0x1p112f); /* moves the exponent, subnormals too */
-    return AS_VF(((AS_VI(normal) & ~special) | ((0x7f800000 | (rest & 0x3ff) << 13) & special)) | (u & 0x8000) << 16);
-#else
-    return AS_VF(u << 16);
-#endif
-#endif
-}
 INLINE void store_vec(stored *p, vf v)
 {
     for (int i = 0; i < VL; i++) store_at(p, i, v[i]);

@@ -35,6 +35,7 @@ struct host_kernels {
 struct host_isa {
     const char *name;                       /* "x86-64-v4", ..., "neon", "generic" */
     const struct host_kernels *type[3];     /* by clattn_dtype */
+    const struct host_linear *linear;       /* linhost.h */
 };
 /* The best level that this CPU has; CLATTN_ISA=name asks for a lower one. */
 const struct host_isa *ca_host_isa(void);

@@ -8,8 +8,9 @@
 #include "config.h"
 
 #define LEVEL(isa) \
-    extern const struct host_kernels ca_host_##isa##_f32, ca_host_##isa##_f16, ca_host_##isa##_bf16;
-#define ROW(isa) { &ca_host_##isa##_f32, &ca_host_##isa##_f16, &ca_host_##isa##_bf16 }
+    extern const struct host_kernels ca_host_##isa##_f32, ca_host_##isa##_f16, ca_host_##isa##_bf16; \
+    extern const struct host_linear ca_host_##isa##_linear;
+#define ROW(isa) { &ca_host_##isa##_f32, &ca_host_##isa##_f16, &ca_host_##isa##_bf16 }, &ca_host_##isa##_linear
 LEVEL(generic)
 static int always(void) { return 1; }
 #ifdef ISA_X86

@@ -117,8 +117,8 @@ static clattn_status check_overlaps(const struct ca_call *c)
         for (int j = 0; j < CA_OPERANDS; j++) {
             const struct ca_operand *o = &c->o[i], *p = &c->o[j];
             if (i == j || !o->name || !p->name || !o->output) continue;
-            CA_REQUIRE(!meet(o, p) || (c->in_place && j == 0 && same(o, p)), CLATTN_E_ARGUMENT, "%s overlaps %s",
-                       o->name, p->name);
+            bool here = (c->in_place && j == 0) || (c->reuse && i - j == c->reuse);
+            CA_REQUIRE(!meet(o, p) || (here && same(o, p)), CLATTN_E_ARGUMENT, "%s overlaps %s", o->name, p->name);
         }
     return CLATTN_OK;
 }
@@ -150,16 +150,18 @@ static int threads_for(const struct ca_call *c)
     return work < 32768 ? 1 : ca_host_threads(); /* less is done sooner than threads are woken */
 }
 
-static void run_host(const struct ca_call *c)
+static clattn_status run_host(const struct ca_call *c)
 {
     void *t[CA_OPERANDS];
     for (int k = 0; k < CA_OPERANDS; k++) t[k] = c->o[k].t.host;
+    if (c->work) return c->work->host(c, t);
     if (c->first && t[0] != t[3]) {
         ca_op a = c->a;
         a.units = a.n[5];
         c->first->host(t, &a, threads_for(c));
     }
     c->kernel->host(t, &c->a, threads_for(c));
+    return CLATTN_OK;
 }
 
 /* -------------------------------------------------------------------- device */
@@ -192,12 +194,12 @@ static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const
                CLATTN_E_TOO_LARGE, "%lld units of %d work-items are too many", (long long)units, lanes);
     snprintf(options, sizeof options, "-DLANES=%d", lanes);
     CA_TRY(ca_program_get(ctx, kernel->source, options, &program));
-    struct launch_arg args[CA_OPERANDS + 1];
-    for (int k = 0; k < CA_OPERANDS; k++) args[k] = (struct launch_arg){ sizeof(cl_mem), &mem[k] };
-    args[CA_OPERANDS] = (struct launch_arg){ sizeof a, &a };
+    struct launch_arg args[CA_ITEM_OPERANDS + 1];
+    for (int k = 0; k < CA_ITEM_OPERANDS; k++) args[k] = (struct launch_arg){ sizeof(cl_mem), &mem[k] };
+    args[CA_ITEM_OPERANDS] = (struct launch_arg){ sizeof a, &a };
     const struct launch l = {
         .program = program, .kernel = kernel->name, .dims = 1, .global = { items - items % group }, .local = { group },
-        .flops = 16 * (double)units * (double)c->row, .args = args, .num_args = CA_OPERANDS + 1,
+        .flops = 16 * (double)units * (double)c->row, .args = args, .num_args = CA_ITEM_OPERANDS + 1,
     };
     CA_TRY(ca_launch(ctx, &l, chain));
 done:
@@ -228,7 +230,8 @@ static clattn_status run_kernels(clattn_context *ctx, const struct ca_call *c, c
     clattn_status st = CLATTN_OK;
     if (c->first && !(c->o[0].t.mem && same(&c->o[0], &c->o[3])))
         CA_TRY(enqueue(ctx, c, c->first, c->a.n[5], mem, chain));
-    CA_TRY(enqueue(ctx, c, c->kernel, c->a.units, mem, chain));
+    if (c->work) CA_TRY(c->work->enqueue(ctx, c, mem, chain));
+    else CA_TRY(enqueue(ctx, c, c->kernel, c->a.units, mem, chain));
     if (chain->last) return CLATTN_OK;
     cl_int code = ca_cl.EnqueueMarkerWithWaitList(chain->queue, ca_chain_count(chain), ca_chain_list(chain), &marker);
     if (code != CL_SUCCESS) return ca_context_fail(ctx, code, "clEnqueueMarkerWithWaitList", NULL);
@@ -312,8 +315,7 @@ clattn_status ca_call_run(clattn_context *ctx, struct ca_call *c, const clattn_l
     if (launch) CA_TRY(ca_check_size(launch, launch->size, sizeof *launch, "clattn_launch"));
     CA_TRY(check_overlaps(c));
     CA_TRY(check_memory(ctx, c, launch));
-    if (ca_is_host(&ctx->dev)) run_host(c);
-    else CA_TRY(run_device(ctx, c, launch));
+    CA_TRY(ca_is_host(&ctx->dev) ? run_host(c) : run_device(ctx, c, launch));
 done:
     return st;
 }

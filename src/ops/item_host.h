@@ -43,18 +43,8 @@ INLINE bool all_f32(ca_op *a)
     return all;
 }
 
-INLINE float load_as(const void *t, ca_int type, ca_long i)
-{
-    if (type == TYPE_F32) return ((const float *)t)[i];
-    if (type == TYPE_F16) return ca_f16_to_f32(((const uint16_t *)t)[i]);
-    return type == TYPE_BF16 ? ca_bf16_to_f32(((const uint16_t *)t)[i]) : 0;
-}
-INLINE void store_as(void *t, ca_int type, ca_long i, float x)
-{
-    if (type == TYPE_F32) ((float *)t)[i] = x;
-    else if (type == TYPE_F16) ((uint16_t *)t)[i] = ca_f32_to_f16(x);
-    else if (type == TYPE_BF16) ((uint16_t *)t)[i] = ca_f32_to_bf16(x);
-}
+#define load_as ca_load_as
+#define store_as ca_store_as
 INLINE int load_int(const void *t, ca_long i) { return ((const int32_t *)t)[i]; }
 
 #endif

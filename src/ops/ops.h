@@ -29,12 +29,21 @@ struct ca_operand {
     bool output;
 };
 
+/* What is more than one kernel: on tensors T in ordinary memory, and enqueued on those in MEM. */
+struct ca_call;
+struct ca_work {
+    clattn_status (*host)(const struct ca_call *c, void *const t[CA_OPERANDS]);
+    clattn_status (*enqueue)(clattn_context *ctx, const struct ca_call *c, const cl_mem mem[CA_OPERANDS], struct chain *chain);
+};
+
 struct ca_call {
+    const struct ca_work *work;             /* in place of kernels, or NULL */
     const struct ca_kernel *first, *kernel; /* first: convert, which fills operand 3 from operand 0 before; or NULL */
     struct ca_operand o[CA_OPERANDS];
     ca_op a;
     int64_t row, apart;        /* elements that a unit works through, and how far apart in memory */
     bool in_place;             /* an output may be operand 0 itself */
+    int reuse;                 /* an output may be the operand so many before it; 0: none */
     void *owned;               /* a table made for this call */
 };
 
@@ -84,6 +93,25 @@ clattn_status ca_op_merge(struct ca_call *c, const clattn_tensor *outs, const cl
                           const clattn_tensor *out, const clattn_tensor *lse);
 clattn_status ca_op_initialise(struct ca_call *c, clattn_initialiser how, double gain, uint64_t seed, uint64_t offset,
                                const clattn_tensor *out);
+/* linear.c */
+void ca_linear_defaults(clattn_linear *l);
+const char *ca_linear_rule_name(int rule); /* NULL after the last */
+const char *ca_linear_map_name(int map);
+int64_t ca_linear_features(int map, int64_t K, int64_t M); /* M: rows of favor's projection */
+clattn_status ca_op_linear(struct ca_call *c, const clattn_linear *linear, const clattn_linear_tensors *t);
+clattn_status ca_op_mamba2_ssd(struct ca_call *c, const clattn_linear_tensors *t, int64_t chunk);
+/* How C, one of these two, is computed on DEV, or would be with this CHUNK (0: as it says); E_... when it could not. */
+struct ca_linear_form {
+    const char *name;          /* "recurrent", "chunked" */
+    char params[64];
+    const char *reason;
+    double cost_ms;
+    size_t workspace;          /* bytes */
+};
+clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, int64_t chunk, struct ca_linear_form *form);
+double ca_linear_flops(const struct ca_call *c); /* of reading and updating the states, token by token */
+double ca_linear_bytes(const struct ca_call *c); /* of the tensors */
+clattn_status ca_op_favor_projection(struct ca_call *c, uint64_t seed, uint64_t offset, const clattn_tensor *projection);
 /* Elements in the axes FROM ... TO - 1; a tensor's own are known to multiply without overflow. */
 int64_t ca_elements(const clattn_tensor *t, int from, int to);
 /* E_ARGUMENT when there is no such activation. */

@@ -1,0 +1,779 @@
+/* linear.h -- linear attention: a state S [F][V] that each token updates and each query reads, in the lane dialect.
+ *
+ *     S = e^g S + k u^T,   u = v,  or of the delta rules  u = beta (v - (e^g S)^T k);    out = scale S^T q
+ *
+ * Lanes are columns of the state (and of v and out), which never meet: blocks of columns are units of work.
+ *
+ * Chunked form.  Let D_ij = e^(g_j+1 + ... + g_i), and e_i = e^(g_0 + ... + g_i) within the chunk.  Then
+ *
+ *     att = D (q k^T), j <= i                 [C][C]     a small masked attention
+ *     (1 + beta D (k k^T), j < i) u = beta (v - e k S)   the delta rules' u by forward substitution
+ *     out = e q S + att u                     [C][V]     what was before the chunk, and what is in it
+ *     S = e_C S + (D_C k)^T u                 [F][V]
+ *
+ * five products of one kernel, `product`.  Decays are products of e^g over just the steps that they span, as in the recurrence: no
+ * e^-(sum) that overflows and no difference of sums that cancels.  Per head a row of D is the row above times e^g_i; per key dim, where D
+ * is a matrix for each f, the keys themselves, turned so that lanes are tokens, are multiplied by e^g_i[f] as i goes on.
+ *
+ * What is read of a matrix with j <= i is never a product with 0: a NaN of a later token does not come back to an earlier one.
+ *
+ * Recurrent form: each step reads and writes the state once, in the caller's memory where that is f32 in whole vectors.
+ *
+ * A unit is the work of a group of ITEMS work-items: they share out tiles, rows or columns of each step and meet in SYNC.  On CPUs a
+ * group is one item, and on the host there is nothing but it.
+ *
+ * Needs: VL and dialect.h; MR rows and NV vectors of a product at once, NARROW of the rest; ITEMS, ITEM, SYNC; HAS(what), which asks a field of ca_linear that
+ * is constant where kernels are compiled for it.  X->t[k]: the tensors.
+ */
+#include "linargs.h"
+
+struct lin_io { GLOBAL void *t[LIN_TENSORS]; };
+
+/* Items' shares of n things. */
+#define EACH_MINE(i, n) for (int i = ITEM; i < (n); i += ITEMS)
+
+/* ------------------------------------------------------------------ elements */
+
+/* e^x for any x, to less than an ulp; 0 below -87, where results are subnormal, which cost a processor a hundred cycles. */
+INLINE vf exp_any(vf x)
+{
+    const vf low = SPLAT(-87.f);
+    vf y = VMIN(SPLAT(89.f), VMAX(low, x));
+    vf r = VFMA(y, SPLAT(LOG2E), SPLAT(12583038.f)), n = r - SPLAT(12583038.f); /* 1.5 2^23 + 126 */
+    vf f = VFMA(n, SPLAT(2.12194440e-4f), VFMA(n, SPLAT(-0.693359375f), y)), p = SPLAT(1.98412698e-4f);
+    p = VFMA(p, f, SPLAT(1.38888889e-3f));
+    p = VFMA(p, f, SPLAT(8.33333333e-3f));
+    p = VFMA(p, f, SPLAT(4.16666667e-2f));
+    p = VFMA(p, f, SPLAT(1.66666667e-1f));
+    p = VFMA(p, f, SPLAT(0.5f));
+    p = SPLAT(1.f) + VFMA(p, f * f, f);
+    return VSEL(x < low, SPLAT(0.f), (p + p) * AS_VF(AS_VI(r) << 23));
+}
+
+INLINE int is_given(const ca_linear *A, int k) { return A->type[k] >= 0; }
+
+INLINE float element(const ca_linear *A, const struct lin_io *X, int k, ca_long i) { return load_as(X->t[k], A->type[k], A->at[k] + i); }
+
+/* VL numbers of tensor k from element i + d on, 0 from i + dims on. */
+INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i, int d, int dims)
+{
+    const int type = A->type[k];
+    i += A->at[k] + d;
+    if (d + VL <= dims) {
+        if (type == TYPE_F32) return VLOAD((GLOBAL const float *)X->t[k] + i);
+        return type == TYPE_F16 ? f16_vec((GLOBAL const ca_ushort *)X->t[k] + i) : bf16_vec((GLOBAL const ca_ushort *)X->t[k] + i);
+    }
+    float x[VL];
+    for (int l = 0; l < VL; l++) x[l] = d + l < dims ? load_as(X->t[k], type, i + l) : 0.f;
+    return VLOAD(x);
+}
+
+/* dims numbers of tensor k from element i on, zeros behind them to a whole vector.  The row AHEAD elements further on is asked for: it is
+ * the next chunk's, and hardware does not look so far. */
+INLINE void load_row(const ca_linear *A, const struct lin_io *X, int k, ca_long i, int dims, ca_long ahead, GLOBAL float *row)
+{
+    int d = 0;
+    if (A->type[k] == TYPE_F32) {
+        GLOBAL const float *from = (GLOBAL const float *)X->t[k] + A->at[k] + i;
+        if (ahead) for (int c = 0; c < dims; c += 16) PREFETCH_FAR(from + ahead + c);
+        for (; d + VL <= dims; d += VL) VSTORE(VLOAD(from + d), row + d);
+    }
+    for (; d < dims; d += VL) VSTORE(lanes_of(A, X, k, i, d, dims), row + d);
+}
+
+/* The first n lanes of x to row + d. */
+INLINE void put_lanes(GLOBAL float *to, vf x, int n)
+{
+    float y[VL];
+    if (n >= VL) {
+        VSTORE(x, to);
+        return;
+    }
+    VSTORE(x, y);
+    for (int l = 0; l < n; l++) to[l] = y[l];
+}
+INLINE void put(const ca_linear *A, const struct lin_io *X, int k, ca_long i, vf x, int n)
+{
+    float y[VL];
+    i += A->at[k];
+    if (A->type[k] == TYPE_F32) {
+        put_lanes((GLOBAL float *)X->t[k] + i, x, n);
+        return;
+    }
+    VSTORE(x, y);
+    for (int l = 0; l < VL; l++)
+        if (l < n) store_as(X->t[k], A->type[k], i + l, y[l]);
+}
+
+INLINE float dot(GLOBAL const float *x, GLOBAL const float *y, int n)
+{
+    vf sum = SPLAT(0.f);
+    int f = 0;
+    for (; f + VL <= n; f += VL) sum = VFMA(VLOAD(x + f), VLOAD(y + f), sum);
+    if (f < n) {
+        float rest[VL];
+        for (int i = 0; i < VL; i++) rest[i] = f + i < n ? x[f + i] * y[f + i] : 0.f;
+        sum += VLOAD(rest);
+    }
+    return VSUM(sum);
+}
+
+/* Lane l of the vector that holds element first + l: is it below n? */
+INLINE vi lanes_below(int first, int n) { return vcount((float)first) < SPLAT((float)n); }
+
+/* ------------------------------------------------------------------- product */
+
+/* c [m][nv vectors] = keep c + a b, a [m][k] being anywhere, b [k] rows of vectors. */
+enum { TAIL_NONE, TAIL_TO_DIAGONAL, TAIL_THROUGH, TAIL_SOLVE };
+struct product {
+    GLOBAL float *c;
+    GLOBAL const float *a, *b;
+    int ldc, a_row, a_col, ldb, m, nv, k;
+    int keeps;                     /* 0: c begins at 0; 1: as it is; 2: times keep[row keep_step] */
+    GLOBAL const float *keep;
+    int keep_step;
+    int tail;                      /* TO_DIAGONAL: of c only vectors that hold some column j <= row i
+                                      THROUGH: only the k <= i of row i
+                                      SOLVE: only the k < i, b being c: forward substitution */
+};
+
+/* Rows i0 ... i0 + MR - 1 and nc vectors from v0 on.  Rows past the end are the last one again, and are not stored. */
+INLINE void product_tile(const struct product *p, int i0, int v0, const int nc)
+{
+    vf acc[MR][NV];
+    GLOBAL const float *a[MR], *b = p->b + v0 * VL;
+    GLOBAL float *c = p->c + v0 * VL;
+    const int triangle = p->tail >= TAIL_THROUGH, k = triangle ? i0 : p->k, step = p->a_col, ldb = p->ldb;
+    UNROLL for (int r = 0; r < MR; r++) {
+        const int row = i0 + r < p->m ? i0 + r : p->m - 1;
+        a[r] = p->a + row * p->a_row;
+        const float keep = p->keeps == 2 ? p->keep[row * p->keep_step] : 1.f;
+        UNROLL for (int n = 0; n < nc; n++)
+            acc[r][n] = p->keeps ? SPLAT(keep) * VLOAD(c + row * p->ldc + n * VL) : SPLAT(0.f);
+    }
+    for (int j = 0; j < k; j++) {
+        vf x[NV];
+        UNROLL for (int n = 0; n < nc; n++) x[n] = VLOAD(b + n * VL);
+        b += ldb;
+        UNROLL for (int r = 0; r < MR; r++) {
+            const vf y = SPLAT(a[r][j * step]);
+            UNROLL for (int n = 0; n < nc; n++) acc[r][n] = VFMA(y, x[n], acc[r][n]);
+        }
+    }
+    if (triangle)
+        UNROLL for (int j = 0; j < MR; j++)
+            if (i0 + j < p->m) UNROLL for (int n = 0; n < nc; n++) {
+                const vf x = p->tail == TAIL_SOLVE ? acc[j][n] : VLOAD(b + j * ldb + n * VL);
+                if (p->tail == TAIL_THROUGH) acc[j][n] = VFMA(SPLAT(a[j][(i0 + j) * step]), x, acc[j][n]);
+                UNROLL for (int r = j + 1; r < MR; r++) acc[r][n] = VFMA(SPLAT(a[r][(i0 + j) * step]), x, acc[r][n]);
+            }
+    UNROLL for (int r = 0; r < MR; r++)
+        if (i0 + r < p->m)
+            UNROLL for (int n = 0; n < nc; n++) VSTORE(acc[r][n], c + (i0 + r) * p->ldc + n * VL);
+}
+
+LINEAR_APART void product(const struct product *p)
+{
+    const int across = (p->nv + NV - 1) / NV, down = (p->m + MR - 1) / MR;
+    const int columns = p->tail == TAIL_SOLVE; /* a column of tiles is one item's */
+    EACH_MINE(t, columns ? across : across * down) {
+        const int x = columns ? t : t % across, y = columns ? 0 : t / across;
+        for (int i = y; i < (columns ? down : y + 1); i++) {
+            const int i0 = i * MR, needed = p->tail == TAIL_TO_DIAGONAL ? (i0 + MR - 1) / VL + 1 : p->nv;
+            const int end = needed < p->nv ? needed : p->nv;
+            int v = x * NV, left = end - v;
+            if (left >= NV) {
+                product_tile(p, i0, v, NV);
+                continue;
+            }
+            for (; NARROW > 1 && left >= NARROW; v += NARROW, left -= NARROW) product_tile(p, i0, v, NARROW);
+            for (; left > 0; v++, left--) product_tile(p, i0, v, 1);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------- a unit */
+
+struct lin {
+    const ca_linear *A;
+    const struct lin_io *X;
+    int b, h, e0, ne, nv;          /* the state's batch row and head, its first column, how many, in vectors */
+    int X_, C_, E_, P_;            /* lengths of rows in scratch, whose parts these are (linargs.h): */
+    GLOBAL float *xq, *xk, *xt, *kT, *att, *mat, *u, *o, *a, *all, *rest, *beta, *e, *den, *ga, *decay, *wT;
+    GLOBAL float *S, *z;           /* [F][E], [F] */
+    GLOBAL float *in, *out;        /* recurrent: the caller's states, [F][V] from column e0 on; NULL: they pass through S */
+};
+
+#define PAIRED (HAS(map) == LIN_SQUARE || HAS(map) == LIN_TAYLOR2)
+
+INLINE void take_scratch(struct lin *l, GLOBAL float *scratch)
+{
+    ca_lin_room r;
+    ca_lin_layout(l->A, VL, &r);
+    l->X_ = r.X, l->C_ = r.C, l->E_ = r.E, l->P_ = r.P;
+    l->xq = scratch + r.at[LIN_XQ], l->xk = scratch + r.at[LIN_XK], l->xt = scratch + r.at[LIN_XT], l->kT = scratch + r.at[LIN_KT];
+    l->att = scratch + r.at[LIN_ATT], l->mat = scratch + r.at[LIN_MAT], l->u = scratch + r.at[LIN_U_], l->o = scratch + r.at[LIN_O_];
+    l->a = scratch + r.at[LIN_A], l->all = scratch + r.at[LIN_ALL], l->rest = scratch + r.at[LIN_REST], l->beta = scratch + r.at[LIN_BETA_];
+    l->e = scratch + r.at[LIN_FADE], l->den = scratch + r.at[LIN_DEN], l->ga = scratch + r.at[LIN_GA], l->decay = scratch + r.at[LIN_DECAY];
+    l->wT = scratch + r.at[LIN_WT];
+}
+
+/* ----------------------------------------------------------------- feature maps */
+
+/* Rows t0 ... t0 + n - 1 of head h of q or k to x [n][X], mapped by what leaves as many numbers, and zeros behind: a row is one item's. */
+LINEAR_APART void load_raw(const struct lin *l, int k, const ca_lin_strides *s, int h, ca_long t0, int n, GLOBAL float *x, int ld)
+{
+    const ca_linear *A = l->A;
+    const int K = A->K;
+    EACH_MINE(i, n) {
+        GLOBAL float *row = x + i * ld;
+        load_row(A, l->X, k, l->b * s->b + h * s->h + (t0 + i) * s->t, K, t0 + 2 * n <= A->T ? n * s->t : 0, row);
+        if (HAS(l2norm)) {
+            const vf by = SPLAT(SQRT(dot(row, row, K) + 1e-6f));
+            for (int d = 0; d < K; d += VL) VSTORE(VLOAD(row + d) / by, row + d);
+        }
+        if (HAS(map) == LIN_SOFTMAX) {
+            vf top = SPLAT(-CA_INFINITY), sum = SPLAT(0.f);
+            float most[VL];
+            for (int d = 0; d < K; d += VL) top = VMAX(top, VSEL(lanes_below(d, K), VLOAD(row + d), top));
+            VSTORE(top, most);
+            for (int n = 1; n < VL; n++) most[0] = most[n] > most[0] ? most[n] : most[0];
+            for (int d = 0; d < K; d += VL) {
+                const vf y = VSEL(lanes_below(d, K), exp_any(VLOAD(row + d) - SPLAT(most[0])), SPLAT(0.f));
+                sum += y;
+                VSTORE(y, row + d);
+            }
+            const vf inv = SPLAT(VSUM(sum));
+            for (int d = 0; d < K; d += VL) VSTORE(VLOAD(row + d) / inv, row + d);
+        } else if (HAS(map) == LIN_ELU1 || HAS(map) == LIN_EXP || HAS(map) == LIN_RELU) {
+            for (int d = 0; d < K; d += VL) {
+                vf y = VLOAD(row + d);
+                const vf grown = HAS(map) == LIN_RELU ? SPLAT(0.f) : exp_any(y);
+                y = HAS(map) == LIN_EXP ? grown : VSEL(y <= SPLAT(0.f), grown, HAS(map) == LIN_ELU1 ? y + SPLAT(1.f) : y);
+                VSTORE(VSEL(lanes_below(d, K), y, SPLAT(0.f)), row + d);
+            }
+        }
+    }
+}
+
+/* The rows as features, but for pairs, which stay as they are.  Ends in SYNC. */
+LINEAR_APART void load_x(const struct lin *l, int k, const ca_lin_strides *s, int h, ca_long t0, int n, GLOBAL float *x)
+{
+    const ca_linear *A = l->A;
+    const int K = A->K;
+    if (HAS(map) == LIN_COS) { /* relu(x) times the cosine, then times the sine */
+        load_raw(l, k, s, h, t0, n, l->xt, l->P_);
+        EACH_MINE(i, n) {
+            const float angle = 1.57079632679f * (float)(t0 + i) / A->max_len, c = COSINE(angle), w = SINE(angle);
+            GLOBAL float *row = x + i * l->X_;
+            for (int d = 0; d < K; d += VL) {
+                const vf y = VLOAD(l->xt + i * l->P_ + d), r = VSEL(y <= SPLAT(0.f), SPLAT(0.f), y);
+                VSTORE(r * SPLAT(c), row + d);
+            }
+            for (int d = 0; d < K; d += VL) {
+                const vf y = VLOAD(l->xt + i * l->P_ + d), r = VSEL(y <= SPLAT(0.f), SPLAT(0.f), y);
+                put_lanes(row + K + d, r * SPLAT(w), l->X_ - K - d);
+            }
+        }
+    } else if (HAS(map) == LIN_FAVOR) { /* e^(w.y - y.y / 2) / sqrt(M), y = K^(-1/4) x */
+        const vf shrink = SPLAT(1.f / SQRT(SQRT((float)K)));
+        load_raw(l, k, s, h, t0, n, l->xt, l->P_);
+        EACH_MINE(i, n) {
+            vf sum = SPLAT(0.f);
+            for (int d = 0; d < K; d += VL) {
+                const vf y = shrink * VLOAD(l->xt + i * l->P_ + d);
+                sum = VFMA(y, y, sum);
+                VSTORE(y, l->xt + i * l->P_ + d);
+            }
+            l->den[i] = 0.5f * VSUM(sum);
+        }
+        SYNC;
+        const struct product p = { .c = x, .a = l->xt, .b = l->wT, .ldc = l->X_, .a_row = l->P_, .a_col = 1, .ldb = l->X_, .m = n,
+                                   .nv = l->X_ / VL, .k = K };
+        product(&p);
+        SYNC;
+        EACH_MINE(i, n) {
+            for (int f = 0; f < l->X_; f += VL) {
+                const vf y = exp_any(VLOAD(x + i * l->X_ + f) - SPLAT(l->den[i])) * SPLAT(A->rows);
+                VSTORE(VSEL(lanes_below(f, A->F), y, SPLAT(0.f)), x + i * l->X_ + f);
+            }
+        }
+    } else load_raw(l, k, s, h, t0, n, x, l->X_);
+    SYNC;
+}
+
+/* Features come in blocks: all of them, or of pairs about 256; FIRST and the return value count features. */
+struct block { int first, count, a0; };
+INLINE int next_block(const ca_linear *A, struct block *b)
+{
+    if (b->first + b->count >= A->F) return 0;
+    b->first += b->count;
+    if (!PAIRED) b->count = A->F;
+    else if (HAS(map) == LIN_TAYLOR2 && b->first == 0) b->count = 1 + A->K;
+    else {
+        b->a0 = (b->first - (HAS(map) == LIN_TAYLOR2 ? 1 + A->K : 0)) / A->K;
+        b->count = (A->K - b->a0 < ca_lin_block(A) ? A->K - b->a0 : ca_lin_block(A)) * A->K;
+    }
+    return 1;
+}
+#define FIRST_BLOCK { 0, 0, 0 }
+
+/* That block of n rows x; pairs are made in TO [n][ld], where rows have room for VL more. */
+LINEAR_APART void make_pairs(const struct lin *l, const struct block *b, GLOBAL const float *x, int n, GLOBAL float *to, int ld)
+{
+    const ca_linear *A = l->A;
+    const int K = A->K, linear = HAS(map) == LIN_TAYLOR2 && b->first == 0; /* 1, x */
+    const float part = HAS(map) == LIN_TAYLOR2 ? 0.70710678118654752f : 1.f;
+    EACH_MINE(i, n) {
+        GLOBAL const float *row = x + i * l->X_;
+        GLOBAL float *y = to + (ca_long)i * ld;
+        if (linear) *y++ = 1.f;
+        for (int a = 0; a < (linear ? 1 : b->count / K); a++) {
+            const vf f = SPLAT(linear ? 1.f : part * row[b->a0 + a]);
+            for (int d = 0; d < K; d += VL) VSTORE(f * VLOAD(row + d), y + d);
+            y += K;
+        }
+    }
+}
+
+/* A score q.k of raw rows as that of their features. */
+INLINE vf paired_score(const ca_linear *A, vf s)
+{
+    (void)A;
+    return HAS(map) == LIN_SQUARE ? s * s : VFMA(SPLAT(0.5f) * s, s, s + SPLAT(1.f));
+}
+
+/* ----------------------------------------------------------------------- gates */
+
+/* e^g, beta and e of n tokens. */
+INLINE void load_gates(const struct lin *l, ca_long t0, int n)
+{
+    const ca_linear *A = l->A;
+    if (HAS(delta))
+        EACH_MINE(i, n) l->beta[i] = element(A, l->X, LIN_BETA, l->b * A->beta.b + l->h * A->beta.h + (t0 + i) * A->beta.t);
+    EACH_MINE(v, l->C_ / VL) {
+        float x[VL];
+        for (int i = 0; i < VL; i++) {
+            const int t = v * VL + i < n ? v * VL + i : n - 1;
+            x[i] = HAS(gate) == LIN_BY_HEAD ? element(A, l->X, LIN_G, l->b * A->g.b + l->h * A->g.h + (t0 + t) * A->g.t) : 0.f;
+        }
+        vf g = VLOAD(x);
+        if (HAS(ssd)) {
+            const vf rate = exp_any(SPLAT(element(A, l->X, LIN_BETA, l->h)));
+            VSTORE(g, l->beta + v * VL); /* dt */
+            g = -rate * g;
+        }
+        VSTORE(exp_any(g), l->a + v * VL);
+        VSTORE(SPLAT(1.f), l->rest + v * VL);
+    }
+    if (HAS(gate) == LIN_BY_DIM)
+        EACH_MINE(i, n)
+            for (int d = 0; d < A->K; d += VL)
+                VSTORE(exp_any(lanes_of(A, l->X, LIN_G, l->b * A->g.b + l->h * A->g.h + (t0 + i) * A->g.t, d, A->K)), l->ga + i * l->X_ + d);
+    SYNC;
+    if (ITEM == 0) {
+        float e = 1.f;
+        for (int i = 0; i < n; i++) {
+            if (HAS(bonus)) l->e[i] = e; /* the state is read before */
+            e *= l->a[i];
+            if (!HAS(bonus)) l->e[i] = e;
+        }
+        l->all[0] = e;
+    }
+    SYNC;
+}
+
+/* k [n][X] turned; behind token n - 1 zeros. */
+INLINE void turn_keys(const struct lin *l, int n)
+{
+    const int across = l->X_ / VL, down = l->C_ / VL;
+    EACH_MINE(t, across * down) {
+        const int f = t % across * VL, j = t / across * VL;
+        vf x[VL];
+        UNROLL for (int i = 0; i < VL; i++) x[i] = j + i < n ? VLOAD(l->xk + (j + i) * l->X_ + f) : SPLAT(0.f);
+        transpose(x, VL);
+        UNROLL for (int i = 0; i < VL; i++) VSTORE(x[i], l->kT + (f + i) * l->C_ + j);
+    }
+    SYNC;
+}
+
+/* ---------------------------------------------------------------------- scores */
+
+/* att [n][C], of rows x and all keys, becomes D att, where keys are asked for -beta D att; rest the last row of D.  A vector of columns
+ * goes down its rows. */
+INLINE void decay_scores(const struct lin *l, GLOBAL float *att, int n, int keys)
+{
+    const ca_linear *A = l->A;
+    EACH_MINE(v, (n + VL - 1) / VL) {
+        const vf lane = vcount((float)(v * VL));
+        vf d = SPLAT(0.f);
+        for (int i = v * VL; i < n; i++) {
+            GLOBAL float *at = att + i * l->C_ + v * VL;
+            vf x = VLOAD(at), before = d;
+            if (PAIRED) x = paired_score(A, x);
+            if (HAS(gate) == LIN_BY_HEAD) d = d * SPLAT(l->a[i]);
+            d = VSEL(d < SPLAT(1.17549435e-38f), SPLAT(0.f), d);
+            d = VSEL(lane == SPLAT((float)i), SPLAT(1.f), d);
+            x = x * (HAS(bonus) ? before : d);
+            VSTORE(keys ? SPLAT(-l->beta[i]) * x : x, at);
+        }
+        if (!keys) VSTORE(d, l->rest + v * VL);
+    }
+    SYNC;
+}
+
+/* By dim: the keys are multiplied as the tokens go on; in the end kT is D_C k.  Then xt = e x. */
+INLINE void scores_by_dim(const struct lin *l, GLOBAL const float *x, GLOBAL float *att, int n, int keys)
+{
+    const ca_linear *A = l->A;
+    turn_keys(l, n);
+    EACH_MINE(v, (n + VL - 1) / VL) {
+        for (int i = v * VL; i < n; i++) {
+            const vi before = lanes_below(v * VL, i);
+            GLOBAL const float *row = x + i * l->X_, *ga = l->ga + i * l->X_;
+            vf acc[4] = { SPLAT(0.f), SPLAT(0.f), SPLAT(0.f), SPLAT(0.f) };
+            for (int f = 0; f < l->X_; f += 4)
+                UNROLL for (int c = 0; c < 4; c++) {
+                    GLOBAL float *at = l->kT + (f + c) * l->C_ + v * VL;
+                    const vf k = VLOAD(at), faded = VSEL(before, k * SPLAT(ga[f + c]), k);
+                    VSTORE(faded, at);
+                    acc[c] = VFMA(SPLAT(row[f + c]), HAS(bonus) ? k : faded, acc[c]);
+                }
+            const vf s = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+            VSTORE(keys ? SPLAT(-l->beta[i]) * s : s, att + i * l->C_ + v * VL);
+        }
+    }
+    EACH_MINE(v, l->X_ / VL) {
+        vf e = SPLAT(1.f);
+        for (int i = 0; i < n; i++) {
+            const vf a = VLOAD(l->ga + i * l->X_ + v * VL), y = VLOAD(x + i * l->X_ + v * VL);
+            if (!HAS(bonus)) e = e * a;
+            VSTORE(y * e, l->xt + i * l->P_ + v * VL);
+            if (HAS(bonus)) e = e * a;
+        }
+        VSTORE(e, l->decay + v * VL);
+    }
+    SYNC;
+}
+
+/* q.(u k) of row x and token i's key. */
+INLINE float bonus_score(const struct lin *l, GLOBAL const float *x, GLOBAL const float *k)
+{
+    vf sum = SPLAT(0.f);
+    for (int d = 0; d < l->A->K; d += VL)
+        sum = VFMA(VLOAD(x + d) * lanes_of(l->A, l->X, LIN_U, (ca_long)l->h * l->A->K, d, l->A->K), VLOAD(k + d), sum);
+    return VSUM(sum);
+}
+
+/* att = D (x k^T), of keys -beta D (x k^T). */
+LINEAR_APART void scores(const struct lin *l, GLOBAL const float *x, GLOBAL float *att, int n, int keys)
+{
+    const ca_linear *A = l->A;
+    if (HAS(gate) == LIN_BY_DIM) scores_by_dim(l, x, att, n, keys);
+    else {
+        const struct product p = { .c = att, .a = x, .b = l->kT, .ldc = l->C_, .a_row = l->X_, .a_col = 1, .ldb = l->C_, .m = n,
+                                   .nv = (n + VL - 1) / VL, .k = A->width, .tail = TAIL_TO_DIAGONAL };
+        product(&p);
+        SYNC;
+        if (HAS(gate) || PAIRED || HAS(bonus) || keys) decay_scores(l, att, n, keys);
+    }
+    if (HAS(bonus)) {
+        EACH_MINE(i, n) att[i * l->C_ + i] = bonus_score(l, x + i * l->X_, l->xk + i * l->X_);
+        SYNC;
+    }
+}
+
+/* --------------------------------------------------------------- with the state */
+
+/* o = x S, of n rows; with DIVISOR den = x z. */
+LINEAR_APART void through_state(const struct lin *l, GLOBAL const float *x, int n, int divisor)
+{
+    const ca_linear *A = l->A;
+    struct block b = FIRST_BLOCK;
+    while (next_block(A, &b)) {
+        const int made = PAIRED || HAS(gate) == LIN_BY_DIM;
+        GLOBAL const float *rows = made ? l->xt : x;
+        const int ld = made ? l->P_ : l->X_;
+        if (PAIRED) {
+            make_pairs(l, &b, x, n, l->xt, l->P_);
+            SYNC;
+        }
+        const struct product p = { .c = l->o, .a = rows, .b = l->S + (ca_long)b.first * l->E_, .ldc = l->E_, .a_row = ld, .a_col = 1,
+                                   .ldb = l->E_, .m = n, .nv = l->nv, .k = b.count, .keeps = b.first > 0 };
+        product(&p);
+        if (divisor) EACH_MINE(i, n) l->den[i] = (b.first > 0 ? l->den[i] : 0.f) + dot(rows + i * ld, l->z + b.first, b.count);
+        SYNC;
+    }
+}
+
+/* S = e_C S + (D_C k)^T u, and so z. */
+INLINE void update_state(const struct lin *l, int n)
+{
+    const ca_linear *A = l->A;
+    struct block b = FIRST_BLOCK;
+    if (HAS(gate) == LIN_BY_HEAD) {
+        EACH_MINE(i, n) for (int c = 0; c < l->nv; c++)
+            VSTORE(SPLAT(l->rest[i]) * VLOAD(l->u + i * l->E_ + c * VL), l->u + i * l->E_ + c * VL);
+        SYNC;
+    }
+    while (next_block(A, &b)) {
+        if (PAIRED) {
+            make_pairs(l, &b, l->xk, n, l->xt, l->P_);
+            SYNC;
+        }
+        const struct product p = { .c = l->S + (ca_long)b.first * l->E_, .a = PAIRED ? l->xt : l->kT, .b = l->u, .ldc = l->E_,
+                                   .a_row = PAIRED ? 1 : l->C_, .a_col = PAIRED ? l->P_ : 1, .ldb = l->E_, .m = b.count, .nv = l->nv,
+                                   .k = n, .keeps = HAS(gate) ? 2 : 1, .keep = HAS(gate) == LIN_BY_DIM ? l->decay : l->all,
+                                   .keep_step = HAS(gate) == LIN_BY_DIM };
+        product(&p);
+        if (HAS(normalize) && HAS(gate) == LIN_BY_DIM)
+            EACH_MINE(f, A->F) {
+                vf sum = SPLAT(0.f);
+                for (int j = 0; j < n; j += VL) sum += VLOAD(l->kT + f * l->C_ + j);
+                l->z[f] = l->z[f] * l->decay[f] + VSUM(sum);
+            }
+        else if (HAS(normalize))
+            EACH_MINE(v, (b.count + VL - 1) / VL) {
+                GLOBAL const float *rows = PAIRED ? l->xt : l->xk;
+                vf z = VLOAD(l->z + b.first + v * VL) * SPLAT(HAS(gate) ? l->all[0] : 1.f);
+                for (int j = 0; j < n; j++) z = VFMA(SPLAT(HAS(gate) ? l->rest[j] : 1.f), VLOAD(rows + j * (PAIRED ? l->P_ : l->X_) + v * VL), z);
+                put_lanes(l->z + b.first + v * VL, z, b.count - v * VL);
+            }
+        SYNC;
+    }
+}
+
+INLINE void load_values(const struct lin *l, ca_long t0, int n)
+{
+    const ca_linear *A = l->A;
+    EACH_MINE(i, n) {
+        load_row(A, l->X, LIN_V, l->b * A->v.b + l->h * A->v.h + (t0 + i) * A->v.t + l->e0, l->ne, t0 + 2 * n <= A->T ? n * A->v.t : 0,
+                 l->u + i * l->E_);
+        for (int c = 0; HAS(ssd) && c < l->nv; c++) VSTORE(VLOAD(l->u + i * l->E_ + c * VL) * SPLAT(l->beta[i]), l->u + i * l->E_ + c * VL);
+    }
+}
+
+/* n rows of o, scaled and divided, to head h of out; of mamba2_ssd D x is added. */
+LINEAR_APART void put_rows(const struct lin *l, int h, ca_long t0, int n, GLOBAL const float *o)
+{
+    const ca_linear *A = l->A;
+    EACH_MINE(i, n) {
+        const ca_long to = l->b * A->o.b + h * A->o.h + (t0 + i) * A->o.t + l->e0;
+        const vf by = SPLAT(HAS(normalize) ? A->scale * l->den[i] + A->eps : 1.f), skip = SPLAT(HAS(ssd) ? element(A, l->X, LIN_U, l->h) : 0.f);
+        for (int c = 0; c < l->nv; c++) {
+            vf x = SPLAT(A->scale) * VLOAD(o + i * l->E_ + c * VL);
+            if (HAS(normalize)) x = x / by;
+            if (HAS(ssd) && is_given(A, LIN_U))
+                x = VFMA(skip, lanes_of(A, l->X, LIN_V, l->b * A->v.b + l->h * A->v.h + (t0 + i) * A->v.t + l->e0, c * VL, l->ne), x);
+            put(A, l->X, LIN_OUT, to + c * VL, x, l->ne - c * VL);
+        }
+    }
+    SYNC;
+}
+
+/* ----------------------------------------------------------------- chunked form */
+
+INLINE void chunk(const struct lin *l, ca_long t0, int n)
+{
+    const ca_linear *A = l->A;
+    const int reads = A->pass != LIN_SUMS, writes = A->pass != LIN_OUTPUTS, inside = A->pass == LIN_STREAM;
+    if (writes) {
+        if (HAS(gate) || HAS(delta)) load_gates(l, t0, n);
+        load_values(l, t0, n);
+        load_x(l, LIN_K, &A->k, l->h / A->share, t0, n, l->xk);
+        if (HAS(gate) != LIN_BY_DIM) turn_keys(l, n);
+    }
+    if (HAS(delta)) {
+        scores(l, l->xk, l->mat, n, 1);
+        through_state(l, l->xk, n, 0);
+        EACH_MINE(i, n) for (int c = 0; c < l->nv; c++) {
+            GLOBAL float *u = l->u + i * l->E_ + c * VL;
+            const vf seen = SPLAT(HAS(gate) == LIN_BY_HEAD ? l->e[i] : 1.f) * VLOAD(l->o + i * l->E_ + c * VL);
+            VSTORE(SPLAT(l->beta[i]) * (VLOAD(u) - seen), u);
+        }
+        SYNC;
+        const struct product p = { .c = l->u, .a = l->mat, .b = l->u, .ldc = l->E_, .a_row = l->C_, .a_col = 1, .ldb = l->E_, .m = n,
+                                   .nv = l->nv, .keeps = 1, .tail = TAIL_SOLVE };
+        product(&p);
+        SYNC;
+    }
+    for (int g = 0; reads && g < A->group; g++) {
+        const int h = l->h * A->group + g;
+        load_x(l, LIN_Q, &A->q, h / A->share, t0, n, l->xq);
+        if (inside) scores(l, l->xq, l->att, n, 0);
+        through_state(l, l->xq, n, HAS(normalize));
+        if (inside) {
+            const int fades = HAS(gate) == LIN_BY_HEAD;
+            const struct product p = { .c = l->o, .a = l->att, .b = l->u, .ldc = l->E_, .a_row = l->C_, .a_col = 1, .ldb = l->E_, .m = n,
+                                       .nv = l->nv, .keeps = fades ? 2 : 1, .keep = l->e, .keep_step = 1, .tail = TAIL_THROUGH };
+            product(&p);
+            if (HAS(normalize)) EACH_MINE(i, n) {
+                vf sum = SPLAT(0.f);
+                for (int j = 0; j <= i; j += VL) sum += VSEL(lanes_below(j, i + 1), VLOAD(l->att + i * l->C_ + j), SPLAT(0.f));
+                l->den[i] = (fades ? l->e[i] : 1.f) * l->den[i] + VSUM(sum);
+            }
+            SYNC;
+        }
+        put_rows(l, h, t0, n, l->o);
+    }
+    if (writes) update_state(l, n);
+}
+
+/* --------------------------------------------------------------- recurrent form */
+
+struct rows { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; };
+
+/* o_g = q_g S for the columns c ... c + nc vectors. */
+INLINE void read_columns(const struct lin *l, int g, GLOBAL const float *S, int ld, int c, const int nc)
+{
+    vf o[NV];
+    GLOBAL const float *q = l->xq + g * l->X_;
+    UNROLL for (int n = 0; n < nc; n++) o[n] = SPLAT(0.f);
+    for (int f = 0; f < l->A->F; f++) UNROLL for (int n = 0; n < nc; n++) o[n] = VFMA(SPLAT(q[f]), VLOAD(S + (ca_long)f * ld + (c + n) * VL), o[n]);
+    UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + g * l->E_ + (c + n) * VL);
+}
+
+INLINE void step_columns(const struct lin *l, const struct rows *s, int c, const int nc)
+{
+    const ca_linear *A = l->A;
+    const int by_dim = HAS(gate) == LIN_BY_DIM, bonus = HAS(bonus), F = A->F;
+    const float a = HAS(gate) == LIN_BY_HEAD ? l->a[0] : 1.f;
+    GLOBAL const float *S = s->from + c * VL, *k = l->xk, *q = l->xq, *ga = l->ga;
+    GLOBAL float *to = s->to + c * VL;
+    vf u[NV], o[NV];
+    UNROLL for (int n = 0; n < nc; n++) {
+        u[n] = VLOAD(l->u + (c + n) * VL);
+        o[n] = SPLAT(0.f);
+    }
+    if (HAS(delta)) {
+        for (int f = 0; f < F; f++) {
+            const vf x = SPLAT(by_dim ? ga[f] * k[f] : k[f]);
+            UNROLL for (int n = 0; n < nc; n++) o[n] = VFMA(x, VLOAD(S + (ca_long)f * s->from_ld + n * VL), o[n]);
+        }
+        UNROLL for (int n = 0; n < nc; n++) {
+            u[n] = SPLAT(l->beta[0]) * (u[n] - SPLAT(a) * o[n]);
+            o[n] = SPLAT(0.f);
+        }
+    }
+    for (int g = 1; bonus && g < A->group; g++) read_columns(l, g, s->from, s->from_ld, c, nc);
+    for (int f = 0; f < F; f++) {
+        const vf fade = SPLAT(by_dim ? ga[f] : a), kf = SPLAT(k[f]), qf = SPLAT(q[f]);
+        UNROLL for (int n = 0; n < nc; n++) {
+            const vf old = VLOAD(S + (ca_long)f * s->from_ld + n * VL), x = VFMA(kf, u[n], HAS(gate) ? fade * old : old);
+            o[n] = VFMA(qf, bonus ? old : x, o[n]);
+            VSTORE(x, to + (ca_long)f * s->to_ld + n * VL);
+        }
+    }
+    UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + (c + n) * VL);
+    for (int g = 1; !bonus && g < A->group; g++) read_columns(l, g, s->to, s->to_ld, c, nc);
+}
+
+/* The row's features; pairs too. */
+INLINE void load_features(const struct lin *l, int k, const ca_lin_strides *s, int h, ca_long t, GLOBAL float *x)
+{
+    const ca_linear *A = l->A;
+    struct block b = FIRST_BLOCK;
+    load_x(l, k, s, h, t, 1, PAIRED ? l->xt : x);
+    while (PAIRED && next_block(A, &b)) make_pairs(l, &b, l->xt, 1, x + b.first, 0);
+}
+
+INLINE void steps(const struct lin *l)
+{
+    const ca_linear *A = l->A;
+    const int wide = l->nv / NV, across = wide + l->nv % NV;
+    struct rows s = { l->S, l->S, l->E_, l->E_ };
+    if (l->out) s.to = l->out, s.to_ld = A->V;
+    if (A->from > 0) s.from = s.to, s.from_ld = s.to_ld;
+    else if (l->in) s.from = l->in, s.from_ld = A->V;
+    for (ca_long t = A->from; t < A->to; t++) {
+        if (HAS(gate) || HAS(delta)) load_gates(l, t, 1);
+        load_values(l, t, 1);
+        load_features(l, LIN_K, &A->k, l->h / A->share, t, l->xk);
+        for (int g = 0; g < A->group; g++) load_features(l, LIN_Q, &A->q, (l->h * A->group + g) / A->share, t, l->xq + g * l->X_);
+        SYNC;
+        EACH_MINE(x, across) {
+            if (x < wide) step_columns(l, &s, x * NV, NV);
+            else step_columns(l, &s, wide * NV + x - wide, 1);
+        }
+        if (HAS(normalize)) {
+            EACH_MINE(v, (A->F + VL - 1) / VL) {
+                const vf fade = HAS(gate) == LIN_BY_DIM ? VLOAD(l->ga + v * VL) : SPLAT(HAS(gate) ? l->a[0] : 1.f);
+                put_lanes(l->z + v * VL, VFMA(fade, VLOAD(l->z + v * VL), VLOAD(l->xk + v * VL)), A->F - v * VL);
+            }
+            SYNC;
+        }
+        SYNC;
+        for (int g = 0; g < A->group; g++) {
+            if (HAS(bonus)) {
+                const vf score = SPLAT(bonus_score(l, l->xq + g * l->X_, l->xk));
+                EACH_MINE(c, l->nv)
+                    VSTORE(VFMA(score, VLOAD(l->u + c * VL), VLOAD(l->o + g * l->E_ + c * VL)), l->o + g * l->E_ + c * VL);
+                SYNC;
+            }
+            if (HAS(normalize)) {
+                if (ITEM == 0) l->den[0] = dot(l->xq + g * l->X_, l->z, A->F);
+                SYNC;
+            }
+            put_rows(l, l->h * A->group + g, t, 1, l->o + g * l->E_);
+        }
+        s.from = s.to, s.from_ld = s.to_ld;
+    }
+}
+
+/* ------------------------------------------------------------------------ a unit */
+
+INLINE void begin_state(const struct lin *l)
+{
+    const ca_linear *A = l->A;
+    const ca_long head = (ca_long)l->b * A->H + l->h;
+    EACH_MINE(f, l->in ? 0 : A->F)
+        for (int c = 0; c < l->nv; c++)
+            VSTORE(is_given(A, LIN_STATE) ? lanes_of(A, l->X, LIN_STATE, (head * A->F + f) * A->V + l->e0, c * VL, l->ne) : SPLAT(0.f),
+                   l->S + (ca_long)f * l->E_ + c * VL);
+    EACH_MINE(v, (A->F + VL - 1) / VL)
+        VSTORE(is_given(A, LIN_Z) ? lanes_of(A, l->X, LIN_Z, head * A->F, v * VL, A->F) : SPLAT(0.f), l->z + v * VL);
+    SYNC;
+}
+
+INLINE void end_state(const struct lin *l)
+{
+    const ca_linear *A = l->A;
+    const ca_long head = (ca_long)l->b * A->H + l->h;
+    if (is_given(A, LIN_FINAL) && !l->out)
+        EACH_MINE(f, A->F)
+            for (int c = 0; c < l->nv; c++)
+                put(A, l->X, LIN_FINAL, (head * A->F + f) * A->V + l->e0 + c * VL, VLOAD(l->S + (ca_long)f * l->E_ + c * VL), l->ne - c * VL);
+    if (is_given(A, LIN_FINAL_Z) && l->e0 == 0)
+        EACH_MINE(v, (A->F + VL - 1) / VL) put(A, l->X, LIN_FINAL_Z, head * A->F + v * VL, VLOAD(l->z + v * VL), A->F - v * VL);
+}
+
+/* The unit's own memory of a state tensor, when steps can work in it. */
+INLINE GLOBAL float *state_in_place(const struct lin *l, int k)
+{
+    const ca_linear *A = l->A;
+    if (!HAS(recurrent) || A->T == 0 || A->type[k] != TYPE_F32 || A->V % VL != 0) return 0;
+    return (GLOBAL float *)l->X->t[k] + A->at[k] + ((ca_long)l->b * A->H + l->h) * A->F * A->V + l->e0;
+}
+
+/* Unit UNIT, whose state is at STATE from one launch to the next. */
+INLINE void linear_unit(const ca_linear *A, const struct lin_io *X, ca_long unit, GLOBAL float *state, GLOBAL float *scratch)
+{
+    struct lin l;
+    l.A = A, l.X = X;
+    take_scratch(&l, scratch);
+    l.e0 = (int)(unit % A->vblocks) * A->vblock;
+    l.h = (int)(unit / A->vblocks % A->H);
+    l.b = (int)(unit / A->vblocks / A->H);
+    l.ne = A->V - l.e0 < A->vblock ? A->V - l.e0 : A->vblock;
+    l.nv = (l.ne + VL - 1) / VL;
+    l.S = state, l.z = state + (ca_long)A->F * l.E_;
+    l.in = state_in_place(&l, LIN_STATE), l.out = state_in_place(&l, LIN_FINAL);
+    if (HAS(map) == LIN_FAVOR)
+        EACH_MINE(d, A->K)
+            for (int f = 0; f < l.X_; f++) l.wT[d * l.X_ + f] = f < A->F ? element(A, X, LIN_PROJECTION, (ca_long)f * A->K + d) : 0.f;
+    if (A->from == 0 && A->pass != LIN_OUTPUTS) begin_state(&l);
+    SYNC;
+    if (HAS(recurrent)) steps(&l);
+    else for (ca_long t = A->from; t < A->to; t += A->chunk) chunk(&l, t, A->to - t < A->chunk ? (int)(A->to - t) : A->chunk);
+    if (A->to == A->T && A->pass != LIN_OUTPUTS) end_state(&l);
+}
