@@ -46,7 +46,7 @@ typedef struct ca_args {
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long pattern_0;                             /* words of the pattern (cl/pattern.h) */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
-    ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats */
+    ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats; gather: ws_po, the scores */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
     ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
     ca_int stage;           /* of the weights */

@@ -25,5 +25,5 @@ LANE_KERNEL void attn_gather(GLOBAL const stored *q, GLOBAL const stored *k, GLO
     vf qv[WHOLE(DQK) / VL], ov[WHOLE(DV) / VL];
     float made[WHOLE(DQK > DV ? DQK : DV)];
     int n = a.first_part + (int)get_global_id(0), i = n % a.Nq, h = n / a.Nq % a.Hq, b = n / a.Nq / a.Hq;
-    gather(&a, &x, q, k, v, o, lse, scores + (ca_long)get_global_id(0) * a.Nk, has_spent ? spent + spent_0 : 0, DQK, DV, b, h, i, qv, ov, made);
+    gather(&a, &x, q, k, v, o, lse, scores + a.ws_po + (ca_long)get_global_id(0) * a.Nk, has_spent ? spent + spent_0 : 0, DQK, DV, b, h, i, qv, ov, made);
 }

@@ -20,9 +20,12 @@ static inline struct problem made(const clattn_attention *a)
 static inline struct problem parsed(const char *text)
 {
     clattn_attention a;
+    struct ca_lengths l;
     ca_message_clear();
-    ck_assert_msg(ca_problem_parse(text, &a) == CLATTN_OK, "%s: %s", text, ca_message());
-    return made(&a);
+    ck_assert_msg(ca_problem_parse_lengths(text, &a, &l) == CLATTN_OK, "%s: %s", text, ca_message());
+    struct problem p = made(&a);
+    ca_lengths_free(&l);
+    return p;
 }
 
 static inline const char *printed(const struct problem *p)

@@ -96,6 +96,12 @@ static const struct shape lengths[] = {
     { F32, ODD, H(2, 1), N(3, 9), .lens = three, .causal = 1, .align = CLATTN_OFFSET, .offsets = places, .sinks = 1 },
     { F32, ODD, H(4, 2), N(3, 9), .lens = three, WINDOW(2, 1), .bias = "bhqk", .mask = "bq", .shorter = 2, WEIGHTS },
     { F32, ODD, H(2, 1), N(2, 9), .lens = three, .new_len = 2, .causal = 1, .mask = "bqk" },
+    { F32, ODD, H(2, 1), N(3, 9), .lens = three, .align = CLATTN_OFFSET, .offsets = places,
+      PATTERN(UNION, .of = { LEAF(PREFIX), LEAF(DOCUMENT), LEAF(CSR, .degree = 2, .row_heads = 2), LEAF(RANDOM, .count = 3, .seed = 1) }) },
+    { F32, ODD, H(2, 1), N(3, 9), .lens = three, .causal = 1, .align = CLATTN_OFFSET, .offsets = places,
+      PATTERN(UNION, .of = { LEAF(BIGBIRD, .block = 2, .random = 1), LEAF(LSH, .rounds = 1, .buckets = 4), LEAF(BLOCK_TOP_K, .block = 2, .count = 1, .own = 1),
+                             LEAF(INTERSECT, .of = { LEAF(NEIGHBORHOOD, .axes = 2, .grid = { 3, 3 }, .kernel = { 3, 1 }), LEAF(BLOCK_SPARSE, .block = 2) }) }) },
+    { F32, ODD, H(2, 1), N(3, 9), .lens = three, .align = CLATTN_OFFSET, .offsets = places, PATTERN(TOP_P, .p = 0.5, .max = 3) },
 };
 /* Two may have the same page or the same rows: that is a race, and for nobody to mend. */
 static const struct shape places_of_others[] = {
@@ -108,7 +114,7 @@ static const struct shape places_of_others[] = {
 static const struct { const char *algo, *params; } hows[] = {
     { "lanes", "vl=4 qv=1 bk=4" }, { "split", "form=0 vl=4 rb=2 dk=16 part=4" },
     { "split", "form=1 rb=2 tx=4 ty=2 ki=1 part=4" }, { "rows", "w=4" }, { "tiled", "rm=1 rn=1 tx=4 ty=2 dc=4 vc=4 keepq=0" },
-    { "tiled", NULL }, { "gemm", NULL },
+    { "tiled", NULL }, { "gemm", NULL }, { "gather", NULL },
 };
 
 static void fill_with_garbage(const struct shape *list, int count, int i)

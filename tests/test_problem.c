@@ -163,6 +163,122 @@ START_TEST(ladder_of_fields_together)
 }
 END_TEST
 
+/* Patterns that a rule refuses, of simple() with 6 heads, 5 queries and 24 keys; the message must hold both WORDS. */
+#define FIELDS(name, ...) { .size = sizeof(clattn_pattern), .type = CLATTN_##name, .row_heads = 1, .max = -1, __VA_ARGS__ }
+#define LEAF(name, ...) &(const clattn_pattern)FIELDS(name, __VA_ARGS__)
+#define GRID(axes_, ...) .axes = axes_, .grid = { __VA_ARGS__ }, .dilation = { 1, 1, 1 }
+static const int64_t wrong_tokens[] = { 3, -4 }, many_tokens[CLATTN_MAX_TOKENS + 1], far_tokens[] = { INT64_C(1) << 31 };
+static const clattn_pattern *const stale[] = { LEAF(STRIDED, .stride = 0) }, *const null_part[] = { NULL }, *const pair_of_rows[] = { LEAF(CSR), LEAF(CSR) },
+    *const choosing[] = { LEAF(TOP_K, .k = 3) }, *const spans[] = { LEAF(PREFIX), LEAF(ADAPTIVE_SPAN, .ramp = 1) },
+    *const weighing[] = { LEAF(TOP_P, .p = 0.5) }, *const blocks[] = { LEAF(HIERARCHICAL, .block = 4) }, *const prefix[] = { LEAF(PREFIX) },
+    *const many[] = { LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1),
+                      LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1),
+                      LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1) };
+#define OF(list) .of = list, .num_of = sizeof list / sizeof *list
+static const struct { clattn_pattern pattern; clattn_status status; const char *words[2]; } pattern_rules[] = {
+    { FIELDS(STRIDED, .stride = 0), CLATTN_E_ARGUMENT, { "strided: stride", "0" } },
+    { FIELDS(STRIDED, .stride = -7), CLATTN_E_ARGUMENT, { "strided: stride", "-7" } },
+    { { .size = 8, .type = CLATTN_STRIDED, .stride = 3 }, CLATTN_E_ARGUMENT, { "size of clattn_pattern is 8", "sizeof" } },
+    { { .size = sizeof(clattn_pattern), .type = (clattn_pattern_type)77 }, CLATTN_E_ARGUMENT, { "type", "77" } },
+    { { .size = sizeof(clattn_pattern), .type = CLATTN_NO_PATTERN }, CLATTN_E_ARGUMENT, { "type", "0" } },
+    { FIELDS(FIXED, .stride = 0, .summary = 0), CLATTN_E_ARGUMENT, { "fixed: stride", "0" } },
+    { FIELDS(FIXED, .stride = 4, .summary = 5), CLATTN_E_ARGUMENT, { "fixed: summary 5", "4" } },
+    { FIELDS(FIXED, .stride = 4, .summary = -1), CLATTN_E_ARGUMENT, { "fixed: summary", "-1" } },
+    { FIELDS(DILATED, .width = -2, .dilation = { 1 }), CLATTN_E_ARGUMENT, { "dilated: width", "-2" } },
+    { FIELDS(DILATED, .width = 2), CLATTN_E_ARGUMENT, { "dilated: dilation", "0" } },
+    { FIELDS(RANDOM, .count = -1), CLATTN_E_ARGUMENT, { "random: count", "-1" } },
+    { FIELDS(RANDOM, .count = 4097), CLATTN_E_ARGUMENT, { "random: count", "4097" } },
+    { FIELDS(GLOBAL, .tokens = wrong_tokens, .num_tokens = 2), CLATTN_E_ARGUMENT, { "global: tokens[1]", "-4" } },
+    { FIELDS(GLOBAL, .tokens = far_tokens, .num_tokens = 1), CLATTN_E_ARGUMENT, { "global: tokens[0]", "2147483648" } },
+    { FIELDS(GLOBAL, .num_tokens = 2), CLATTN_E_ARGUMENT, { "global: tokens is NULL", "2" } },
+    { FIELDS(GLOBAL, .tokens = many_tokens, .num_tokens = CLATTN_MAX_TOKENS + 1), CLATTN_E_TOO_LARGE, { "global: 513 tokens", "512" } },
+    { FIELDS(BIGBIRD, .block = 0), CLATTN_E_ARGUMENT, { "bigbird: block", "0" } },
+    { FIELDS(BIGBIRD, .block = 2, .random = 5000), CLATTN_E_ARGUMENT, { "bigbird: random", "5000" } },
+    { FIELDS(BIGBIRD, .block = 2, .globals = -1), CLATTN_E_ARGUMENT, { "bigbird: globals", "-1" } },
+    { FIELDS(LONGFORMER, .radius = -1), CLATTN_E_ARGUMENT, { "longformer: radius", "-1" } },
+    { FIELDS(SINK_WINDOW, .window = -3), CLATTN_E_ARGUMENT, { "sink_window: window", "-3" } },
+    { FIELDS(SINK_WINDOW, .sinks = -3), CLATTN_E_ARGUMENT, { "sink_window: sinks", "-3" } },
+    { FIELDS(CHUNKED, .chunk = 0), CLATTN_E_ARGUMENT, { "chunked: chunk", "0" } },
+    { FIELDS(NEIGHBORHOOD, .axes = 4), CLATTN_E_ARGUMENT, { "neighborhood: axes", "4" } },
+    { FIELDS(NEIGHBORHOOD, .axes = 0), CLATTN_E_ARGUMENT, { "neighborhood: axes", "0" } },
+    { FIELDS(NEIGHBORHOOD, GRID(2, 4, 5), .kernel = { 3, 3 }), CLATTN_E_ARGUMENT, { "the grid has 20 places", "24" } },
+    { FIELDS(NEIGHBORHOOD, GRID(2, 4, -6), .kernel = { 3, 3 }), CLATTN_E_ARGUMENT, { "grid[1]", "-6" } },
+    { FIELDS(NEIGHBORHOOD, GRID(3, INT64_MAX, 3, 3), .kernel = { 3, 3, 3 }), CLATTN_E_ARGUMENT, { "grid[1]", "3" } },
+    { FIELDS(NEIGHBORHOOD, GRID(2, 4, 6), .kernel = { 3, 4 }), CLATTN_E_ARGUMENT, { "kernel[1] is 4", "odd" } },
+    { FIELDS(NEIGHBORHOOD, GRID(2, 4, 6), .kernel = { 5, 3 }), CLATTN_E_ARGUMENT, { "kernel[0] 5", "grid[0] 4" } },
+    { FIELDS(NEIGHBORHOOD, .axes = 2, .grid = { 4, 6 }, .kernel = { 3, 3 }, .dilation = { 1, 3 }), CLATTN_E_ARGUMENT, { "kernel[1] 3 with dilation 3", "grid[1] 6" } },
+    { FIELDS(NEIGHBORHOOD, .axes = 1, .grid = { 24 }, .kernel = { 3 }), CLATTN_E_ARGUMENT, { "dilation 0", "grid[0] 24" } },
+    { FIELDS(WINDOW2D, GRID(1, 24), .kernel = { 3 }), CLATTN_E_ARGUMENT, { "window2d: axes is 1", "2" } },
+    { FIELDS(WINDOW2D, GRID(2, 4, 6), .kernel = { 3, 3 }), CLATTN_E_ARGUMENT, { "kernel[0] 3", "grid[0] 4" } },
+    { FIELDS(WINDOW2D, GRID(2, 4, 6)), CLATTN_E_ARGUMENT, { "kernel[0] 0", "grid[0] 4" } },
+    { FIELDS(BLOCK_SPARSE, .block = 0, .layout = { 1, 2, 2 }), CLATTN_E_ARGUMENT, { "block_sparse: block", "0" } },
+    { FIELDS(BLOCK_SPARSE, .block = 4, .layout = { 2, 2, 2 }), CLATTN_E_ARGUMENT, { "layout[0] is 2", "6" } },
+    { FIELDS(BLOCK_SPARSE, .block = 4, .layout = { 1, 0, 2 }), CLATTN_E_ARGUMENT, { "layout [1][0][2]", "below 1" } },
+    { FIELDS(BLOCK_SPARSE, .block = 4, .layout = { 1, 1 << 20, 1 << 20 }), CLATTN_E_TOO_LARGE, { "block_sparse", "words" } },
+    { FIELDS(CSR, .edges = -1), CLATTN_E_ARGUMENT, { "csr: edges", "-1" } },
+    { FIELDS(CSR, .edges = (1 << 30) + 1), CLATTN_E_ARGUMENT, { "csr: edges", "1073741825" } },
+    { { .size = sizeof(clattn_pattern), .type = CLATTN_CSR, .row_heads = 3 }, CLATTN_E_ARGUMENT, { "row_heads is 3", "6" } },
+    { FIELDS(LSH, .rounds = 0, .buckets = 2), CLATTN_E_ARGUMENT, { "lsh: rounds", "0" } },
+    { FIELDS(LSH, .rounds = 1, .buckets = 7), CLATTN_E_ARGUMENT, { "lsh: buckets 7", "odd" } },
+    { FIELDS(LSH, .rounds = 1, .buckets = 0), CLATTN_E_ARGUMENT, { "lsh: buckets", "0" } },
+    { FIELDS(TOP_K, .k = 25), CLATTN_E_ARGUMENT, { "top_k: k 25", "24" } },
+    { FIELDS(TOP_K, .k = -1), CLATTN_E_ARGUMENT, { "top_k: k", "-1" } },
+    { FIELDS(BLOCK_TOP_K, .block = 0), CLATTN_E_ARGUMENT, { "block_top_k: block", "0" } },
+    { FIELDS(BLOCK_TOP_K, .block = 2, .count = -5), CLATTN_E_ARGUMENT, { "block_top_k: count", "-5" } },
+    { FIELDS(TOP_P, .p = 1.5), CLATTN_E_ARGUMENT, { "top_p: p", "1.5" } },
+    { FIELDS(TOP_P, .p = NAN), CLATTN_E_ARGUMENT, { "top_p: p", "nan" } },
+    { { .size = sizeof(clattn_pattern), .type = CLATTN_TOP_P, .p = 0.5, .max = -2 }, CLATTN_E_ARGUMENT, { "top_p: max", "-2" } },
+    { FIELDS(ADAPTIVE_SPAN, .ramp = 0), CLATTN_E_ARGUMENT, { "adaptive_span: ramp", "0" } },
+    { FIELDS(ADAPTIVE_SPAN, .ramp = INFINITY), CLATTN_E_ARGUMENT, { "adaptive_span: ramp", "inf" } },
+    { FIELDS(HIERARCHICAL, .block = 0), CLATTN_E_ARGUMENT, { "hierarchical: block", "0" } },
+    { FIELDS(UNION, .of = NULL, .num_of = 2), CLATTN_E_ARGUMENT, { "union: of is NULL", "2" } },
+    { FIELDS(UNION, .of = prefix, .num_of = 0), CLATTN_E_ARGUMENT, { "union: of is given", "0" } },
+    { FIELDS(INTERSECT, OF(null_part)), CLATTN_E_ARGUMENT, { "pattern", "NULL" } },
+    { FIELDS(INTERSECT, OF(stale)), CLATTN_E_ARGUMENT, { "strided: stride", "0" } },
+    { FIELDS(UNION, OF(many)), CLATTN_E_TOO_LARGE, { "pattern", "12" } },
+    { FIELDS(UNION, OF(pair_of_rows)), CLATTN_E_UNSUPPORTED, { "csr", "twice" } },
+    { FIELDS(UNION, OF(choosing)), CLATTN_E_UNSUPPORTED, { "top_k within", "union" } },
+    { FIELDS(INTERSECT, OF(weighing)), CLATTN_E_UNSUPPORTED, { "top_p within", "intersection" } },
+    { FIELDS(UNION, OF(spans)), CLATTN_E_UNSUPPORTED, { "adaptive_span within", "union" } },
+    { FIELDS(UNION, OF(blocks)), CLATTN_E_UNSUPPORTED, { "hierarchical within", "union" } },
+};
+
+START_TEST(ladder_of_patterns)
+{
+    clattn_attention a = simple();
+    struct problem p, before;
+    memset(&p, 0x5a, sizeof p);
+    before = p;
+    a.kv_len = 24, a.pattern = &pattern_rules[_i].pattern;
+    ca_message_clear();
+    ck_assert_msg(ca_problem_init(&p, &a) == pattern_rules[_i].status, "%s", ca_message());
+    for (int w = 0; w < 2; w++)
+        ck_assert_msg(strstr(ca_message(), pattern_rules[_i].words[w]) != NULL, "\"%s\" lacks \"%s\"", ca_message(), pattern_rules[_i].words[w]);
+    ck_assert(same(&p, &before));
+}
+END_TEST
+
+/* A pattern is copied with all that it points to, and equal ones make equal problems. */
+START_TEST(patterns_are_copied)
+{
+    int64_t tokens[] = { 9, 2, 9 };
+    clattn_pattern leaf = FIELDS(GLOBAL, .tokens = tokens, .num_tokens = 3);
+    const clattn_pattern *parts[] = { &leaf };
+    clattn_pattern root = FIELDS(UNION, .of = parts, .num_of = 1);
+    clattn_attention a = simple();
+    a.pattern = &root;
+    struct problem p = made(&a), again;
+    tokens[0] = 2, tokens[1] = 9, leaf.num_tokens = 2;
+    again = made(&a);
+    ck_assert(same(&p, &again));
+    tokens[0] = 3;
+    again = made(&a);
+    ck_assert(!same(&p, &again));
+    ck_assert_int_eq(p.pattern.num_tokens, 2);
+    ck_assert(p.pattern.tokens[0] == 2 && p.pattern.tokens[1] == 9);
+}
+END_TEST
+
 /* The numbers of a ragged batch's tiles fit 32 bits. */
 START_TEST(too_many_sequences)
 {
@@ -538,6 +654,8 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, ladder, 0, COUNT(rules));
     tcase_add_loop_test(t, ladder_of_fields_together, 0, COUNT(together));
+    tcase_add_loop_test(t, ladder_of_patterns, 0, COUNT(pattern_rules));
+    tcase_add_test(t, patterns_are_copied);
     tcase_add_test(t, too_many_sequences);
     tcase_add_test(t, weights_too_large);
     tcase_add_test(t, sizes_of_lists);

@@ -556,6 +556,144 @@ START_TEST(test_read_once)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ patterns */
+
+/* What lists every key is no pattern, whatever it is made of. */
+static void everything(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape plain = *s;
+    struct result dense, r;
+    plain.pattern = NULL;
+    if (!solve(s, algo, d, &r)) return;
+    if (solve(&plain, NULL, d, &dense)) {
+        expect_close(s, algo, &r, &dense, "a pattern of all keys is not dense");
+        result_free(&dense);
+    }
+    result_free(&r);
+}
+
+START_TEST(test_everything)
+{
+    const struct shape usual = base(0);
+    const struct oracle_pattern *const all[] = {
+        LEAF(STRIDED, .stride = 1), LEAF(CHUNKED, .chunk = 1000), LEAF(TOP_K, .k = usual.Nk), LEAF(BIGBIRD, .block = 16, .random = 99),
+        LEAF(RANDOM, .count = 1000), LEAF(UNION, .of = { LEAF(CSR, .degree = 4), LEAF(DILATED, .width = 1000) }),
+        LEAF(INTERSECT, .of = { LEAF(SINK_WINDOW, .sinks = 1000), LEAF(LONGFORMER, .radius = 1000) }),
+        LEAF(BLOCK_TOP_K, .block = 8, .count = 1000), LEAF(NEIGHBORHOOD, .axes = 1, .grid = { usual.Nk }, .kernel = { usual.Nk }),
+    };
+    for (size_t n = 0; n < (attend_is_host() ? sizeof all / sizeof *all : 2); n++) {
+        struct shape s = usual;
+        s.pattern = all[n];
+        on_every_algo(s, everything);
+    }
+    finish();
+}
+END_TEST
+
+/* The order of a union's parts is of no account, nor are parts that say nothing new. */
+static const struct oracle_pattern *const equals[][4] = {
+    { LEAF(UNION, .of = { LEAF(FIXED, .stride = 12, .summary = 1), LEAF(BLOCK_SPARSE, .block = 9), LEAF(RANDOM, .count = 5, .seed = 2) }),
+      LEAF(UNION, .of = { LEAF(RANDOM, .count = 5, .seed = 2), LEAF(FIXED, .stride = 12, .summary = 1), LEAF(BLOCK_SPARSE, .block = 9) }),
+      LEAF(UNION, .of = { LEAF(UNION, .of = { LEAF(BLOCK_SPARSE, .block = 9) }), LEAF(FIXED, .stride = 12, .summary = 1), LEAF(DILATED),
+                          LEAF(RANDOM, .count = 5, .seed = 2) }) },
+    { LEAF(INTERSECT, .of = { LEAF(CHUNKED, .chunk = 40), LEAF(STRIDED, .stride = 3), LEAF(STRIDED, .stride = 1) }),
+      LEAF(INTERSECT, .of = { LEAF(STRIDED, .stride = 3), LEAF(CHUNKED, .chunk = 40) }),
+      LEAF(UNION, .of = { LEAF(INTERSECT, .of = { LEAF(STRIDED, .stride = 3), LEAF(CHUNKED, .chunk = 40) }), LEAF(GLOBAL) }) },
+    { LEAF(LONGFORMER, .radius = 9, .num_tokens = 2, .tokens = { 3, 100 }),
+      LEAF(UNION, .of = { LEAF(GLOBAL, .num_tokens = 3, .tokens = { 100, 3, 100 }), LEAF(DILATED, .width = 10) }) },
+};
+static int pair;
+static void equal_patterns(const struct shape *s, const char *algo, struct data *d)
+{
+    struct shape other = *s;
+    struct result first, r;
+    if (!solve(s, algo, d, &first)) return;
+    for (int n = 1; equals[pair][n]; n++) {
+        other.pattern = equals[pair][n];
+        if (!solve(&other, algo, d, &r)) break;
+        expect_close(&other, algo, &r, &first, "an equal pattern gives another result");
+        result_free(&r);
+    }
+    result_free(&first);
+}
+
+START_TEST(test_equal_patterns)
+{
+    struct shape s = base(0);
+    for (pair = 0; pair < (attend_is_host() ? (int)(sizeof equals / sizeof *equals) : 1); pair++) {
+        s.causal = pair == 1, s.pattern = equals[pair][0];
+        on_every_algo(s, equal_patterns);
+    }
+    finish();
+}
+END_TEST
+
+/* A key and value that are NaN are nothing to queries that the pattern hides them from. */
+static void hidden_nan(const struct shape *s, const char *algo, struct data *d)
+{
+    const int chunk = (int)s->pattern->chunk, key = s->Nk - 2;
+    struct result before, after;
+    bool same = true, seen = true;
+    if (!solve(s, algo, d, &before)) return;
+    for (int m = 0; m < s->B * s->Hkv; m++) {
+        fill(row_of(d->k, m, s->Nk, s->D, key), (size_t)s->D, NAN);
+        fill(row_of(d->v, m, s->Nk, s->Dv, key), (size_t)s->Dv, NAN);
+    }
+    if (solve(s, algo, d, &after)) {
+        for (size_t e = 0; e < out_count(s); e++) {
+            int p = (int)(e / (size_t)s->Dv % (size_t)s->Nq) + shape_offset(s, 0);
+            if (p / chunk == key / chunk && (p >= key || !s->causal)) seen = seen && isnan(after.out[e]);
+            else same = same && after.out[e] == before.out[e];
+        }
+        expect(same, s, algo, "NaN that a pattern hides leaks");
+        expect(seen, s, algo, "NaN that a pattern shows is lost");
+        result_free(&after);
+    }
+    result_free(&before);
+}
+
+START_TEST(test_hidden_nan)
+{
+    struct shape s = base(_i);
+    s.pattern = LEAF(CHUNKED, .chunk = 10);
+    on_every_algo(s, hidden_nan);
+    s.causal = 1;
+    if (attend_is_host()) on_every_algo(s, hidden_nan);
+    finish();
+}
+END_TEST
+
+/* Heads are nothing to a pattern that has no lists of its own for each. */
+static void turned_heads(const struct shape *s, const char *algo, struct data *d)
+{
+    struct result plain, turned;
+    if (!solve(s, algo, d, &plain)) return;
+    for (int b = 0; b < s->B; b++)
+        for (int h = 0; h < s->Hq / 2; h++) {
+            int a = b * s->Hq + h, z = b * s->Hq + s->Hq - 1 - h;
+            swap_rows(d->q, a, z, s->Nq * s->D);
+            swap_rows(d->k, a, z, s->Nk * s->D);
+            swap_rows(d->v, a, z, s->Nk * s->Dv);
+            swap_rows(plain.out, a, z, s->Nq * s->Dv);
+            swap_rows(plain.lse, a, z, s->Nq);
+        }
+    if (solve(s, algo, d, &turned)) {
+        expect_close(s, algo, &turned, &plain, "permuting the heads does not permute the result");
+        result_free(&turned);
+    }
+    result_free(&plain);
+}
+
+START_TEST(test_turned_heads)
+{
+    struct shape s = base(0);
+    s.Hkv = s.Hq;
+    s.pattern = LEAF(UNION, .of = { LEAF(RANDOM, .count = 7, .seed = 4), LEAF(BLOCK_SPARSE, .block = 6), LEAF(BLOCK_TOP_K, .block = 5, .count = 2) });
+    on_every_algo(s, turned_heads);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     const struct test tests[] = {
@@ -566,6 +704,8 @@ int main(void)
         { "causal_prefix", test_causal_prefix, KINDS }, { "batch_of_singles", test_batch_of_singles, KINDS },
         { "repeated_heads", test_repeated_heads, KINDS }, { "any_memory", test_any_memory, 1 },
         { "wide_window", test_wide_window, KINDS }, { "alone", test_alone, KINDS }, { "read_once", test_read_once, KINDS },
+        { "everything", test_everything, 1 }, { "equal_patterns", test_equal_patterns, 1 }, { "hidden_nan", test_hidden_nan, KINDS },
+        { "turned_heads", test_turned_heads, 1 },
         { NULL, NULL, 0 },
     };
     return run_tests("properties", tests);

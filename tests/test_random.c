@@ -7,22 +7,22 @@ static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below
 static bool one_in(uint64_t *seed, int n) { return draw_below(seed, n) == 0; }
 
 enum { SOFTCAP = 1, BIAS = 2, MASK = 4, ALIBI = 8, SINKS = 16, LENS = 32, RAGGED = 64, PAGED = 128, NEW = 256, WEIGHTS = 512,
-       QUANT = 1024, ROPE = 2048, ADDITIVE = 4096, GENERAL = 8192, GAT = 16384, MOD = 32768, OFFSET = 65536, DROPOUT = 1 << 17, FEATURES = 18,
-       ONE = 1 << 18 };
+       QUANT = 1024, ROPE = 2048, ADDITIVE = 4096, GENERAL = 8192, GAT = 16384, MOD = 32768, OFFSET = 65536, DROPOUT = 1 << 17, PATTERNED = 1 << 18, FEATURES = 19,
+       ONE = 1 << 19 };
 static const char *const names[FEATURES] = { "softcap", "bias", "mask", "alibi", "sinks", "lens", "ragged", "paged", "new", "weights",
-                                             "quantised", "rope", "additive", "general", "gat", "mod", "offset", "dropout" };
+                                             "quantised", "rope", "additive", "general", "gat", "mod", "offset", "dropout", "pattern" };
 /* Elsewhere than on the host a combination is a set of kernels to build: these in turn, each feature in one at least.  ONE: of
  * a single query, for which there are other kernels. */
 static const struct set { int kind, on; } sets[] = {
     { 0, 0 }, { 1, 0 }, { 2, 0 }, { 0, ONE }, { 0, OFFSET | SOFTCAP | ALIBI | DROPOUT }, { 0, BIAS | SINKS | LENS }, { 0, MASK | RAGGED | SINKS },
     { 0, ONE | SOFTCAP | BIAS | MASK | ALIBI | SINKS | LENS | DROPOUT }, { 0, RAGGED | PAGED | ROPE }, { 0, PAGED | LENS | NEW | WEIGHTS },
     { 0, ONE | PAGED | LENS | QUANT | MASK }, { 0, ADDITIVE | BIAS }, { 0, GENERAL | ALIBI | WEIGHTS }, { 0, GAT | LENS | NEW | WEIGHTS },
-    { 0, MOD | WEIGHTS | SINKS },
+    { 0, MOD | WEIGHTS | SINKS }, { 0, PATTERNED | RAGGED | OFFSET }, { 0, PATTERNED | ONE | LENS }, { 0, PATTERNED | MASK | PAGED | LENS },
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
 /* The lists that a shape points to. */
-struct lists { int32_t offsets[4], lens[4], q_lens[4]; };
+struct lists { int32_t offsets[4], lens[4], q_lens[4]; struct oracle_pattern pattern[5]; };
 
 /* On the host each feature is in about one problem of four, and now and then there are many together. */
 static int random_features(uint64_t *seed)
@@ -107,6 +107,74 @@ static void draw_positions(uint64_t *seed, int on, struct lists *l, struct shape
     s->right = draw_below(seed, 3) ? draw_below(seed, 40) : -1;
 }
 
+/* A grid of one to three axes over all keys, with a window that fits. */
+static void draw_grid(uint64_t *seed, const struct shape *s, struct oracle_pattern *t)
+{
+    long rest = s->Nk;
+    t->axes = t->type == ORACLE_WINDOW2D ? 2 : 1 + draw_below(seed, 3);
+    for (int i = 0; i < t->axes; i++) {
+        long side = i + 1 == t->axes ? rest : 1 + draw_below(seed, 12), step = 1 + draw_below(seed, 3);
+        while (rest % side) side--;
+        rest /= side;
+        t->grid[i] = side;
+        if (t->type == ORACLE_WINDOW2D) {
+            for (t->kernel[i] = 1 + draw_below(seed, (int)side); side % t->kernel[i];) t->kernel[i]--;
+            t->shift[i] = draw_below(seed, 20) - 10;
+            continue;
+        }
+        t->dilation[i] = step <= side ? step : 1;
+        t->kernel[i] = 1 + draw_below(seed, (int)(side / t->dilation[i]));
+        t->kernel[i] -= t->kernel[i] % 2 == 0;
+        t->causal[i] = one_in(seed, 3);
+    }
+}
+
+/* A pattern of TYPE, which has no parts. */
+static void draw_leaf(uint64_t *seed, const struct shape *s, enum oracle_pattern_type type, struct oracle_pattern *t)
+{
+    const int n = s->Nk;
+    *t = (struct oracle_pattern){ .type = type, .seed = (long)(draw_bits(seed) >> 2), .own = draw_below(seed, 2) };
+    t->stride = 1 + draw_below(seed, n), t->summary = draw_below(seed, 3) ? draw_below(seed, (int)t->stride + 1) : 1;
+    t->width = draw_below(seed, n), t->dilation[0] = 1 + draw_below(seed, 5);
+    t->count = one_in(seed, 8) ? n + 3 : draw_below(seed, type == ORACLE_BLOCK_TOP_K ? 6 : n / 2 + 1);
+    t->num_tokens = draw_below(seed, ORACLE_TOKENS + 1);
+    for (long e = 0; e < t->num_tokens; e++) t->tokens[e] = draw_below(seed, n + 5);
+    t->block = 1 + draw_below(seed, n / 2 + 1), t->random = draw_below(seed, 4), t->globals = draw_below(seed, 3);
+    t->radius = draw_below(seed, n), t->window = draw_below(seed, n), t->sinks = draw_below(seed, 9), t->chunk = 1 + draw_below(seed, n);
+    t->rounds = 1 + draw_below(seed, 3), t->buckets = 2 * (1 + draw_below(seed, 9));
+    t->k = draw_below(seed, n + 1), t->p = (1 + draw_below(seed, 60)) / 64.0, t->max = draw_below(seed, 2) ? 0 : 1 + draw_below(seed, n);
+    t->ramp = 1 << draw_below(seed, 8);
+    t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->degree = draw_below(seed, n / 2 + 1);
+    if (type == ORACLE_NEIGHBORHOOD || type == ORACLE_WINDOW2D) draw_grid(seed, s, t);
+}
+
+/* May S have it: does the library take it, and does the oracle know what it means? */
+static bool suits(const struct shape *s, int on, enum oracle_pattern_type type)
+{
+    if (type == ORACLE_LSH) return !(on & (QUANT | ROPE)) && !s->score;
+    if (type == ORACLE_BLOCK_TOP_K) return !s->score;
+    if (type == ORACLE_ADAPTIVE_SPAN) return s->weights != CLATTN_WEIGHTS_BIASED;
+    if (type == ORACLE_HIERARCHICAL) return !s->score && !(on & (ALIBI | BIAS | MASK | MOD | DROPOUT)) && !s->weights && !s->window;
+    return true;
+}
+
+static void draw_pattern(uint64_t *seed, int on, struct lists *l, struct shape *s)
+{
+    enum oracle_pattern_type type;
+    int parts = one_in(seed, 4) ? 2 + draw_below(seed, 3) : 0, used = 0;
+    if (!(on & PATTERNED)) return;
+    s->pattern = &l->pattern[0];
+    for (int n = parts != 0; n <= parts; n++) {
+        do type = (enum oracle_pattern_type)(ORACLE_STRIDED + draw_below(seed, ORACLE_UNION - ORACLE_STRIDED));
+        while (!suits(s, on, type) || used >> type & 1 || (parts && (type == ORACLE_TOP_K || type == ORACLE_TOP_P || type >= ORACLE_ADAPTIVE_SPAN)));
+        used |= 1 << type; /* a tensor is that of one pattern */
+        draw_leaf(seed, s, type, &l->pattern[n]);
+    }
+    if (!parts) return;
+    l->pattern[0] = (struct oracle_pattern){ .type = draw_below(seed, 3) ? ORACLE_UNION : ORACLE_INTERSECT };
+    for (int n = 0; n < parts; n++) l->pattern[0].of[n] = &l->pattern[n + 1];
+}
+
 static struct shape random_shape(uint64_t *seed, struct lists *l, int *features)
 {
     static const int lengths[] = { 1, 2, 3, 7, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 96, 100, 127, 128, 129, 200 };
@@ -131,6 +199,7 @@ static struct shape random_shape(uint64_t *seed, struct lists *l, int *features)
     draw_scores(seed, on, &s);
     draw_positions(seed, on, l, &s);
     if (one_in(seed, 3)) s.scale = (1 + draw_below(seed, 40)) / 16.0;
+    draw_pattern(seed, on, l, &s);
     return shape_full(s);
 }
 

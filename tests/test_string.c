@@ -52,6 +52,40 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 n32 d20 score=general:12 scale=1", "f32 b1 h1 q32 k32 d20 score=general:12" },
     { "f32 n32 d1/20 score=gat", "f32 b1 h1 q32 k32 d1/20 score=gat" },
     { "f32 b2 n32 d4 kv=paged16 pages=9 weights=probs", "f32 b2 h1 q32 k32 d4 kv=paged16 pages=9 weights=probs" },
+    { "f32 q8 k9 d4 pattern=strided:64 causal", "f32 b1 h1 q8 k9 d4 causal pattern=strided:64" },
+    { "f32 q8 k9 d4 pattern=strided:64 align=top_left", "f32 b1 h1 q8 k9 d4 align=top_left pattern=strided:64" },
+    { "f32 n9 d4 pattern=fixed:4,0", "f32 b1 h1 q9 k9 d4 pattern=fixed:4,0" },
+    { "f32 n9 d4 pattern=dilated:5,3", "f32 b1 h1 q9 k9 d4 pattern=dilated:5,3" },
+    { "f32 n9 d4 pattern=random:5", "f32 b1 h1 q9 k9 d4 pattern=random:5,0" },
+    { "f32 n9 d4 pattern=random:5,18446744073709551615 causal", "f32 b1 h1 q9 k9 d4 causal pattern=random:5,18446744073709551615" },
+    { "f32 n9 d4 pattern=random:5 win=-1,0", "f32 b1 h1 q9 k9 d4 win=-1,0 pattern=random:5,0" }, /* not the same */
+    { "f32 q1 k9 d4 pattern=block_top_k:2,3 causal", "f32 b1 h1 q1 k9 d4 causal pattern=block_top_k:2,3,0" },
+    { "f32 q1 k9 d4 pattern=block_top_k:2,3,1", "f32 b1 h1 q1 k9 d4 pattern=block_top_k:2,3,1" },
+    { "f32 n9 d4 pattern=global:7+2+7", "f32 b1 h1 q9 k9 d4 pattern=global:2+7" },
+    { "f32 n9 d4 pattern=global", "f32 b1 h1 q9 k9 d4 pattern=global" },
+    { "f32 n9 d4 pattern=bigbird:2,1,7,1", "f32 b1 h1 q9 k9 d4 pattern=bigbird:2,1,7,1" },
+    { "f32 n9 d4 pattern=bigbird:2,1", "f32 b1 h1 q9 k9 d4 pattern=bigbird:2,1,0,0" },
+    { "f32 n9 d4 pattern=longformer:2,0+5", "f32 b1 h1 q9 k9 d4 pattern=longformer:2,0+5" },
+    { "f32 n9 d4 pattern=longformer:2", "f32 b1 h1 q9 k9 d4 pattern=longformer:2" },
+    { "f32 n9 d4 pattern=sink_window:5,1 align=offset:3", "f32 b1 h1 q9 k9 d4 align=offset:3 pattern=sink_window:5,1" },
+    { "f32 n9 d4 pattern=prefix", "f32 b1 h1 q9 k9 d4 pattern=prefix" }, { "f32 n9 d4 pattern=document", "f32 b1 h1 q9 k9 d4 pattern=document" },
+    { "f32 n9 d4 pattern=chunked:3", "f32 b1 h1 q9 k9 d4 pattern=chunked:3" },
+    { "f32 n24 d4 pattern=neighborhood:4x6,3x3", "f32 b1 h1 q24 k24 d4 pattern=neighborhood:4x6,3x3,1x1,0x0" },
+    { "f32 n24 d4 pattern=neighborhood:24,3,2,1", "f32 b1 h1 q24 k24 d4 pattern=neighborhood:24,3,2,1" },
+    { "f32 n24 d4 pattern=neighborhood:1x4x6,1x3x3,1x1x2,1x0x0", "f32 b1 h1 q24 k24 d4 pattern=neighborhood:1x4x6,1x3x3,1x1x2,1x0x0" },
+    { "f32 n24 d4 pattern=window2d:4x6,2x3,-1x7", "f32 b1 h1 q24 k24 d4 pattern=window2d:4x6,2x3,3x1" },
+    { "f32 n9 d4 pattern=block_sparse:2,0.5", "f32 b1 h1 q9 k9 d4 pattern=block_sparse:2" },
+    { "f32 h4 n9 d4 pattern=block_sparse:2,4x5x3,0.25", "f32 b1 h4 q9 k9 d4 pattern=block_sparse:2,4x5x3" },
+    { "f32 h4 n9 d4 pattern=csr:3,4", "f32 b1 h4 q9 k9 d4 pattern=csr:3,4" }, { "f32 n9 d4 pattern=csr:28e", "f32 b1 h1 q9 k9 d4 pattern=csr:28e" },
+    { "f32 q0 k9 d4 pattern=csr:3", "f32 b1 h1 q0 k9 d4 align=top_left pattern=csr:0e" },
+    { "f32 n9 d4 pattern=lsh:2,8", "f32 b1 h1 q9 k9 d4 pattern=lsh:2,8" }, { "f32 n9 d4 pattern=top_k:3", "f32 b1 h1 q9 k9 d4 pattern=top_k:3" },
+    { "f32 n9 d4 pattern=top_p:0.9", "f32 b1 h1 q9 k9 d4 pattern=top_p:0.9" },
+    { "f32 n9 d4 pattern=top_p:0.5,4", "f32 b1 h1 q9 k9 d4 pattern=top_p:0.5,4" },
+    { "f32 n9 d4 pattern=adaptive_span:2.5", "f32 b1 h1 q9 k9 d4 pattern=adaptive_span:2.5" },
+    { "f32 n9 d4 causal pattern=hierarchical:4", "f32 b1 h1 q9 k9 d4 causal pattern=hierarchical:4" },
+    { "f32 n9 d4 pattern=union(strided:4;intersect(global:1+2;prefix);longformer:1,3)",
+      "f32 b1 h1 q9 k9 d4 pattern=union(strided:4;intersect(global:1+2;prefix);longformer:1,3)" },
+    { "f32 n9 d4 pattern=union(union(union(global:1);global:2);global:3)", "f32 b1 h1 q9 k9 d4 pattern=union(union(union(global:1);global:2);global:3)" },
     { "f32 q4 k8 d4 align=top_left alibi", "f32 b1 h1 q4 k8 d4 align=top_left alibi" },
 };
 
@@ -63,6 +97,8 @@ START_TEST(strings_print_canonically)
     ck_assert_uint_eq(ca_problem_print(&p, cut, 5), strlen(spellings[_i].canonical));
     ck_assert(memcmp(cut, spellings[_i].canonical, 4) == 0 && cut[4] == 0 && cut[5] == 'x');
     ck_assert_uint_eq(ca_problem_print(&p, NULL, 0), strlen(spellings[_i].canonical));
+    struct problem again = parsed(spellings[_i].canonical);
+    ck_assert_msg(same(&p, &again), "%s is another problem", spellings[_i].canonical);
 }
 END_TEST
 
@@ -122,7 +158,32 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f32 n8 d4 seed=18446744073709551616", CLATTN_E_ARGUMENT, "seed=18446744073709551616" },
     { "f32 n8 d4 mod", CLATTN_E_UNSUPPORTED, "mod=FILE" },
     { "f32 n8 d4 mod=file.json", CLATTN_E_UNSUPPORTED, "file.json" },
-    { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "pattern=strided:64" },
+    { "f32 n8 d4 pattern", CLATTN_E_ARGUMENT, "needs a value" },
+    { "f32 n8 d4 pattern=strided:64", CLATTN_E_UNSUPPORTED, "not supported here" }, /* by what frees it */
+    { "f32 n8 d4 pattern=strided", CLATTN_E_ARGUMENT, "stride is missing" },
+    { "f32 n8 d4 pattern=strided:x", CLATTN_E_ARGUMENT, "stride is not a number at \"x\"" },
+    { "f32 n8 d4 pattern=strided:3,4", CLATTN_E_ARGUMENT, "\",4\"" },
+    { "f32 n8 d4 pattern=stride:3", CLATTN_E_ARGUMENT, "\"stride\" is no type" },
+    { "f32 n8 d4 pattern=strided:99999999999999999999", CLATTN_E_ARGUMENT, "stride is not a number" },
+    { "f32 n8 d4 pattern=fixed:3", CLATTN_E_ARGUMENT, "summary is missing" },
+    { "f32 n8 d4 pattern=neighborhood:2x4,3", CLATTN_E_ARGUMENT, "kernel has 1 numbers, the grid others" },
+    { "f32 n8 d4 pattern=neighborhood:1x2x2x2,1", CLATTN_E_ARGUMENT, "grid is not a list" },
+    { "f32 n8 d4 pattern=random:3,-1", CLATTN_E_ARGUMENT, "seed is not a number" },
+    { "f32 n8 d4 pattern=global:1+", CLATTN_E_ARGUMENT, "tokens is not a list" },
+    { "f32 n8 d4 pattern=block_sparse:2,1.5", CLATTN_E_ARGUMENT, "share or layout" },
+    { "f32 n8 d4 pattern=block_sparse:2,2x2", CLATTN_E_ARGUMENT, "share or layout" },
+    { "f32 n8 d4 pattern=csr", CLATTN_E_ARGUMENT, "edges" },
+    { "f32 n8 d4 pattern=csr:graph.npy", CLATTN_E_ARGUMENT, "edges" },
+    { "f32 n8 d4 pattern=lsh:2", CLATTN_E_ARGUMENT, "buckets" },
+    { "f32 n8 d4 pattern=union", CLATTN_E_ARGUMENT, "(PATTERN;...) is missing" },
+    { "f32 n8 d4 pattern=union()", CLATTN_E_ARGUMENT, "\"\" is no type" },
+    { "f32 n8 d4 pattern=union(prefix;document", CLATTN_E_ARGUMENT, "instead of )" },
+    { "f32 n8 d4 pattern=union(prefix;)", CLATTN_E_ARGUMENT, "\"\" is no type" },
+    { "f32 n8 d4 pattern=union(prefix))", CLATTN_E_ARGUMENT, "too many" },
+    { "f32 n8 d4 pattern=prefix pattern=prefix", CLATTN_E_ARGUMENT, "repeats" },
+    { "f32 n8 d4 share=2", CLATTN_E_ARGUMENT, "share=2" },
+    { "f32 n8 d4 pattern=union(union(union(prefix;prefix;prefix;prefix;prefix);union(prefix;prefix;prefix;prefix));union(prefix;prefix;prefix))",
+      CLATTN_E_UNSUPPORTED, "more than 12" },
     { "backward f32 n8 d4", CLATTN_E_UNSUPPORTED, "backward" },
     { "linear f32 n8 d4 rule=delta", CLATTN_E_UNSUPPORTED, "linear" },
 };

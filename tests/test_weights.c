@@ -308,9 +308,9 @@ START_TEST(not_computed)
     write_json("\"dropout_p\": 0.5, \"seed\": 1", "\"out\": \"absent.npy\"");
     ck_assert_msg(ca_layer_read(&runner, folder, false, &layer) == CLATTN_OK, "%s", clattn_last_message());
     ca_layer_free(&layer);
-    write_json("\"pattern\": {\"type\": \"strided\", \"stride\": 4}", "\"out\": \"absent.npy\"");
+    write_json("\"score_mod\": \"return score;\", \"score_mod_grad\": \"return 1;\"", "\"out\": \"absent.npy\"");
     ck_assert(ca_layer_read(&runner, folder, false, &layer) == CLATTN_E_UNSUPPORTED);
-    ck_assert(strstr(clattn_last_message(), "case.json: attribute pattern") != NULL);
+    ck_assert(strstr(clattn_last_message(), "case.json: attribute score_mod_grad") != NULL);
     write_json("", "\"out\": \"absent.npy\"");
     ca_runner_close(&runner);
     runner.selector = "no such device";

@@ -99,6 +99,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     for (int64_t first = 0, n; first < rows; first += n) {
         n = ca_min(rows - first, rows_at_once(p));
         a.first_part = (ca_int)first;
+        a.ws_po = (ca_long)(io->workspace.offset / sizeof(float)); /* where the scores lie */
         cl_uint count = ca_kernel_args(io, &a, tensors, 7, args);
         args[count++] = (struct launch_arg){ sizeof has_spent, &has_spent };
         args[count++] = (struct launch_arg){ sizeof spent_0, &spent_0 };

@@ -56,6 +56,33 @@ static void draw_places(const struct sample *s, int slot, int32_t *i32, size_t c
     }
 }
 
+/* A graph: each row has as many edges as the next, spread over all keys. */
+static void draw_graph(const struct problem *p, int32_t *rows, int32_t *columns, uint64_t seed)
+{
+    const int64_t edges = p->pattern.edges, all = p->pattern.row_heads * p->Nq;
+    for (int64_t r = 0; r < all; r++) {
+        int64_t from = r * edges / all, to = (r + 1) * edges / all;
+        if (rows) rows[r / p->Nq * (p->Nq + 1) + r % p->Nq] = (int32_t)from;
+        if (rows && (r + 1) % p->Nq == 0) rows[r / p->Nq * (p->Nq + 1) + p->Nq] = (int32_t)to;
+        for (int64_t e = from; columns && e < to; e++)
+            columns[e] = (int32_t)(((double)(e - from) + (double)ca_philox_uniform(seed, CA_COLUMNS, (uint64_t)e)) * (double)p->Nk / (double)(to - from));
+    }
+}
+
+/* What a pattern needs: half of the keys as a prefix, eight documents, a random layout, a span of a quarter. */
+static void draw_pattern(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
+{
+    const struct problem *p = s->p;
+    if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
+    else if (slot == CA_ROTATIONS) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    else for (size_t e = 0; e < count; e++) {
+        if (slot == CA_PREFIX_LENS) ((int32_t *)data)[e] = (int32_t)(p->Nk / 2);
+        if (slot == CA_DOCS) ((int32_t *)data)[e] = (int32_t)((int64_t)e % p->Nk * 8 / p->Nk);
+        if (slot == CA_LAYOUT) ((uint8_t *)data)[e] = (double)ca_philox_uniform(s->layout_seed, (uint64_t)slot, e) < s->share;
+        if (slot == CA_SPANS) ((float *)data)[e] = (float)p->Nk / 4;
+    }
+}
+
 /* The numbers of an optional tensor: slopes as in the ALiBi paper, a mask with one key in ten away. */
 static void draw_optional(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
 {
@@ -63,7 +90,8 @@ static void draw_optional(const struct sample *s, int slot, void *data, size_t c
     float *f32 = data;
     int32_t *i32 = data;
     uint8_t *byte = data;
-    if (slot == CA_CUQ || slot == CA_CUK || slot == CA_TABLE) draw_places(s, slot, i32, count);
+    if (slot >= CA_PREFIX_LENS && slot <= CA_SPANS) draw_pattern(s, slot, data, count, seed);
+    else if (slot == CA_CUQ || slot == CA_CUK || slot == CA_TABLE) draw_places(s, slot, i32, count);
     else if (slot == CA_KNEW || slot == CA_VNEW) ca_draw(data, p->dtype, count, seed, (uint64_t)slot);
     else if (slot != CA_SLOPES && slot != CA_LENS && slot != CA_MASK) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
@@ -110,8 +138,10 @@ clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, c
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
     s->lengths = l && l->count ? l : NULL;
+    s->share = l && l->tree ? l->tree->share : CA_USUAL_SHARE;
+    s->layout_seed = a->seed ? a->seed : seed;
     for (int slot = 0; slot < CA_SLOTS; slot++)
-        if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
+        if (slot != CA_PATTERN && !ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
     if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
         s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
         if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");

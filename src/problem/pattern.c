@@ -106,6 +106,7 @@ static clattn_status fill_tokens(const struct leaf *l)
     qsort(t, l->t->num_tokens, sizeof *t, ascending);
     for (size_t i = 0; i < l->t->num_tokens; i++)
         if (n == 0 || t[i] != t[n - 1]) t[n++] = t[i];
+    memset(t + n, 0, (l->t->num_tokens - n) * sizeof *t); /* equal lists make equal problems */
     to->num_tokens += (int32_t)n;
     l->n->n[0] = (ca_int)n;
     if (l->t->type == CLATTN_LONGFORMER) CA_TRY(number(l, 1, "radius", l->t->radius, 0, INT64_MAX));

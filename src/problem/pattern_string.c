@@ -178,13 +178,15 @@ static clattn_status read_field(const char **s, struct ca_tree *t, clattn_patter
 static bool read_shape(const char **s, struct ca_tree *t, clattn_pattern *node)
 {
     int count = 0;
+    bool shared = false;
     switch (node->type) {
     case CLATTN_BLOCK_SPARSE:
         for (int i = 0; i < 2 && **s == ','; i++) { /* a share, sizes, or both */
             const char *field = ++*s;
             if (strcspn(field, "x") < strcspn(field, ",;)")) {
                 if (!read_sizes(s, node->layout, &count) || count != 3) return false;
-            } else if (i == 1 || !read_real(s, &t->share) || !(t->share >= 0 && t->share <= 1)) return false;
+            } else if (shared || !read_real(s, &t->share) || !(t->share >= 0 && t->share <= 1)) return false;
+            else shared = true;
         }
         return true;
     case CLATTN_CSR:
@@ -272,6 +274,14 @@ static void put_tokens(struct ca_text *t, const int32_t *tokens, int count, cons
     for (int i = 0; i < count; i++) ca_text_put(t, "%s%d", i ? "+" : before, tokens[i]);
 }
 
+/* The shortest that is read back as this number. */
+static void put_real(struct ca_text *t, float x)
+{
+    char number[32];
+    snprintf(number, sizeof number, "%.6g", (double)x);
+    ca_text_put(t, (float)strtod(number, NULL) == x ? "%.6g" : "%.9g", (double)x);
+}
+
 /* Leaf K, whose tokens are those from TOKENS on. */
 static void put_leaf(struct ca_text *t, const struct problem *p, int k, const int32_t *tokens)
 {
@@ -315,10 +325,14 @@ static void put_leaf(struct ca_text *t, const struct problem *p, int k, const in
     case CLATTN_LSH: ca_text_put(t, ":%d,%d", n[0], n[3]); break;
     case CLATTN_BLOCK_TOP_K: ca_text_put(t, ":%d,%d,%d", n[0], n[3], n[4] & 1); break;
     case CLATTN_TOP_P:
-        ca_text_put(t, ":%.9g", (double)p->pattern.share);
+        ca_text_put(t, ":");
+        put_real(t, p->pattern.share);
         if (p->pattern.most >= 0) ca_text_put(t, ",%d", p->pattern.most);
         break;
-    case CLATTN_ADAPTIVE_SPAN: ca_text_put(t, ":%.9g", (double)p->pattern.ramp); break;
+    case CLATTN_ADAPTIVE_SPAN:
+        ca_text_put(t, ":");
+        put_real(t, p->pattern.ramp);
+        break;
     default: break;
     }
 }

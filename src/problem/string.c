@@ -512,6 +512,8 @@ clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, st
     complete_axes(a, &a->mask);
     if (ps.tree && ps.share >= 0) ps.tree->share = ps.share;
     if (ps.tree) ca_tree_complete(ps.tree, a);
+    if (ps.tree && a->seed && !a->dropout_p && !ps.var[0])
+        snprintf(l->text, sizeof l->text, " seed=%" PRIu64, a->seed);
     if (ps.tree && ps.tree->share != CA_USUAL_SHARE)
         snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), " share=%.9g", ps.tree->share);
 done:
