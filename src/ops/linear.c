@@ -24,7 +24,7 @@
 _Static_assert(offsetof(ca_linear, rows) + sizeof(float) == sizeof(ca_linear), "no padding at the end");
 _Static_assert((int)LIN_TENSORS <= CA_OPERANDS, "all tensors are operands");
 
-enum { MAX_DIM = 4096, MAX_CHUNK = 1024, CHUNK = 64, CHUNK_OF_DELTA = 32, CHUNK_BY_DIM = 16, FEW = 16 };
+enum { MAX_DIM = 4096, MAX_CHUNK = 1024, CHUNK = 64, MIDDLE = 32, SHORT = 16, FEW = 16 };
 
 /* ----------------------------------------------------------------- arguments */
 
@@ -327,8 +327,8 @@ static clattn_status plan(const struct device *dev, ca_linear *a, struct form *f
     int64_t heads = (int64_t)a->B * a->H, block = f->vl * f->nv;
     if (a->chunk) f->reason = "as asked";
     else if (a->pass == LIN_STREAM && a->T <= FEW) a->chunk = 1, f->reason = "few tokens read and write the state once each";
-    else if (a->gate == LIN_BY_DIM) a->chunk = CHUNK_BY_DIM, f->reason = "decays by key dim are a matrix for each dim within a chunk";
-    else if (a->delta) a->chunk = CHUNK_OF_DELTA, f->reason = "substitution within longer chunks adds rounding errors";
+    else if (a->gate == LIN_BY_DIM) a->chunk = SHORT, f->reason = "decays by key dim are a matrix for each dim within a chunk";
+    else if (a->delta) a->chunk = a->map ? SHORT : MIDDLE, f->reason = "substitution within longer chunks adds rounding errors";
     else a->chunk = CHUNK, f->reason = "long: products within chunks, the state between them";
     a->recurrent = a->chunk == 1;
     a->chunk = (ca_int)ca_min(a->chunk, ca_max(a->T, 1));
