@@ -387,7 +387,7 @@ done:
 
 /* -------------------------------------------------------------------- on the host */
 
-static clattn_status run_host(const struct ca_call *c, void *const t[CA_OPERANDS])
+static clattn_status run_host(clattn_context *ctx, const struct ca_call *c, void *const t[CA_OPERANDS])
 {
     const struct host_linear *k = ca_host_isa()->linear;
     ca_linear a = *args_of(c);
@@ -395,10 +395,9 @@ static clattn_status run_host(const struct ca_call *c, void *const t[CA_OPERANDS
     char *room = NULL;
     size_t states, scratch, bytes;
     clattn_status st;
-    static const struct device host = { .id = NULL };
-    CA_TRY(plan(&host, &a, &f));
+    CA_TRY(plan(&ctx->dev, &a, &f));
     if (a.units == 0) return CLATTN_OK;
-    CA_REQUIRE(workspace_of(&host, &a, &states, &scratch) && ca_add(states, scratch, &bytes) && ca_add(bytes, 64, &bytes), CLATTN_E_TOO_LARGE,
+    CA_REQUIRE(workspace_of(&ctx->dev, &a, &states, &scratch) && ca_add(states, scratch, &bytes) && ca_add(bytes, 64, &bytes), CLATTN_E_TOO_LARGE,
                "states of %lld floats are too large", (long long)a.state);
     room = aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64));
     if (!room) { st = ca_no_memory(bytes, "states and the threads' scratch"); goto done; }
