@@ -356,6 +356,7 @@ INLINE vf paired_score(const ca_linear *A, vf s)
 INLINE void load_gates(const struct lin *l, ca_long t0, int n)
 {
     const ca_linear *A = l->A;
+    (void)A; /* where nothing asks */
     if (HAS(delta))
         EACH_MINE(i, n) l->beta[i] = element(A, l->X, LIN_BETA, l->b * A->beta.b + l->h * A->beta.h + (t0 + i) * A->beta.t);
     EACH_MINE(v, l->C_ / VL) {
@@ -433,6 +434,7 @@ INLINE void decay_scores(const struct lin *l, GLOBAL float *att, int n, int keys
 INLINE void scores_by_dim(const struct lin *l, GLOBAL const float *x, GLOBAL float *att, int n, int keys)
 {
     const ca_linear *A = l->A;
+    (void)A;
     turn_keys(l, n);
     EACH_MINE(v, (n + VL - 1) / VL) {
         for (int i = v * VL; i < n; i++) {
