@@ -107,3 +107,48 @@ KERNEL(merge)
     if (D > 0) STORE(2, u, sum == 0.f ? 0.f : o / sum);
     if (d == 0) STORE(3, r, sum == 0.f ? -INFINITY : top + log(sum));
 }
+
+/* A product of each of a batch of matrices, [M][K] and [K][N], in f32: out = c I + x a b.  a is packed, the first again after each A of
+ * them; of b element (k, j) of head h of batch row b lies at b B + h H + k S + j, or with flag 1 at ... + j S + k.
+ * operands a, b, out; sizes M, N, K, A, heads, B, H, S; flags c, turned; eps: x */
+KERNEL(matmul)
+{
+    ca_long u = INDEX, M = a.n[0], N = a.n[1], K = a.n[2], j = u % N, i = u / N % M, bh = u / N / M;
+    if (BEYOND) return;
+    ca_long row = (bh % a.n[3] * M + i) * K, at = bh / a.n[4] * a.n[5] + bh % a.n[4] * a.n[6] + (a.flag[1] ? j * a.n[7] : j);
+    ca_long step = a.flag[1] ? 1 : a.n[7];
+    wide sum = 0;
+    for (ca_long k = 0; k < K; k++) sum += (wide)LOAD(0, row + k) * LOAD(1, at + k * step);
+    STORE(2, u, (i == j ? (float)a.flag[0] : 0.f) + a.eps * (float)sum);
+}
+
+/* Means of M segments of N rows, floor(s N / M) ... floor((s + 1) N / M) - 1, of each head (Nystromformer's landmarks).
+ * operands x, out [batch heads][M][D]; sizes M, D, N, heads, and b's last three of matmul */
+KERNEL(landmarks)
+{
+    ca_long u = INDEX, M = a.n[0], D = a.n[1], N = a.n[2], d = u % D, s = u / D % M, bh = u / D / M;
+    if (BEYOND) return;
+    ca_long from = s * N / M, to = (s + 1) * N / M, at = bh / a.n[3] * a.n[5] + bh % a.n[3] * a.n[6] + d;
+    wide sum = 0;
+    for (ca_long i = from; i < to; i++) sum += LOAD(0, at + i * a.n[7]);
+    STORE(1, u, (float)(sum / (wide)(to - from)));
+}
+
+/* Where the iteration to a matrix's inverse begins: turned, over the largest sum of a column's sizes and that of a row's.
+ * operands a, out [batch][M][M]; size M */
+KERNEL(inverse_start)
+{
+    ca_long u = INDEX, M = a.n[0], at = u * M * M;
+    float row = 0.f, column = 0.f;
+    if (BEYOND) return;
+    for (ca_long i = 0; i < M; i++) {
+        float r = 0.f, c = 0.f;
+        for (ca_long j = 0; j < M; j++) {
+            r += fabs(LOAD(0, at + i * M + j));
+            c += fabs(LOAD(0, at + j * M + i));
+        }
+        row = fmax(row, r);
+        column = fmax(column, c);
+    }
+    for (ca_long e = 0; e < M * M; e++) STORE(1, at + e % M * M + e / M, LOAD(0, at + e) / (row * column));
+}

@@ -10,7 +10,6 @@
 #ifndef NV
 #define NV 2
 #endif
-#define NARROW 1
 #ifndef ITEMS
 #define ITEMS 1
 #endif
@@ -43,6 +42,7 @@
 #define LINEAR_APART static __attribute__((noinline))
 #define LINEAR_KERNEL LANE_KERNEL
 #endif
+#define ONE_TILE /* other shapes take compilers more time than they save */
 #include "linear.h"
 
 LINEAR_KERNEL void linear_attention(GLOBAL void *q, GLOBAL void *k, GLOBAL void *v, GLOBAL void *g, GLOBAL void *beta, GLOBAL void *u,

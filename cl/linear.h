@@ -22,7 +22,7 @@
  * A unit is the work of a group of ITEMS work-items: they share out tiles, rows or columns of each step and meet in SYNC.  On CPUs a
  * group is one item, and on the host there is nothing but it.
  *
- * Needs: VL and dialect.h; MR rows and NV vectors of a product at once, NARROW of the rest; ITEMS, ITEM, SYNC; HAS(what), which asks a field of ca_linear that
+ * Needs: VL and dialect.h; MR rows and NV vectors of a product at once; ONE_TILE: and never fewer; ITEMS, ITEM, SYNC; HAS(what), which asks a field of ca_linear that
  * is constant where kernels are compiled for it.  X->t[k]: the tensors.
  */
 #include "linargs.h"
@@ -137,9 +137,11 @@ struct product {
                                       SOLVE: only the k < i, b being c: forward substitution */
 };
 
-/* Rows i0 ... i0 + MR - 1 and nc vectors from v0 on.  Rows past the end are the last one again, and are not stored. */
-INLINE void product_tile(const struct product *p, int i0, int v0, const int nc)
+/* Rows i0 ... i0 + MR - 1 and nc vectors from v0 on, of which LEFT are there.  Rows past the end are the last one again, and are not
+ * stored; vectors past the end are the last one again, and are stored again. */
+INLINE void product_tile(const struct product *p, int i0, int v0, const int nc, const int left)
 {
+#define AT(n) (((n) < left ? (n) : left - 1) * VL)
     vf acc[MR][NV];
     GLOBAL const float *a[MR], *b = p->b + v0 * VL;
     GLOBAL float *c = p->c + v0 * VL;
@@ -149,11 +151,11 @@ INLINE void product_tile(const struct product *p, int i0, int v0, const int nc)
         a[r] = p->a + row * p->a_row;
         const float keep = p->keeps == 2 ? p->keep[row * p->keep_step] : 1.f;
         UNROLL for (int n = 0; n < nc; n++)
-            acc[r][n] = p->keeps ? SPLAT(keep) * VLOAD(c + row * p->ldc + n * VL) : SPLAT(0.f);
+            acc[r][n] = p->keeps ? SPLAT(keep) * VLOAD(c + row * p->ldc + AT(n)) : SPLAT(0.f);
     }
     for (int j = 0; j < k; j++) {
         vf x[NV];
-        UNROLL for (int n = 0; n < nc; n++) x[n] = VLOAD(b + n * VL);
+        UNROLL for (int n = 0; n < nc; n++) x[n] = VLOAD(b + AT(n));
         b += ldb;
         UNROLL for (int r = 0; r < MR; r++) {
             const vf y = SPLAT(a[r][j * step]);
@@ -163,13 +165,14 @@ INLINE void product_tile(const struct product *p, int i0, int v0, const int nc)
     if (triangle)
         UNROLL for (int j = 0; j < MR; j++)
             if (i0 + j < p->m) UNROLL for (int n = 0; n < nc; n++) {
-                const vf x = p->tail == TAIL_SOLVE ? acc[j][n] : VLOAD(b + j * ldb + n * VL);
+                const vf x = p->tail == TAIL_SOLVE ? acc[j][n] : VLOAD(b + j * ldb + AT(n));
                 if (p->tail == TAIL_THROUGH) acc[j][n] = VFMA(SPLAT(a[j][(i0 + j) * step]), x, acc[j][n]);
                 UNROLL for (int r = j + 1; r < MR; r++) acc[r][n] = VFMA(SPLAT(a[r][(i0 + j) * step]), x, acc[r][n]);
             }
     UNROLL for (int r = 0; r < MR; r++)
         if (i0 + r < p->m)
-            UNROLL for (int n = 0; n < nc; n++) VSTORE(acc[r][n], c + (i0 + r) * p->ldc + n * VL);
+            UNROLL for (int n = 0; n < nc; n++) VSTORE(acc[r][n], c + (i0 + r) * p->ldc + AT(n));
+#undef AT
 }
 
 LINEAR_APART void product(const struct product *p)
@@ -181,13 +184,17 @@ LINEAR_APART void product(const struct product *p)
         for (int i = y; i < (columns ? down : y + 1); i++) {
             const int i0 = i * MR, needed = p->tail == TAIL_TO_DIAGONAL ? (i0 + MR - 1) / VL + 1 : p->nv;
             const int end = needed < p->nv ? needed : p->nv;
-            int v = x * NV, left = end - v;
-            if (left >= NV) {
-                product_tile(p, i0, v, NV);
-                continue;
+            const int v = x * NV, left = end - v;
+            if (left <= 0) continue;
+#ifdef ONE_TILE
+            product_tile(p, i0, v, NV, left);
+#else
+            if (left >= NV) product_tile(p, i0, v, NV, NV);
+            else { /* NV is 2 or 4 */
+                if (left & 2) product_tile(p, i0, v, 2, 2);
+                if (left & 1) product_tile(p, i0, v + left - 1, 1, 1);
             }
-            for (; NARROW > 1 && left >= NARROW; v += NARROW, left -= NARROW) product_tile(p, i0, v, NARROW);
-            for (; left > 0; v++, left--) product_tile(p, i0, v, 1);
+#endif
         }
     }
 }
@@ -349,6 +356,7 @@ INLINE vf paired_score(const ca_linear *A, vf s)
 INLINE void load_gates(const struct lin *l, ca_long t0, int n)
 {
     const ca_linear *A = l->A;
+    (void)A; /* where nothing asks */
     if (HAS(delta))
         EACH_MINE(i, n) l->beta[i] = element(A, l->X, LIN_BETA, l->b * A->beta.b + l->h * A->beta.h + (t0 + i) * A->beta.t);
     EACH_MINE(v, l->C_ / VL) {
@@ -426,6 +434,7 @@ INLINE void decay_scores(const struct lin *l, GLOBAL float *att, int n, int keys
 INLINE void scores_by_dim(const struct lin *l, GLOBAL const float *x, GLOBAL float *att, int n, int keys)
 {
     const ca_linear *A = l->A;
+    (void)A;
     turn_keys(l, n);
     EACH_MINE(v, (n + VL - 1) / VL) {
         for (int i = v * VL; i < n; i++) {
@@ -623,6 +632,14 @@ INLINE void chunk(const struct lin *l, ca_long t0, int n)
 
 struct rows { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; };
 
+/* A row of columns in shapes of NV and 1 vectors: calls STEP(first, count). */
+#define EACH_COLUMNS(l, STEP) do { \
+        const int wide_ = (l)->nv / NV, across_ = wide_ + (l)->nv % NV; \
+        EACH_MINE(x_, across_) { \
+            if (x_ < wide_) STEP(x_ * NV, NV); \
+            else STEP(wide_ * NV + x_ - wide_, 1); \
+        } } while (0)
+
 /* o_g = q_g S for the columns c ... c + nc vectors. */
 INLINE void read_columns(const struct lin *l, int g, GLOBAL const float *S, int ld, int c, const int nc)
 {
@@ -680,7 +697,6 @@ INLINE void load_features(const struct lin *l, int k, const ca_lin_strides *s, i
 INLINE void steps(const struct lin *l)
 {
     const ca_linear *A = l->A;
-    const int wide = l->nv / NV, across = wide + l->nv % NV;
     struct rows s = { l->S, l->S, l->E_, l->E_ };
     if (l->out) s.to = l->out, s.to_ld = A->V;
     if (A->from > 0) s.from = s.to, s.from_ld = s.to_ld;
@@ -691,10 +707,9 @@ INLINE void steps(const struct lin *l)
         load_features(l, LIN_K, &A->k, l->h / A->share, t, l->xk);
         for (int g = 0; g < A->group; g++) load_features(l, LIN_Q, &A->q, (l->h * A->group + g) / A->share, t, l->xq + g * l->X_);
         SYNC;
-        EACH_MINE(x, across) {
-            if (x < wide) step_columns(l, &s, x * NV, NV);
-            else step_columns(l, &s, wide * NV + x - wide, 1);
-        }
+#define STEP(c, nc) step_columns(l, &s, c, nc)
+        EACH_COLUMNS(l, STEP);
+#undef STEP
         if (HAS(normalize)) {
             EACH_MINE(v, (A->F + VL - 1) / VL) {
                 const vf fade = HAS(gate) == LIN_BY_DIM ? VLOAD(l->ga + v * VL) : SPLAT(HAS(gate) ? l->a[0] : 1.f);

@@ -806,11 +806,25 @@ CLATTN_API clattn_status clattn_mamba2_ssd(clattn_context *ctx, const clattn_ten
                                            const clattn_tensor *out, const clattn_tensor *final_state,
                                            const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 3, 4, 5, 6, 10);
 
+/* Attention through few keys; SCALE NaN: 1 / sqrt(D).  All heads of q have keys of their own: q [B,H,Nq,D], k [B,H,Nk,D],
+ * v [B,H,Nk,Dv], out [B,H,Nq,Dv], or by LAYOUT [B,N,H,D].
+ * linformer (Wang et al., 2020): softmax(scale q (e k)^T) f v, the sequence of keys projected to P of them by e, f [H or 1,P,Nk],
+ * f NULL: e. */
+CLATTN_API clattn_status clattn_linformer(clattn_context *ctx, const clattn_tensor *q, const clattn_tensor *k,
+                                          const clattn_tensor *v, const clattn_tensor *e, const clattn_tensor *f,
+                                          clattn_layout layout, double scale, const clattn_tensor *out,
+                                          const clattn_launch *launch) CLATTN_CHECK CLATTN_NONNULL(2, 3, 4, 5, 9);
+/* nystrom (Xiong et al., "Nystromformer", 2021): softmax(q k'^T) Z softmax(q' k^T) v, k' and q' being means of LANDMARKS segments, 1 ...
+ * 1024 and at most Nq and Nk, Z six steps of iteration to the inverse of softmax(q' k'^T), each head's matrix for itself. */
+CLATTN_API clattn_status clattn_nystrom(clattn_context *ctx, const clattn_tensor *q, const clattn_tensor *k,
+                                        const clattn_tensor *v, int64_t landmarks, clattn_layout layout, double scale,
+                                        const clattn_tensor *out, const clattn_launch *launch)
+    CLATTN_CHECK CLATTN_NONNULL(2, 3, 4, 8);
+
 /* Draws projection [M,K] for CLATTN_MAP_FAVOR (Choromanski et al., 2021): blocks of K rows, the last perhaps shorter, that are
  * orthogonal to each other within a block, each with the norm that a row of K normal numbers has.  Row r of a block is normal
  * numbers r K ... of Philox4x32-10 with SEED and OFFSET, made orthogonal to the rows above it in its block by Gram-Schmidt, twice,
- * in f64, and then given the norm of normal numbers (M + r) K ...: the same bits on every device, and E = M rows count from the
- * first of all. */
+ * in f64, and then given the norm of normal numbers (M + r) K ...: rows are counted from the first of all, and the bits are the same on every device. */
 CLATTN_API clattn_status clattn_favor_projection(clattn_context *ctx, uint64_t seed, uint64_t offset,
                                                  const clattn_tensor *projection, const clattn_launch *launch)
     CLATTN_CHECK CLATTN_NONNULL(4);

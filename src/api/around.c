@@ -168,6 +168,24 @@ clattn_status clattn_mamba2_ssd(clattn_context *ctx, const clattn_tensor *x, con
     return run(ctx, &c, ca_op_mamba2_ssd(&c, &t, chunk), launch);
 }
 
+clattn_status clattn_linformer(clattn_context *ctx, const clattn_tensor *q, const clattn_tensor *k, const clattn_tensor *v,
+                               const clattn_tensor *e, const clattn_tensor *f, clattn_layout layout, double scale,
+                               const clattn_tensor *out, const clattn_launch *launch)
+{
+    struct ca_call c;
+    CA_ENTER();
+    return run(ctx, &c, ca_op_linformer(&c, q, k, v, e, f, layout, scale, out), launch);
+}
+
+clattn_status clattn_nystrom(clattn_context *ctx, const clattn_tensor *q, const clattn_tensor *k, const clattn_tensor *v,
+                             int64_t landmarks, clattn_layout layout, double scale, const clattn_tensor *out,
+                             const clattn_launch *launch)
+{
+    struct ca_call c;
+    CA_ENTER();
+    return run(ctx, &c, ca_op_nystrom(&c, q, k, v, landmarks, layout, scale, out), launch);
+}
+
 clattn_status clattn_favor_projection(clattn_context *ctx, uint64_t seed, uint64_t offset,
                                       const clattn_tensor *projection, const clattn_launch *launch)
 {

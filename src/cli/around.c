@@ -259,11 +259,35 @@ static clattn_status mamba2_ssd(struct work *w, struct ca_call *call)
     return ca_op_mamba2_ssd(call, &t, 0);
 }
 
+/* Of attention's attributes it has layout and scale; what else is asked for is not supported. */
+static clattn_status few_keys(struct work *w, struct ca_call *call)
+{
+    static const char *const known[] = {"layout", "scale", "landmarks"};
+    const char *attr;
+    json_t *value;
+    json_object_foreach(w->c->attrs, attr, value) {
+        bool taken = json_is_null(value) || json_is_false(value);
+        for (unsigned i = 0; i < 3; i++) taken = taken || !strcmp(attr, known[i]);
+        CA_REQUIRE(taken, CLATTN_E_UNSUPPORTED, "attribute %s of %s is not supported yet", attr, w->c->op->name);
+    }
+    for (unsigned i = 0; i < w->c->num_in; i++)
+        CA_REQUIRE(strlen(w->c->in[i].name) == 1, CLATTN_E_UNSUPPORTED, "input %s of %s is not supported yet", w->c->in[i].name, w->c->op->name);
+    CA_REQUIRE(!ca_case_output(w->c, "lse") && !ca_case_output(w->c, "weights") && !(w->c->form & W_FLAT), CLATTN_E_UNSUPPORTED,
+               "of the outputs of %s only out is supported yet, and tensors of rank 4", w->c->op->name);
+    const clattn_tensor *q = in(w, "q"), *k = in(w, "k"), *v = in(w, "v"), *e = in(w, "e"), *f = in(w, "f");
+    const int64_t o[4] = {q->shape[0], q->shape[1], q->shape[2], v->shape[3]};
+    const clattn_tensor *to = out(w, "out", false, 4, o);
+    clattn_layout layout = w->c->form & W_BSHD ? CLATTN_BSHD : CLATTN_BHSD;
+    double scale = ca_case_number(w->c, "scale", NAN);
+    return e ? ca_op_linformer(call, q, k, v, e, f, layout, scale, to)
+             : ca_op_nystrom(call, q, k, v, ca_case_int(w->c, "landmarks", 0), layout, scale, to);
+}
+
 static const struct { const char *name; clattn_status (*describe)(struct work *, struct ca_call *); } ops[] = {
     {"softmax", softmax}, {"log_softmax", softmax}, {"layer_norm", norm}, {"rms_norm", norm}, {"gelu", activate},
     {"silu", activate}, {"rope", rope}, {"rope_tables", rope_tables}, {"sinusoidal", sinusoidal},
     {"relative_bias", relative_bias}, {"cache_scatter", cache_scatter}, {"causal_conv", causal_conv}, {"merge", merge},
-    {"linear_attention", linear}, {"mamba2_ssd", mamba2_ssd},
+    {"linear_attention", linear}, {"mamba2_ssd", mamba2_ssd}, {"linformer", few_keys}, {"nystrom", few_keys},
 };
 
 /* Fills CALL, which the caller frees, from the case. */

@@ -191,8 +191,8 @@ static const struct slot_row linear_outputs[] = {
 
 static const struct slot_row linformer_inputs[] = {
     QKV_INPUTS,
-    {"e", 'f', 0, "Hkv/1 P Nk", REQ},
-    {"f", 'f', 0, "Hkv/1 P Nk"},
+    {"e", 'f', 0, "Hkv/1 P Nk", REQ, OK},
+    {"f", 'f', 0, "Hkv/1 P Nk", NULL, OK},
     {"dout", 'f', W_BSHD, "B Nq Hq Dv"},
     {"dout", 'f', 0, "B Hq Nq Dv"},
     END};
@@ -339,8 +339,8 @@ static const struct op_row ops[] = {
     {"attention", {attention_attrs}, {attention_inputs}, {attention_outputs},
      "q k v bias sinks alibi_slopes score_w span", ca_attention_check, ca_attention_run},
     {"linear_attention", {linear_attrs}, {linear_inputs}, {linear_outputs}, "q k v g beta initial_state u", AROUND},
-    {"linformer", {attention_attrs}, {linformer_inputs, score_inputs}, {attention_outputs}, "*", NULL, NULL},
-    {"nystrom", {nystrom_attrs}, {nystrom_inputs}, {attention_outputs}, "*", NULL, NULL},
+    {"linformer", {attention_attrs}, {linformer_inputs, score_inputs}, {attention_outputs}, "*", AROUND},
+    {"nystrom", {nystrom_attrs}, {nystrom_inputs}, {attention_outputs}, "*", AROUND},
     {"mamba2_ssd", {no_attrs}, {mamba_inputs}, {mamba_outputs}, "x dt A_log B C D", AROUND},
     {"rope", {rope_attrs}, {rope_inputs}, {x_outputs}, "*", AROUND},
     {"rope_tables", {rope_tables_attrs}, {no_inputs}, {rope_tables_outputs}, "", AROUND},

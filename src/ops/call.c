@@ -144,23 +144,23 @@ done:
 
 /* ---------------------------------------------------------------------- host */
 
-static int threads_for(const struct ca_call *c)
+int ca_call_threads(const struct ca_call *c)
 {
     double work = (double)c->a.units * (double)c->row;
     return work < 32768 ? 1 : ca_host_threads(); /* less is done sooner than threads are woken */
 }
 
-static clattn_status run_host(const struct ca_call *c)
+static clattn_status run_host(clattn_context *ctx, const struct ca_call *c)
 {
     void *t[CA_OPERANDS];
     for (int k = 0; k < CA_OPERANDS; k++) t[k] = c->o[k].t.host;
-    if (c->work) return c->work->host(c, t);
+    if (c->work) return c->work->host(ctx, c, t);
     if (c->first && t[0] != t[3]) {
         ca_op a = c->a;
         a.units = a.n[5];
-        c->first->host(t, &a, threads_for(c));
+        c->first->host(t, &a, ca_call_threads(c));
     }
-    c->kernel->host(t, &c->a, threads_for(c));
+    c->kernel->host(t, &c->a, ca_call_threads(c));
     return CLATTN_OK;
 }
 
@@ -173,8 +173,8 @@ static int lanes_for(const struct device *dev, const struct ca_call *c)
     return c->row <= 16 || (c->apart >= (int64_t)group && c->row <= 1024) ? 1 : (int)group;
 }
 
-static clattn_status enqueue(clattn_context *ctx, const struct ca_call *c, const struct ca_kernel *kernel,
-                             int64_t units, const cl_mem mem[CA_OPERANDS], struct chain *chain)
+clattn_status ca_call_enqueue(clattn_context *ctx, const struct ca_call *c, const struct ca_kernel *kernel,
+                              int64_t units, const cl_mem mem[CA_OPERANDS], struct chain *chain)
 {
     int lanes = kernel->shared ? lanes_for(&ctx->dev, c) : 1;
     size_t group = lanes > 1 ? (size_t)lanes : ca_group_for(&ctx->dev, 64), items;
@@ -229,9 +229,9 @@ static clattn_status run_kernels(clattn_context *ctx, const struct ca_call *c, c
     cl_event marker;
     clattn_status st = CLATTN_OK;
     if (c->first && !(c->o[0].t.mem && same(&c->o[0], &c->o[3])))
-        CA_TRY(enqueue(ctx, c, c->first, c->a.n[5], mem, chain));
+        CA_TRY(ca_call_enqueue(ctx, c, c->first, c->a.n[5], mem, chain));
     if (c->work) CA_TRY(c->work->enqueue(ctx, c, mem, chain));
-    else CA_TRY(enqueue(ctx, c, c->kernel, c->a.units, mem, chain));
+    else CA_TRY(ca_call_enqueue(ctx, c, c->kernel, c->a.units, mem, chain));
     if (chain->last) return CLATTN_OK;
     cl_int code = ca_cl.EnqueueMarkerWithWaitList(chain->queue, ca_chain_count(chain), ca_chain_list(chain), &marker);
     if (code != CL_SUCCESS) return ca_context_fail(ctx, code, "clEnqueueMarkerWithWaitList", NULL);
@@ -315,7 +315,7 @@ clattn_status ca_call_run(clattn_context *ctx, struct ca_call *c, const clattn_l
     if (launch) CA_TRY(ca_check_size(launch, launch->size, sizeof *launch, "clattn_launch"));
     CA_TRY(check_overlaps(c));
     CA_TRY(check_memory(ctx, c, launch));
-    CA_TRY(ca_is_host(&ctx->dev) ? run_host(c) : run_device(ctx, c, launch));
+    CA_TRY(ca_is_host(&ctx->dev) ? run_host(ctx, c) : run_device(ctx, c, launch));
 done:
     return st;
 }

@@ -10,7 +10,7 @@
 #define KERNELS(X) \
     X(norm, softmax, true) X(norm, norm, true) X(element, activate, false) X(element, convert, false) \
     X(element, rope, false) X(element, relative_bias, false) X(element, scatter, false) X(element, causal_conv, false) \
-    X(element, merge, false)
+    X(element, merge, false) X(element, matmul, false) X(element, landmarks, false) X(element, inverse_start, false)
 #define DEFINE(source, name, shared) \
     const struct ca_kernel ca_k_##name = { #source, "op_" #name, shared, ca_item_##name };
 KERNELS(DEFINE)

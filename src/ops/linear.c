@@ -24,7 +24,7 @@
 _Static_assert(offsetof(ca_linear, rows) + sizeof(float) == sizeof(ca_linear), "no padding at the end");
 _Static_assert((int)LIN_TENSORS <= CA_OPERANDS, "all tensors are operands");
 
-enum { MAX_DIM = 4096, MAX_CHUNK = 1024, CHUNK = 64, CHUNK_OF_DELTA = 32, CHUNK_BY_DIM = 16, FEW = 16 };
+enum { MAX_DIM = 4096, MAX_CHUNK = 1024, CHUNK = 64, MIDDLE = 32, SHORT = 16, FEW = 16 };
 
 /* ----------------------------------------------------------------- arguments */
 
@@ -327,8 +327,8 @@ static clattn_status plan(const struct device *dev, ca_linear *a, struct form *f
     int64_t heads = (int64_t)a->B * a->H, block = f->vl * f->nv;
     if (a->chunk) f->reason = "as asked";
     else if (a->pass == LIN_STREAM && a->T <= FEW) a->chunk = 1, f->reason = "few tokens read and write the state once each";
-    else if (a->gate == LIN_BY_DIM) a->chunk = CHUNK_BY_DIM, f->reason = "decays by key dim are a matrix for each dim within a chunk";
-    else if (a->delta) a->chunk = CHUNK_OF_DELTA, f->reason = "substitution within longer chunks adds rounding errors";
+    else if (a->gate == LIN_BY_DIM) a->chunk = SHORT, f->reason = "decays by key dim are a matrix for each dim within a chunk";
+    else if (a->delta) a->chunk = a->map ? SHORT : MIDDLE, f->reason = "substitution within longer chunks adds rounding errors";
     else a->chunk = CHUNK, f->reason = "long: products within chunks, the state between them";
     a->recurrent = a->chunk == 1;
     a->chunk = (ca_int)ca_min(a->chunk, ca_max(a->T, 1));
@@ -387,7 +387,7 @@ done:
 
 /* -------------------------------------------------------------------- on the host */
 
-static clattn_status run_host(const struct ca_call *c, void *const t[CA_OPERANDS])
+static clattn_status run_host(clattn_context *ctx, const struct ca_call *c, void *const t[CA_OPERANDS])
 {
     const struct host_linear *k = ca_host_isa()->linear;
     ca_linear a = *args_of(c);
@@ -395,10 +395,9 @@ static clattn_status run_host(const struct ca_call *c, void *const t[CA_OPERANDS
     char *room = NULL;
     size_t states, scratch, bytes;
     clattn_status st;
-    static const struct device host = { .id = NULL };
-    CA_TRY(plan(&host, &a, &f));
+    CA_TRY(plan(&ctx->dev, &a, &f));
     if (a.units == 0) return CLATTN_OK;
-    CA_REQUIRE(workspace_of(&host, &a, &states, &scratch) && ca_add(states, scratch, &bytes) && ca_add(bytes, 64, &bytes), CLATTN_E_TOO_LARGE,
+    CA_REQUIRE(workspace_of(&ctx->dev, &a, &states, &scratch) && ca_add(states, scratch, &bytes) && ca_add(bytes, 64, &bytes), CLATTN_E_TOO_LARGE,
                "states of %lld floats are too large", (long long)a.state);
     room = aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64));
     if (!room) { st = ca_no_memory(bytes, "states and the threads' scratch"); goto done; }

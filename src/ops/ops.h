@@ -18,7 +18,7 @@ struct ca_kernel {
     void (*host)(void *const t[CA_OPERANDS], const ca_op *a, int threads);
 };
 extern const struct ca_kernel ca_k_softmax, ca_k_norm, ca_k_activate, ca_k_convert, ca_k_rope, ca_k_relative_bias,
-    ca_k_scatter, ca_k_causal_conv, ca_k_merge;
+    ca_k_scatter, ca_k_causal_conv, ca_k_merge, ca_k_matmul, ca_k_landmarks, ca_k_inverse_start;
 extern const struct ca_kernel *const ca_op_kernels[]; /* all of them, ends with NULL */
 
 struct ca_operand {
@@ -32,7 +32,7 @@ struct ca_operand {
 /* What is more than one kernel: on tensors T in ordinary memory, and enqueued on those in MEM. */
 struct ca_call;
 struct ca_work {
-    clattn_status (*host)(const struct ca_call *c, void *const t[CA_OPERANDS]);
+    clattn_status (*host)(clattn_context *ctx, const struct ca_call *c, void *const t[CA_OPERANDS]);
     clattn_status (*enqueue)(clattn_context *ctx, const struct ca_call *c, const cl_mem mem[CA_OPERANDS], struct chain *chain);
 };
 
@@ -93,6 +93,16 @@ clattn_status ca_op_merge(struct ca_call *c, const clattn_tensor *outs, const cl
                           const clattn_tensor *out, const clattn_tensor *lse);
 clattn_status ca_op_initialise(struct ca_call *c, clattn_initialiser how, double gain, uint64_t seed, uint64_t offset,
                                const clattn_tensor *out);
+/* Enqueues KERNEL of C, or runs it on the host; UNITS of it, on what MEM or T holds. */
+clattn_status ca_call_enqueue(clattn_context *ctx, const struct ca_call *c, const struct ca_kernel *kernel, int64_t units,
+                              const cl_mem mem[CA_OPERANDS], struct chain *chain);
+int ca_call_threads(const struct ca_call *c);
+/* landmark.c: attention through few keys */
+clattn_status ca_op_linformer(struct ca_call *c, const clattn_tensor *q, const clattn_tensor *k, const clattn_tensor *v, const clattn_tensor *e,
+                              const clattn_tensor *f, clattn_layout layout, double scale, const clattn_tensor *out);
+clattn_status ca_op_nystrom(struct ca_call *c, const clattn_tensor *q, const clattn_tensor *k, const clattn_tensor *v, int64_t landmarks,
+                            clattn_layout layout, double scale, const clattn_tensor *out);
+
 /* linear.c */
 void ca_linear_defaults(clattn_linear *l);
 const char *ca_linear_rule_name(int rule); /* NULL after the last */
