@@ -20,7 +20,6 @@
 #define MR 3
 #define NV 4
 #endif
-#define NARROW 1
 #define STORAGE 0
 #include "host/dialect.h"
 
