@@ -44,10 +44,10 @@ typedef struct ca_args {
     ca_long score_w_0, leaks_0;
     ca_long mod_0[CA_MODS];
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
-    ca_long pattern_0;                             /* words of the pattern (cl/pattern.h) */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
     ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats; gather: ws_po, the scores */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
+    ca_int pattern_0;       /* where the words of the pattern are (cl/pattern.h), in units of 64 */
     ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
     ca_int stage;           /* of the weights */
     ca_int kv_format;       /* CA_INT8 ...: strides of k and v count bytes */
@@ -75,8 +75,6 @@ typedef struct ca_args {
     ca_int splits;          /* parts of a row */
     ca_int shared_len;      /* the first so many keys are the same for all batch rows: parts of their own */
     ca_int first_part;      /* of a launch: 0, or the first behind the shared ones; gather: the first row */
-    ca_int take_most;       /* keys that a pattern takes of a row by their scores: at most so many, -1: all, */
-    float take_share;       /* and as few as have this share of the weight, -1: all */
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */

@@ -17,7 +17,7 @@ struct row_state { float m, l; vf *o; };
 /* Mean C of keys (V 0) or values. */
 INLINE GLOBAL const float *block_mean(const ca_args *A, const ca_optional *X, int b, int hk, int c, int v, int dims)
 {
-    return (GLOBAL const float *)(X->pattern + A->pattern_0 + ca_means(X, v ? MEAN_VALUES : MEAN_KEYS)) +
+    return (GLOBAL const float *)(ca_words(A, X, ca_means(X, v ? MEAN_VALUES : MEAN_KEYS))) +
            (((ca_long)b * A->Hkv + hk) * ca_means(X, MEAN_BLOCKS) + c) * dims;
 }
 
@@ -108,21 +108,21 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     struct row_state r = { CA_LOWEST, 0.f, ov };
     struct listed t;
     if (i >= seq.Nq) { /* a ragged row that is not there */
-        if (IS_ON(TAKES, ca_takes(A)) && spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = 0;
+        if (IS_ON(TAKES, ca_takes(X)) && spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = 0;
         return;
     }
     t.n = 0;
     for (int c = 0; c < EC; c++) ov[c] = SPLAT(0.f);
-    if (IS_ON(TAKES, ca_takes(A))) {
+    if (IS_ON(TAKES, ca_takes(X))) {
         int taken;
         score_row(A, X, &seq, q, k, row, CA_BIASED, D, b, h, i, qv, t.s, made);
-        taken = take(A, row, A->Nk);
+        taken = take(X, row, A->Nk);
         if (spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = taken;
     }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
-    if (IS_ON(TAKES, ca_takes(A))) {
+    if (IS_ON(TAKES, ca_takes(X))) {
         for (int j = 0; j < A->Nk; j++) {
             if (row[j] == -CA_INFINITY) continue;
             t.key[t.n] = j;

@@ -75,6 +75,8 @@
 #endif
 #ifndef TAKES
 #define TAKES 0
+#define TAKE_MOST -1
+#define TAKE_SHARE -1.f
 #endif
 #ifndef MEANS
 #define MEANS 0
@@ -111,7 +113,8 @@ typedef struct ca_optional {
     int (*tile_class)(void *data, int b, int h, int i0, int i1, int j0, int j1);
     void *mod_data;
     const struct ca_node *nodes;
-    int num_nodes;
+    int num_nodes, take_most;
+    float take_share;
 #endif
 } ca_optional;
 #define OPTIONAL_PARAMS \
@@ -122,10 +125,16 @@ typedef struct ca_optional {
     CA_GLOBAL const float *v_zero, CA_GLOBAL const float *q_cos, CA_GLOBAL const float *q_sin, \
     CA_GLOBAL const float *k_cos, CA_GLOBAL const float *k_sin, \
     CA_GLOBAL const float *score_w, CA_GLOBAL const float *leaks, \
-    CA_GLOBAL const float *mod0, CA_GLOBAL const float *mod1, CA_GLOBAL const float *mod2, CA_GLOBAL const float *mod3, \
-    CA_GLOBAL const ca_int *pattern
+    CA_GLOBAL const float *mod0, CA_GLOBAL const float *mod1, CA_GLOBAL const float *mod2, CA_GLOBAL const float *mod3 PATTERN_PARAM
+#if PATTERN /* without it no register for the pointer: one more was too many for an attention with everything on Gen9 */
+#define PATTERN_PARAM , CA_GLOBAL const ca_int *pattern
+#define PATTERN_WORDS pattern
+#else
+#define PATTERN_PARAM
+#define PATTERN_WORDS 0
+#endif
 #define OPTIONAL { qoff, lens, slopes, sinks, bias, mask, cu_q, cu_k, table, k_scale, v_scale, k_zero, v_zero, \
-                   q_cos, q_sin, k_cos, k_sin, score_w, leaks, { mod0, mod1, mod2, mod3 }, pattern }
+                   q_cos, q_sin, k_cos, k_sin, score_w, leaks, { mod0, mod1, mod2, mod3 }, PATTERN_WORDS }
 
 /* The user's functions; in OpenCL C they stand before the kernel's text (src/problem/mods.c). */
 #ifndef __OPENCL_C_VERSION__
@@ -196,12 +205,20 @@ static inline ca_int ca_tile_keys(const ca_args *a, const ca_optional *x, ca_int
 /* What an adaptive span multiplies the weight of key J by for the query at P of head H; 1 and more, by 1. */
 static inline float ca_span_share(const ca_args *a, const ca_optional *x, ca_int h, ca_long p, ca_int j)
 {
-    CA_GLOBAL const float *span = (CA_GLOBAL const float *)(x->pattern + a->pattern_0); /* ramp, then the heads' */
+    CA_GLOBAL const float *span = (CA_GLOBAL const float *)(x->pattern + a->pattern_0 * (ca_long)64); /* ramp, then the heads' */
     return p < j ? 1.f : (span[0] + span[1 + h] - (float)(p - j)) / span[0];
 }
 
-/* Does the pattern take keys by their scores (cl/select.h)? */
-static inline int ca_takes(const ca_args *a) { return a->take_most >= 0 || a->take_share >= 0.f; }
+/* Keys that the pattern takes of a row by their scores (cl/select.h): at most so many, -1: all, and as few as have this share of the
+ * weight, -1: all. */
+#ifdef __OPENCL_C_VERSION__
+#define ca_take_most(x) ((ca_int)TAKE_MOST)
+#define ca_take_share(x) ((float)TAKE_SHARE)
+#else
+#define ca_take_most(x) ((x)->take_most)
+#define ca_take_share(x) ((x)->take_share)
+static inline int ca_takes(const ca_optional *x) { return x->take_most >= 0 || x->take_share >= 0.f; }
+#endif
 
 /* Of a hierarchical pattern: keys of a block, how many there are, whether only those before the own one count, and where the blocks' mean keys and
  * values are among the pattern's words. */

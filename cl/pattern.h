@@ -47,7 +47,7 @@ static inline ca_int ca_far(ca_int x, ca_int y) { return x > y ? x - y : y - x; 
 /* A position of which no sum with a leaf's number overflows; those that are far from all keys may be anywhere. */
 static inline ca_int ca_position(ca_long p) { return p < -0x40000000 ? -0x40000000 : p > 0x40000000 ? 0x40000000 : (ca_int)p; }
 
-static inline CA_GLOBAL const ca_int *ca_words(const ca_args *a, const ca_optional *x, ca_int at) { return x->pattern + a->pattern_0 + at; }
+static inline CA_GLOBAL const ca_int *ca_words(const ca_args *a, const ca_optional *x, ca_int at) { return x->pattern + a->pattern_0 * (ca_long)64 + at; }
 
 /* The place of the first of N sorted words that is not below KEY. */
 static inline ca_int ca_place(CA_GLOBAL const ca_int *t, ca_int n, ca_int key)

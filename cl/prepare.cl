@@ -23,6 +23,7 @@ LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, O
 {
     const ca_optional x = OPTIONAL;
     int n = get_global_id(0);
+    words += a.pattern_0 * (ca_long)64;
 #if WHAT == 0
     (void)from;
     draw(&a, &x, &leaf, words, n);

@@ -5,7 +5,7 @@
  *     mean      the mean key, or value, of a block
  *     choose    the bits of the blocks that a query takes
  *
- * One work-item, or turn of a loop on the host, does one row. */
+ * One work-item, or turn of a loop on the host, does one row.  WORDS are those of the pattern. */
 
 /* COUNT numbers below N for row R, drawn one after the other, into LIST, sorted and filled up with CA_NO_MORE.  Those below TAKEN and
  * those from NEAR to NEAR_END are none of them. */
@@ -29,7 +29,7 @@ INLINE void draw_numbers(GLOBAL ca_int *list, int count, int n, ca_long r, ca_ul
 /* Row N of CA_RANDOM, query by query, or of CA_BIGBIRD, block row by block row. */
 INLINE void draw(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, int n)
 {
-    GLOBAL ca_int *at = words + A->pattern_0 + leaf->at;
+    GLOBAL ca_int *at = words + leaf->at;
     if (leaf->type == CA_BIGBIRD) {
         draw_numbers(at + n * leaf->n[1], leaf->n[1], leaf->n[3], n, leaf->seed, leaf->n[2], n - 1, n + 2);
         return;
@@ -42,11 +42,11 @@ INLINE void draw(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
 }
 
 /* The buckets of the row at ROW: for each hash the place of the largest of x R and, behind those, of - x R. */
-INLINE void bucket_row(const ca_args *A, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int *to, GLOBAL const stored *row, int dim_stride, int D)
+INLINE void bucket_row(const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int *to, GLOBAL const stored *row, int dim_stride, int D)
 {
     const int rounds = leaf->n[0], half_ = leaf->n[3] / 2;
     for (int r = 0; r < rounds; r++) {
-        GLOBAL const float *rotation = (GLOBAL const float *)(words + A->pattern_0 + leaf->n[2]) + (ca_long)r * D * half_;
+        GLOBAL const float *rotation = (GLOBAL const float *)(words + leaf->n[2]) + (ca_long)r * D * half_;
         float most = -CA_INFINITY, least = CA_INFINITY;
         int high = 0, low = 0;
         for (int c = 0; c < half_; c += VL) {
@@ -69,11 +69,11 @@ INLINE void bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
 {
     const int heads = is_k ? A->Hkv : A->Hq, rows = is_k ? A->Nk : A->Nq, b = n / rows / heads, h = n / rows % heads, i = n % rows;
     const ca_seq seq = ca_seq_of(A, X, b);
-    GLOBAL ca_int *to = words + A->pattern_0 + (is_k ? leaf->n[1] : leaf->at) + (ca_long)n * leaf->n[0];
+    GLOBAL ca_int *to = words + (is_k ? leaf->n[1] : leaf->at) + (ca_long)n * leaf->n[0];
     if (i >= (is_k ? seq.Nk : seq.Nq)) return; /* it is not there */
     if (is_k) from += ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s) + ca_key_at(A, X, b, i, A->k_b, A->k_s);
     else from += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
-    bucket_row(A, leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
+    bucket_row(leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
 }
 
 /* The mean of the keys, or values, that there are of block N of [B][Hkv][blocks].  SUM and KEY are scratch for a row each. */
@@ -83,7 +83,7 @@ INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
     const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / blocks / A->Hkv, h = n / blocks % A->Hkv, first = n % blocks * block;
     const ca_seq seq = ca_seq_of(A, X, b);
     const int end = seq.Nk - first < block ? seq.Nk : first + block;
-    GLOBAL float *to = (GLOBAL float *)(words + A->pattern_0 + (is_k ? leaf->n[2] : leaf->at)) + (ca_long)n * D;
+    GLOBAL float *to = (GLOBAL float *)(words + (is_k ? leaf->n[2] : leaf->at)) + (ca_long)n * D;
     k = kv_from(A, k, is_k ? ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s) : ca_head_at(A, &seq, b, h, A->v_0, A->v_b, A->v_h, A->v_s));
     for (int d = 0; d < D; d += VL) VSTORE(SPLAT(0.f), sum + d);
     for (int j = first; j < end; j++) {
@@ -100,9 +100,9 @@ INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
 {
     const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / A->Nq / A->Hq, h = n / A->Nq % A->Hq, i = n % A->Nq;
     const ca_seq seq = ca_seq_of(A, X, b);
-    GLOBAL ca_int *bits = words + A->pattern_0 + leaf->at + (ca_long)n * leaf->n[1];
-    GLOBAL float *score = (GLOBAL float *)(words + A->pattern_0 + leaf->n[5]) + (ca_long)n * blocks;
-    GLOBAL const float *means = (GLOBAL const float *)(words + A->pattern_0 + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
+    GLOBAL ca_int *bits = words + leaf->at + (ca_long)n * leaf->n[1];
+    GLOBAL float *score = (GLOBAL float *)(words + leaf->n[5]) + (ca_long)n * blocks;
+    GLOBAL const float *means = (GLOBAL const float *)(words + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
     const int own = ca_div(ca_position(i + seq.p0), block), there = (seq.Nk - 1) / block + 1, keeps = leaf->n[4] & 1 && own >= 0 && own < there;
     const int end = seq.Nk == 0 || i >= seq.Nq ? 0 : leaf->n[4] & 2 ? ca_within(own, 0, there) : there;
     for (int e = 0; e < leaf->n[1]; e++) bits[e] = 0;

@@ -66,11 +66,11 @@ INLINE int count_for(GLOBAL const float *s, int n, float p)
 }
 
 /* What the pattern takes of a row of N scores; returns how many. */
-INLINE int take(const ca_args *A, GLOBAL float *s, int n)
+INLINE int take(const ca_optional *X, GLOBAL float *s, int n)
 {
     int there = (int)ranked(s, n, (int)0x80000000, 0, 0.f), k = there;
-    if (A->take_share >= 0.f) k = count_for(s, n, A->take_share);
-    if (A->take_most >= 0) k = ca_least(k, A->take_most);
+    if (ca_take_share(X) >= 0.f) k = count_for(s, n, ca_take_share(X));
+    if (ca_take_most(X) >= 0) k = ca_least(k, ca_take_most(X));
     if (k < there) take_best(s, n, k);
     return k;
 }

@@ -97,7 +97,7 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
         return;
     }
     score_row(A, X, &seq, q, k, weights, A->stage, D, b, h, i, qv, s, key);
-    if (IS_ON(TAKES, ca_takes(A)) && A->stage >= CA_BIASED) take(A, weights, A->Nk);
+    if (IS_ON(TAKES, ca_takes(X)) && A->stage >= CA_BIASED) take(X, weights, A->Nk);
     if (A->stage != CA_PROBS) return;
     for (int j = 0; j < A->Nk; j++) m = weights[j] > m ? weights[j] : m;
     if (IS_ON(SINKS, X->sinks)) { /* takes its share, which is not shown */

@@ -294,8 +294,10 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     if (KEEPQ) stage_queries(qs, QP, DQ4, q, &a, &optional, q0, nq, q_d, 0, id);
 
     for (int k0 = begin; k0 < end; k0 += BN) {
-        k0 = ca_next_key(&a, &optional, b, h, q0, first, nq, k0);
-        if (k0 >= end) break;
+        if (PATTERN) {
+            k0 = ca_next_key(&a, &optional, b, h, q0, first, nq, k0);
+            if (k0 >= end) break;
+        }
         int nk = min(BN, end - k0), partial = k0 < full_begin || k0 + BN > full_end;
         int scored = SCORED;
         float s[RM][RN];

@@ -106,8 +106,10 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
 /* The optional tensors as the host's kernels take them. */
 void ca_optional_host(const struct problem *p, const struct io *io, ca_optional *x);
 /* What a kernel takes: the COUNT tensors FIRST, the optional ones (OPTIONAL_PARAMS in cl/optional.h), then A. */
+/* The end of the optional tensors that kernels of P take: a pattern's words come last. */
+static inline int ca_optional_end(const struct problem *p) { return p->pattern.num_nodes ? CA_OPTIONAL_END : CA_PATTERN; }
 #define CA_MAX_ARGS 48
-cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
+cl_uint ca_kernel_args(const struct problem *p, const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
                        struct launch_arg args[CA_MAX_ARGS]);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "algo/algo.h"
 
-_Static_assert(offsetof(ca_args, take_share) + sizeof(float) == sizeof(ca_args), "no padding at the end");
+_Static_assert(offsetof(ca_args, first_part) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
 /* Five tensors, the optional ones, these numbers and gemm's: what every full-profile device takes. */
 _Static_assert(sizeof(ca_args) + 64 + (5 + CA_OPTIONAL_END - CA_QOFF) * 8 <= 1024, "a kernel's parameters are too large");
 
@@ -23,7 +23,8 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
                         io->t[CA_KZERO].host, io->t[CA_VZERO].host, io->t[CA_QCOS].host, io->t[CA_QSIN].host,
                         io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host, { NULL },
                         io->t[CA_PATTERN].host,
-                        p->score_callback, p->mask_callback, p->tile_callback, p->callback_data, p->pattern.node, p->pattern.num_nodes };
+                        p->score_callback, p->mask_callback, p->tile_callback, p->callback_data, p->pattern.node, p->pattern.num_nodes,
+                        p->pattern.most, p->pattern.share };
 }
 
 int ca_feature_options(const struct problem *p, char *text, size_t size)
@@ -109,18 +110,18 @@ void ca_io_args(const struct problem *p, const struct io *io, ca_args *a)
     a->k_sin_0 = elements(&io->t[CA_KSIN], sizeof(float));
     a->kn_0 = elements(&io->t[CA_KNEW], size);
     a->vn_0 = elements(&io->t[CA_VNEW], size);
-    a->pattern_0 = elements(&io->t[CA_PATTERN], sizeof(int32_t));
+    a->pattern_0 = (ca_int)elements(&io->t[CA_PATTERN], 64 * sizeof(int32_t)); /* a workspace is aligned to 256 bytes */
     a->w_0 = elements(&io->t[CA_WEIGHTS], sizeof(float));
     a->has_lse = given(&io->t[CA_LSE]);
     a->has_qoff = given(&io->t[CA_QOFF]);
 }
 
-cl_uint ca_kernel_args(const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
+cl_uint ca_kernel_args(const struct problem *p, const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
                        struct launch_arg args[CA_MAX_ARGS])
 {
     cl_uint n = 0;
     for (; n < count; n++) args[n] = (struct launch_arg){ sizeof(cl_mem), &first[n]->mem };
-    for (int s = CA_QOFF; s < CA_OPTIONAL_END; s++) args[n++] = (struct launch_arg){ sizeof(cl_mem), &io->t[s].mem };
+    for (int s = CA_QOFF, end = ca_optional_end(p); s < end; s++) args[n++] = (struct launch_arg){ sizeof(cl_mem), &io->t[s].mem };
     args[n++] = (struct launch_arg){ sizeof *a, a };
     return n;
 }

@@ -100,7 +100,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         n = ca_min(rows - first, rows_at_once(p));
         a.first_part = (ca_int)first;
         a.ws_po = (ca_long)(io->workspace.offset / sizeof(float)); /* where the scores lie */
-        cl_uint count = ca_kernel_args(io, &a, tensors, 7, args);
+        cl_uint count = ca_kernel_args(p, io, &a, tensors, 7, args);
         args[count++] = (struct launch_arg){ sizeof has_spent, &has_spent };
         args[count++] = (struct launch_arg){ sizeof spent_0, &spent_0 };
         struct launch l = {

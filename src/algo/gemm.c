@@ -198,11 +198,12 @@ static clattn_status do_rows(const struct run *r)
     const cl_mem pack[] = { t[CA_Q].mem, r->work };
     const cl_mem finish[] = { r->work, t[CA_V].mem, t[CA_OUT].mem };
     cl_mem soft[2 + CA_OPTIONAL_END - CA_QOFF] = { r->work, t[CA_LSE].mem };
-    for (int s = CA_QOFF; s < CA_OPTIONAL_END; s++) soft[2 + s - CA_QOFF] = t[s].mem;
+    const int end = ca_optional_end(p);
+    for (int s = CA_QOFF; s < end; s++) soft[2 + s - CA_QOFF] = t[s].mem;
 
     CA_TRY(launch(r, "gemm_pack_q", pack, 2, p->D, ca_group_for(dev, p->D), m));
     CA_TRY(product(r, CLBlastTransposeYes, per_unit, p->Nk, p->D, p->scale, r->g.q, r->g.k, r->g.s));
-    CA_TRY(launch(r, "gemm_softmax", soft, sizeof soft / sizeof *soft, r->plan->params.v[WG], (size_t)r->plan->params.v[WG], m));
+    CA_TRY(launch(r, "gemm_softmax", soft, (cl_uint)(2 + end - CA_QOFF), r->plan->params.v[WG], (size_t)r->plan->params.v[WG], m));
     CA_TRY(product(r, CLBlastTransposeNo, per_unit, p->Dv, p->Nk, 1.f, r->g.s, r->g.v, r->g.o));
     CA_TRY(launch(r, "gemm_finish", finish, 3, p->Dv, ca_group_for(dev, p->Dv), m));
 done:

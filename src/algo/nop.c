@@ -50,7 +50,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_io_args(p, io, &a);
     const struct tensor *const tensors[] = { &io->t[CA_OUT], &io->t[CA_LSE] };
     struct launch_arg args[CA_MAX_ARGS];
-    cl_uint num_args = ca_kernel_args(io, &a, tensors, 2, args);
+    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 2, args);
     size_t group = ca_group_for(&plan->ctx->dev, 64); /* one size for every Nq: one build */
     struct launch l = {
         .program = plan->program, .kernel = "attn_nop", .dims = 2, .local = { group, 1 },

@@ -150,7 +150,7 @@ static clattn_status compute(const struct clattn_plan *plan, const struct work *
     clattn_status st = program_of(plan, w->what, &program);
     if (st != CLATTN_OK) return st;
     ca_io_args(&plan->p, io, &a);
-    cl_uint n = ca_kernel_args(io, &a, tensors, 2, args);
+    cl_uint n = ca_kernel_args(&plan->p, io, &a, tensors, 2, args);
     args[n++] = (struct launch_arg){ sizeof *leaf, leaf };
     struct launch l = {
         .program = program, .kernel = "attn_prepare", .dims = 1, .local = { 1 }, .global = { (size_t)w->rows },

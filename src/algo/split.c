@@ -121,7 +121,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct tensor *const parts_of[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->workspace };
     const struct tensor *const merged[] = { &io->workspace, &io->t[CA_OUT], &io->t[CA_LSE] };
     struct launch_arg first[CA_MAX_ARGS], second[CA_MAX_ARGS];
-    cl_uint num_first = ca_kernel_args(io, &a, parts_of, 4, first), num_second = ca_kernel_args(io, &a, merged, 3, second);
+    cl_uint num_first = ca_kernel_args(p, io, &a, parts_of, 4, first), num_second = ca_kernel_args(p, io, &a, merged, 3, second);
     size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
     struct launch parts_launch = {
         .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,

@@ -38,7 +38,7 @@ clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, str
     struct launch_arg args[CA_MAX_ARGS];
     struct launch l = {
         .program = plan->steps, .kernel = "attn_append", .dims = 2, .local = { 1, 1 },
-        .global = { (size_t)p->new_len, (size_t)(p->B * p->Hkv) }, .args = args, .num_args = ca_kernel_args(io, &a, tensors, 4, args),
+        .global = { (size_t)p->new_len, (size_t)(p->B * p->Hkv) }, .args = args, .num_args = ca_kernel_args(p, io, &a, tensors, 4, args),
     };
     return ca_launch(plan->ctx, &l, c);
 }
@@ -70,7 +70,7 @@ clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, st
     struct launch l = {
         .program = plan->steps, .kernel = "attn_weights", .dims = 2, .local = { 1, 1 },
         .global = { (size_t)p->Nq, (size_t)(p->B * p->Hq) }, .flops = 4 * ca_problem_flops(p),
-        .args = args, .num_args = ca_kernel_args(io, &a, tensors, 3, args),
+        .args = args, .num_args = ca_kernel_args(p, io, &a, tensors, 3, args),
     };
     return ca_launch(plan->ctx, &l, c);
 }

@@ -132,7 +132,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_io_args(p, io, &a);
     const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
     struct launch_arg args[CA_MAX_ARGS];
-    cl_uint num_args = ca_kernel_args(io, &a, tensors, 5, args);
+    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 5, args);
     struct launch l = {
         .program = plan->program, .kernel = "attn_tiled", .dims = 2,
         .global = { (size_t)tiles(p, t) * tx, (size_t)(ca_out_batch(p) * p->Hq) * ty }, .local = { tx, ty },

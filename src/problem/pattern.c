@@ -372,7 +372,11 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     CA_TRY(add(p, a->pattern, a->causal != 0, true, 0, &expression));
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
     if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
-    if (p->pattern.most >= 0 || p->pattern.share >= 0) ca_text_put(&t, "#define TAKES 1\n");
+    if (p->pattern.most >= 0 || p->pattern.share >= 0) {
+        locale_t before = ca_enter_c_locale();
+        ca_text_put(&t, "#define TAKES 1\n#define TAKE_MOST %d\n#define TAKE_SHARE %.9ef\n", p->pattern.most, p->pattern.share);
+        uselocale(before);
+    }
     const ca_node *first = p->pattern.node;
     if (first->type == CA_HIERARCHICAL)
         ca_text_put(&t, "#define MEANS 1\n#define MEAN_NUMBERS %d,%d,%d,%d,%d\n", first->n[0], first->n[1], first->n[3], first->n[2], first->at);

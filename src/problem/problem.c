@@ -397,7 +397,6 @@ void ca_problem_args(const struct problem *p, ca_args *a)
         .bias_b = p->bias.b, .bias_h = p->bias.h, .bias_i = p->bias.i, .bias_j = (ca_int)p->bias.j, .bias_cols = (ca_int)p->bias.cols,
         .mask_b = p->mask.b, .mask_h = p->mask.h, .mask_i = p->mask.i, .mask_j = (ca_int)p->mask.j, .mask_cols = (ca_int)p->mask.cols,
         .scored = ca_problem_modifies(p) ? CA_MODIFIED : p->mask.on || p->mask_mod || p->mask_callback || p->pattern.num_nodes ? CA_MASKED : 0,
-        .take_most = p->pattern.most, .take_share = p->pattern.share,
         .shared_len = (ca_int)p->shared_len, .split_len = (ca_int)p->Nk, .splits = 1,
     };
 }
