@@ -45,7 +45,7 @@ static const void *constants(const struct problem *p)
 struct work { enum host_prepare what; enum ca_slot from; int64_t rows; double rounds; };
 static int works(const struct problem *p, const ca_node *n, struct work w[2])
 {
-    const int64_t queries = p->B * p->Hq * p->Nq, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
+    const int64_t queries = p->Nk ? p->B * p->Hq * p->Nq : 0, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
     switch (n->type) {
     case CA_RANDOM: w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[0] ? p->B * p->Nq : 0, 24.0 * n->n[0] * n->n[0] }; return 1;
     case CA_BIGBIRD: w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[1] ? n->n[3] : 0, 24.0 * n->n[1] * n->n[1] }; return 1;
@@ -165,7 +165,7 @@ clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct c
     struct piece piece[MAX_PIECES];
     struct work w[2];
     clattn_status st = CLATTN_OK;
-    if (!p->pattern.words || ca_problem_empty(p)) return CLATTN_OK;
+    if (!p->pattern.words) return CLATTN_OK; /* without a key there are weights to fill */
     if (ca_is_host(&plan->ctx->dev)) {
         int32_t *words = calloc((size_t)p->pattern.words, sizeof *words);
         if (!words) return ca_no_memory(ca_prepare_bytes(p), "the pattern");

@@ -42,6 +42,7 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_QSIN: return p->q_rot ? NULL : "the plan's q_rope is 0";
     case CA_KCOS:
     case CA_KSIN: return p->k_rot ? NULL : "the plan's k_rope is 0";
+    case CA_PATTERN: return "the plan's executions make it";
     case CA_PREFIX_LENS: return p->pattern.prefix ? NULL : "the plan's pattern is not CLATTN_PREFIX";
     case CA_DOCS: return p->pattern.documents ? NULL : "the plan's pattern is not CLATTN_DOCUMENT";
     case CA_LAYOUT: return p->pattern.layout[0] ? NULL : "the plan's pattern is not CLATTN_BLOCK_SPARSE";
