@@ -1,20 +1,7 @@
 /* gather.cl -- the OpenCL entry of gather.h: one work-item a query row, NDRange {rows}.  Where the pattern takes keys by their scores, a launch
  * does as many rows as there is memory for, from a.first_part on.
- * Options: VL, DQK, DV, STORAGE, UNIT as for lanes.cl. */
-#ifndef DQK
-#define DQK 64
-#endif
-#ifndef DV
-#define DV DQK
-#endif
-#ifndef UNIT
-#define UNIT 1
-#endif
-#define RB 1
-#define DK 64 /* keys listed at a time */
-#include "args.h"
-#include "dialect.h"
-#include "decode.h"
+ * Options: as row.h. */
+#include "row.h"
 #include "select.h"
 #include "gather.h"
 
@@ -23,7 +10,7 @@ LANE_KERNEL void attn_gather(GLOBAL const stored *q, GLOBAL const stored *k, GLO
 {
     const ca_optional x = OPTIONAL;
     vf qv[WHOLE(DQK) / VL], ov[WHOLE(DV) / VL];
-    float made[WHOLE(DQK > DV ? DQK : DV)];
+    float made[WHOLE(LONGER)];
     int n = a.first_part + (int)get_global_id(0), i = n % a.Nq, h = n / a.Nq % a.Hq, b = n / a.Nq / a.Hq;
     gather(&a, &x, q, k, v, o, lse, scores + a.ws_po + (ca_long)get_global_id(0) * a.Nk, has_spent ? spent + spent_0 : 0, DQK, DV, b, h, i, qv, ov, made);
 }

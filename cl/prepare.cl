@@ -1,21 +1,8 @@
 /* prepare.cl -- the OpenCL entries of prepare.h, one work-item a row: NDRange {rows}.  WHAT is the one that is built. */
-#ifndef DQK
-#define DQK 64
-#endif
-#ifndef DV
-#define DV DQK
-#endif
-#ifndef UNIT
-#define UNIT 1
-#endif
 #ifndef WHAT
 #define WHAT 0
 #endif
-#define RB 1
-#define DK 64
-#include "args.h"
-#include "dialect.h"
-#include "decode.h"
+#include "row.h"
 #include "prepare.h"
 
 #define ROW(dims) (WHOLE(dims) / VL)
@@ -30,8 +17,8 @@ LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, O
 #elif WHAT == 1 || WHAT == 2
     bucket(&a, &x, &leaf, words, from, WHAT == 2, DQK, n);
 #else
-    vf qv[ROW(DQK > DV ? DQK : DV)];
-    float row[WHOLE(DQK > DV ? DQK : DV)];
+    vf qv[ROW(LONGER)];
+    float row[WHOLE(LONGER)];
 #if WHAT == 5
     choose(&a, &x, &leaf, words, from, DQK, n, qv, row);
 #else

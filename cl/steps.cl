@@ -1,18 +1,5 @@
 /* steps.cl -- the OpenCL entries of steps.h, one work-item a row: NDRange {new_len, B Hkv} and {Nq, B Hq}. */
-#ifndef DQK
-#define DQK 64
-#endif
-#ifndef DV
-#define DV DQK
-#endif
-#ifndef UNIT
-#define UNIT 1
-#endif
-#define RB 1
-#define DK 64
-#include "args.h"
-#include "dialect.h"
-#include "decode.h"
+#include "row.h"
 #include "select.h"
 #include "steps.h"
 
@@ -20,7 +7,7 @@ LANE_KERNEL void attn_append(GLOBAL const stored *k_new, GLOBAL const stored *v_
                              OPTIONAL_PARAMS, ca_args a)
 {
     const ca_optional x = OPTIONAL;
-    float row[WHOLE(DQK > DV ? DQK : DV)];
+    float row[WHOLE(LONGER)];
     int hb = get_global_id(1);
     append(&a, &x, k_new, v_new, k, v, DQK, DV, hb / a.Hkv, hb % a.Hkv, get_global_id(0), row);
 }
