@@ -31,7 +31,8 @@ struct clattn_plan {
     struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
     size_t workspace;          /* bytes */
     size_t pattern_at;         /* where in it the pattern's words are, on an OpenCL device */
-    cl_mem constants;          /* of the pattern: prepare.c */
+    cl_mem constants;          /* of the pattern: prepare.c; and the programs that make its words, leaf by leaf */
+    struct program *prepare[CA_MAX_NODES][2];
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
     struct staging *staging;   /* NULL on the host */

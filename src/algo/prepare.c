@@ -75,7 +75,7 @@ static ca_leaf leaf_of(const struct pattern *t, int k)
 }
 
 /* The program of one of them: a plan has few of the kernels, and its first execution should not wait for others. */
-static clattn_status program_of(const struct clattn_plan *plan, enum host_prepare what, struct program **program)
+static clattn_status build(const struct clattn_plan *plan, enum host_prepare what, struct program **program)
 {
     const struct device *dev = &plan->ctx->dev;
     char options[1024];
@@ -90,12 +90,11 @@ clattn_status ca_prepare_build(struct clattn_plan *plan)
     const struct device *dev = &plan->ctx->dev;
     clattn_status st = CLATTN_OK;
     struct work w[2];
-    struct program *program; /* the context keeps it */
     for (int k = 0; k < p->pattern.num_nodes && !ca_is_host(dev); k++)
         for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++) {
             CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
                        "for a row of the pattern a work-item may take %.0f rounds of its loops, the device ends it after %d", w[e].rounds, CA_MAX_ROUNDS);
-            if (w[e].rows) CA_TRY(program_of(plan, w[e].what, &program));
+            if (w[e].rows) CA_TRY(build(plan, w[e].what, &plan->prepare[k][e]));
         }
     size_t bytes = sizeof(int32_t) * (size_t)(ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? 1 : p->pattern.num_tokens);
     if (!ca_is_host(dev) && bytes)
@@ -140,15 +139,13 @@ static clattn_status copy(const struct clattn_plan *plan, const struct piece *pi
     return CLATTN_OK;
 }
 
-static clattn_status compute(const struct clattn_plan *plan, const struct work *w, const ca_leaf *leaf, const struct io *io, struct chain *c)
+static clattn_status compute(const struct clattn_plan *plan, const struct work *w, struct program *program, const ca_leaf *leaf, const struct io *io,
+                             struct chain *c)
 {
     const struct tensor *const tensors[] = { &io->t[CA_PATTERN], &io->t[w->from] };
     struct launch_arg args[CA_MAX_ARGS];
-    struct program *program;
     ca_args a;
     if (w->rows == 0) return CLATTN_OK;
-    clattn_status st = program_of(plan, w->what, &program);
-    if (st != CLATTN_OK) return st;
     ca_io_args(&plan->p, io, &a);
     cl_uint n = ca_kernel_args(&plan->p, io, &a, tensors, 2, args);
     args[n++] = (struct launch_arg){ sizeof *leaf, leaf };
@@ -177,7 +174,7 @@ clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct c
     for (int i = 0, n = pieces(p, piece); i < n; i++) CA_TRY(copy(plan, &piece[i], io, c));
     for (int node = 0; node < p->pattern.num_nodes; node++) {
         const ca_leaf leaf = leaf_of(&p->pattern, node);
-        for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++) CA_TRY(compute(plan, &w[e], &leaf, io, c));
+        for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++) CA_TRY(compute(plan, &w[e], plan->prepare[node][e], &leaf, io, c));
     }
 done:
     return st;
