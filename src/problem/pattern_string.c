@@ -101,28 +101,6 @@ clattn_status ca_tree_parts(struct ca_tree *t, clattn_pattern *node, size_t coun
 
 /* ---------------------------------------------------------------- parsing */
 
-/* Reads one number at *S, which it moves; false when there is none or it does not fit. */
-static bool read_whole(const char **s, int64_t *value)
-{
-    const char *digit = *s + (**s == '-');
-    int64_t n = 0;
-    if (!isdigit((unsigned char)*digit)) return false;
-    for (; isdigit((unsigned char)*digit); digit++)
-        if (!ca_mul64(n, 10, &n) || !ca_add64(n, *digit - '0', &n)) return false;
-    *value = **s == '-' ? -n : n;
-    *s = digit;
-    return true;
-}
-
-static bool read_seed(const char **s, uint64_t *value)
-{
-    *value = 0;
-    if (!isdigit((unsigned char)**s)) return false;
-    for (; isdigit((unsigned char)**s); (*s)++)
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, (uint64_t)(**s - '0'), value)) return false;
-    return true;
-}
-
 static bool read_real(const char **s, double *value)
 {
     char *end;
@@ -137,7 +115,7 @@ static bool read_sizes(const char **s, int64_t value[3], int *count)
 {
     *count = 0;
     do {
-        if (*count == 3 || !read_whole(s, &value[(*count)++])) return false;
+        if (*count == 3 || !ca_read_int(s, &value[(*count)++])) return false;
     } while (**s == 'x' && (*s)++);
     return true;
 }
@@ -149,11 +127,11 @@ static clattn_status read_field(const char **s, struct ca_tree *t, clattn_patter
     int count;
     bool good = true;
     switch (f->kind) {
-    case CA_FIELD_WHOLE: good = read_whole(s, at); break;
-    case CA_FIELD_SEED: good = read_seed(s, at); break;
+    case CA_FIELD_WHOLE: good = ca_read_int(s, at); break;
+    case CA_FIELD_SEED: good = ca_read_unsigned(s, at); break;
     case CA_FIELD_REAL: good = read_real(s, at); break;
     case CA_FIELD_FLAG:
-        good = read_whole(s, value);
+        good = ca_read_int(s, value);
         if (good) *(int *)at = value[0] != 0;
         break;
     case CA_FIELD_SIZES:
@@ -163,7 +141,7 @@ static clattn_status read_field(const char **s, struct ca_tree *t, clattn_patter
         break;
     case CA_FIELD_TOKENS:
         do {
-            good = read_whole(s, value);
+            good = ca_read_int(s, value);
             clattn_status st = good ? ca_tree_token(t, node, value[0]) : CLATTN_OK;
             if (st != CLATTN_OK) return st;
         } while (good && **s == '+' && (*s)++);
@@ -190,11 +168,11 @@ static bool read_shape(const char **s, struct ca_tree *t, clattn_pattern *node)
         }
         return true;
     case CLATTN_CSR:
-        if (*(*s)++ != ':' || !read_whole(s, &node->edges)) return false;
+        if (*(*s)++ != ':' || !ca_read_int(s, &node->edges)) return false;
         if (**s == 'e') (*s)++;
         else t->a_row = node;
-        return **s != ',' || ((*s)++, read_whole(s, &node->row_heads));
-    case CLATTN_LSH: return *(*s)++ == ',' && read_whole(s, &node->buckets);
+        return **s != ',' || ((*s)++, ca_read_int(s, &node->row_heads));
+    case CLATTN_LSH: return *(*s)++ == ',' && ca_read_int(s, &node->buckets);
     default: return true;
     }
 }

@@ -152,6 +152,10 @@ clattn_status ca_problem_parse_lengths(const char *text, clattn_attention *a, st
 void ca_lengths_free(struct ca_lengths *l);
 size_t ca_problem_print(const struct problem *p, char *text, size_t size);
 
+/* A decimal integer at *S, which they move behind it; false when there is none or it does not fit. */
+bool ca_read_int(const char **s, int64_t *value);
+bool ca_read_unsigned(const char **s, uint64_t *value);
+
 /* Numbers are read and written as in C, whatever locale a program has set: hand what is returned to uselocale after. */
 locale_t ca_enter_c_locale(void);
 

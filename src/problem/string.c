@@ -48,7 +48,7 @@ locale_t ca_enter_c_locale(void)
 /* ---------------------------------------------------------------- parsing */
 
 /* Reads a decimal integer at *S, which it moves; false when there is none or it does not fit. */
-static bool read_int(const char **s, int64_t *value)
+bool ca_read_int(const char **s, int64_t *value)
 {
     bool minus = **s == '-';
     const char *digit = *s + minus;
@@ -65,7 +65,7 @@ static bool read_int(const char **s, int64_t *value)
 static bool read_ints(const char *s, char separator, int64_t *value, int count)
 {
     for (int i = 0; i < count; i++)
-        if ((i > 0 && *s++ != separator) || !read_int(&s, &value[i])) return false;
+        if ((i > 0 && *s++ != separator) || !ca_read_int(&s, &value[i])) return false;
     return *s == 0;
 }
 
@@ -139,15 +139,16 @@ static bool set_sinks(clattn_attention *a, const char *value)
 }
 static bool set_dropout(clattn_attention *a, const char *value) { return set_number(&a->dropout_p, value); }
 
-static bool read_unsigned(const char *s, uint64_t *value)
+bool ca_read_unsigned(const char **s, uint64_t *value)
 {
     *value = 0;
-    for (; isdigit((unsigned char)*s); s++)
-        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, (uint64_t)(*s - '0'), value)) return false;
-    return *s == 0;
+    if (!isdigit((unsigned char)**s)) return false;
+    for (; isdigit((unsigned char)**s); (*s)++)
+        if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, (uint64_t)(**s - '0'), value)) return false;
+    return true;
 }
-static bool set_seed(clattn_attention *a, const char *value) { return *value && read_unsigned(value, &a->seed); }
-static bool set_offset(clattn_attention *a, const char *value) { return *value && read_unsigned(value, &a->offset); }
+static bool set_seed(clattn_attention *a, const char *value) { return ca_read_unsigned(&value, &a->seed) && !*value; }
+static bool set_offset(clattn_attention *a, const char *value) { return ca_read_unsigned(&value, &a->offset) && !*value; }
 
 static bool set_lens(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->kv_lens, 1) && a->kv_lens > 0; }
 
@@ -213,7 +214,7 @@ static bool set_rope(clattn_attention *a, const char *value)
 {
     a->q_rope = a->k_rope = ALL_DIMS;
     if (!*value) return true;
-    if (!read_int(&value, &a->q_rope) || *value++ != ',' || !read_int(&value, &a->k_rope)) return false;
+    if (!ca_read_int(&value, &a->q_rope) || *value++ != ',' || !ca_read_int(&value, &a->k_rope)) return false;
     a->rope_interleaved = strcmp(value, ",pairs") == 0;
     return a->q_rope >= 0 && a->k_rope >= 0 && (*value == 0 || a->rope_interleaved);
 }
@@ -230,7 +231,7 @@ static bool set_score(clattn_attention *a, const char *value)
     if (a->score == CLATTN_DOT || *value == 0) return a->score != CLATTN_DOT;
     value++;
     if (a->score == CLATTN_GENERAL) return read_ints(value, ',', &a->q_dim, 1);
-    return a->score == CLATTN_ADDITIVE && read_int(&value, &a->score_ws) && *value++ == ',' && set_number(&a->score_scale, value);
+    return a->score == CLATTN_ADDITIVE && ca_read_int(&value, &a->score_ws) && *value++ == ',' && set_number(&a->score_scale, value);
 }
 
 static bool set_pages(clattn_attention *a, const char *value) { return read_ints(value, ',', &a->pages, 1); }
@@ -259,7 +260,7 @@ static bool read_lengths(const char *value, uint64_t seed, int64_t *count, int32
     }
     for (;; value++) {
         int64_t x;
-        if (!read_int(&value, &x) || x < 0 || x > CA_MAX_LEN || (*value && *value != ',')) return false;
+        if (!ca_read_int(&value, &x) || x < 0 || x > CA_MAX_LEN || (*value && *value != ',')) return false;
         if (lens) lens[n] = (int32_t)x;
         n++;
         if (!*value) break;
@@ -372,9 +373,9 @@ static clattn_status parse_size(struct parse *ps, const char *token)
         CA_TRY(once(&ps->size['k'], token));
     }
     const char *s = token + 1;
-    bool good = read_int(&s, first[(int)letter]);
+    bool good = ca_read_int(&s, first[(int)letter]);
     if (good && *s == '/' && second[(int)letter])
-        good = (s++, read_int(&s, second[(int)letter])) && *second[(int)letter] > 0;
+        good = (s++, ca_read_int(&s, second[(int)letter])) && *second[(int)letter] > 0;
     CA_REQUIRE(good && *s == 0, CLATTN_E_ARGUMENT, "problem string: \"%s\" is not a number after %c", token, letter);
     if (letter == 'n') a->kv_len = a->q_len;
 done:
