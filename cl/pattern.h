@@ -123,9 +123,6 @@ static inline CA_GLOBAL const ca_int *ca_edges_of(const ca_args *a, const ca_opt
     return ca_words(a, x, columns) + first;
 }
 
-/* Does tile rows x keys of a block layout's blocks ROW0 ... ROW1, COLUMN ... hold some, or all? */
-static inline ca_int ca_blocks_class(int any, int all) { return !any ? NO_KEY : all ? ALL_KEYS : SOME_KEYS; }
-
 /* --------------------------------------------------------------- the four */
 
 static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int p, ca_int j, NODE_PARAMS)
@@ -256,7 +253,7 @@ static inline ca_int ca_class(QUERY_PARAMS, ca_int j, ca_int keys, NODE_PARAMS)
                 any |= seen;
                 all &= seen;
             }
-        return ca_blocks_class(any, all);
+        return !any ? NO_KEY : all ? ALL_KEYS : SOME_KEYS;
     }
     case CA_CSR:
         for (ca_int r = 0; r < rows; r++) {

@@ -141,7 +141,7 @@ clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, c
     s->share = l && l->tree ? l->tree->share : CA_USUAL_SHARE;
     s->layout_seed = a->seed ? a->seed : seed;
     for (int slot = 0; slot < CA_SLOTS; slot++)
-        if (slot != CA_PATTERN && !ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
+        if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
     if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
         s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
         if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");

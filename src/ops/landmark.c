@@ -70,9 +70,14 @@ static clattn_status as_f32(struct machine *m, int k, int64_t count, struct plac
 }
 
 /* How far a batch row, a head and a row of [B,H,N,D] or [B,N,H,D] are apart. */
+static clattn_strides strides_of(const struct landmark *l, bool bshd, int64_t N, int64_t D)
+{
+    return (clattn_strides){ l->H * N * D, bshd ? D : N * D, bshd ? l->H * D : D, 1 };
+}
 static void put_strides(const struct landmark *l, bool bshd, int64_t N, int64_t D, ca_long n[3])
 {
-    n[0] = l->H * N * D, n[1] = bshd ? D : N * D, n[2] = bshd ? l->H * D : D;
+    const clattn_strides s = strides_of(l, bshd, N, D);
+    n[0] = s.batch, n[1] = s.head, n[2] = s.row;
 }
 
 /* out = c I + x a b, of rows M, columns N, inner K; a's repeat after each A of them. */
@@ -94,9 +99,8 @@ static clattn_status attend(struct machine *m, const struct landmark *l, int64_t
     clattn_status st;
     ca_attention_defaults(&a);
     a.batch = l->B, a.q_heads = l->H, a.q_len = Nq, a.kv_len = Nk, a.head_dim = l->D, a.v_dim = l->Dv, a.scale = l->scale;
-#define STRIDES(bshd, N, D) (clattn_strides){ l->H * (N) * (D), (bshd) ? (D) : (N) * (D), (bshd) ? l->H * (D) : (D), 1 }
-    a.q = STRIDES(q_bshd, Nq, l->D), a.k = STRIDES(kv_bshd, Nk, l->D), a.v = STRIDES(kv_bshd, Nk, l->Dv), a.out = STRIDES(q_bshd, Nq, l->Dv);
-#undef STRIDES
+    a.q = strides_of(l, q_bshd, Nq, l->D), a.k = strides_of(l, kv_bshd, Nk, l->D), a.v = strides_of(l, kv_bshd, Nk, l->Dv);
+    a.out = strides_of(l, q_bshd, Nq, l->Dv);
     CA_TRY(ca_problem_init(&p, &a));
     CA_TRY(ca_plan_create(m->ctx, &p, NULL, NULL, &plan));
     struct io io = { .workspace.mem = NULL };
