@@ -398,7 +398,7 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) \
     CA_TREE_FUNCTION ca_int name PARAMS { return PATTERN_TREE(LEAF, UNITE, MEET); }
 #define NODE(k) NODE_##k
-#elif !defined(CA_PATTERN_TREES) /* src/host/pattern.c has them */
+#elif !defined(CA_PATTERN_TREES) /* src/host/trees.c has them */
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) ca_int name PARAMS;
 #else
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) \
