@@ -18,10 +18,27 @@ static bool is_oclgrind(void)
  * uninitialised.  So there no buffer is given back before the end. */
 static cl_int keep(cl_mem m) { return m ? CL_SUCCESS : CL_INVALID_MEM_OBJECT; }
 
+/* And of a buffer that is copied into in part it forgets the rest, what is written there later too: so the whole is written, which it then
+ * takes for initialised; other buffers stay watched. */
+static cl_int copy_whole(cl_command_queue queue, cl_mem from, cl_mem to, size_t from_at, size_t to_at, size_t bytes, cl_uint waits,
+                         const cl_event *wait, cl_event *event)
+{
+    size_t size;
+    char *all = NULL;
+    cl_int code = waits ? clWaitForEvents(waits, wait) : CL_SUCCESS;
+    if (code == CL_SUCCESS) code = clGetMemObjectInfo(to, CL_MEM_SIZE, sizeof size, &size, NULL);
+    if (code == CL_SUCCESS && !(all = malloc(size))) code = CL_OUT_OF_HOST_MEMORY;
+    if (code == CL_SUCCESS) code = clEnqueueReadBuffer(queue, to, CL_TRUE, 0, size, all, 0, NULL, NULL);
+    if (code == CL_SUCCESS) code = clEnqueueReadBuffer(queue, from, CL_TRUE, from_at, bytes, all + to_at, 0, NULL, NULL);
+    if (code == CL_SUCCESS) code = clEnqueueWriteBuffer(queue, to, CL_TRUE, 0, size, all, 0, NULL, event);
+    free(all);
+    return code;
+}
+
 clattn_context *attend_context(void)
 {
     if (context) return context;
-    if (is_oclgrind()) ca_cl.ReleaseMemObject = keep;
+    if (is_oclgrind()) ca_cl.ReleaseMemObject = keep, ca_cl.EnqueueCopyBuffer = copy_whole;
     clattn_status st = clattn_context_create(NULL, &context);
     if (st) {
         printf("no device: %s: %s\n", clattn_status_name(st), clattn_last_message());
