@@ -70,6 +70,9 @@
 #ifndef PATTERN
 #define PATTERN 0
 #endif
+#ifndef LISTED
+#define LISTED 0
+#endif
 #ifndef SPAN
 #define SPAN 0
 #endif
@@ -235,6 +238,10 @@ static inline ca_int ca_means(const ca_optional *x, ca_int which)
 {
     static const signed char place[] = { 0, 1, 3, 2 };
     return !ca_has_means(x) ? which == MEAN_BLOCK : which == MEAN_VALUES ? x->nodes->at : x->nodes->n[place[which]];
+}
+static inline int ca_has_lists(const ca_optional *x)
+{
+    return x->num_nodes == 1 && (x->nodes->type == CA_RANDOM || x->nodes->type == CA_CSR);
 }
 static inline int ca_has_span(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_ADAPTIVE_SPAN; }
 static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mask_mod; }

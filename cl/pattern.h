@@ -123,6 +123,15 @@ static inline CA_GLOBAL const ca_int *ca_edges_of(const ca_args *a, const ca_opt
     return ca_words(a, x, columns) + first;
 }
 
+/* The sorted list of all keys that query I of head H sees, and how long it is: of a random pattern or CSR. */
+static inline CA_GLOBAL const ca_int *ca_own_list(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int *n, NODE_PARAMS)
+{
+    (void)n3, (void)n4, (void)n5, (void)n6, (void)n7, (void)n8, (void)n9, (void)n10, (void)n11;
+    if (type == CA_CSR) return ca_edges_of(a, x, h, i, at, n2, n0, n1, n);
+    *n = n0;
+    return ca_words(a, x, at) + ((ca_long)b * a->Nq + i) * n0;
+}
+
 /* --------------------------------------------------------------- the four */
 
 static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int p, ca_int j, NODE_PARAMS)
@@ -388,6 +397,18 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
 
 /* ---------------------------------------------------------------- the whole */
 
+#ifndef __OPENCL_C_VERSION__
+#define NODE(k) (k)->type, (k)->at, (k)->n[0], (k)->n[1], (k)->n[2], (k)->n[3], (k)->n[4], (k)->n[5], (k)->n[6], (k)->n[7], (k)->n[8], (k)->n[9], \
+                (k)->n[10], (k)->n[11]
+#define FIRST_NODE(x) NODE((x)->nodes)
+#else
+#define NODE(k) NODE_##k
+#if !PATTERN
+#define NODE_0 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#endif
+#define FIRST_NODE(x) NODE_0
+#endif
+
 /* A tree of nodes, on the host: children stand before their parent.  LEAF is an expression, UNITE and MEET combine X and Y. */
 #ifdef __OPENCL_C_VERSION__
 #ifdef __x86_64__ /* PoCL: what is inlined for each of 16 lanes takes it ten seconds */
@@ -397,7 +418,6 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
 #endif
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) \
     CA_TREE_FUNCTION ca_int name PARAMS { return PATTERN_TREE(LEAF, UNITE, MEET); }
-#define NODE(k) NODE_##k
 #elif !defined(CA_PATTERN_TREES) /* src/host/trees.c has them */
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) ca_int name PARAMS;
 #else
@@ -415,7 +435,6 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
         } \
         return stack[0]; \
     }
-#define NODE(k) k->type, k->at, k->n[0], k->n[1], k->n[2], k->n[3], k->n[4], k->n[5], k->n[6], k->n[7], k->n[8], k->n[9], k->n[10], k->n[11]
 #endif
 #define CA_EITHER(x, y) ((x) | (y))
 #define CA_BOTH(x, y) ((x) & (y))

@@ -31,7 +31,8 @@ struct clattn_plan {
     struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
     size_t workspace;          /* bytes */
     size_t pattern_at;         /* where in it the pattern's words are, on an OpenCL device */
-    cl_mem constants;          /* of the pattern: prepare.c; and the programs that make its words, leaf by leaf */
+    int32_t *words;            /* of the pattern, those that no execution changes (prepare.c), */
+    cl_mem constants;          /* the same on the device, and the programs that make the others, leaf by leaf */
     struct program *prepare[CA_MAX_NODES][2];
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
@@ -79,7 +80,7 @@ clattn_status ca_steps_build(struct clattn_plan *plan);
 /* prepare.c: a pattern's words, and what their making needs. */
 clattn_status ca_prepare_build(struct clattn_plan *plan);
 size_t ca_prepare_bytes(const struct problem *p);
-/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free. */
+/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free, unless it is the plan's. */
 clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c);
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c);

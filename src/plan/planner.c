@@ -340,6 +340,7 @@ void ca_plan_destroy(struct clattn_plan *plan)
     if (!plan) return;
     ca_staging_destroy(plan->ctx, plan->staging);
     ca_buffer_release(plan->ctx, plan->constants);
+    free(plan->words);
     free(plan->explain);
     free(plan);
 }

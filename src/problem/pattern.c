@@ -372,6 +372,7 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     CA_TRY(add(p, a->pattern, a->causal != 0, true, 0, &expression));
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
     if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
+    if (p->pattern.num_nodes == 1 && (p->pattern.node->type == CA_RANDOM || p->pattern.node->type == CA_CSR)) ca_text_put(&t, "#define LISTED 1\n");
     if (p->pattern.most >= 0 || p->pattern.share >= 0) {
         locale_t before = ca_enter_c_locale();
         ca_text_put(&t, "#define TAKES 1\n#define TAKE_MOST %d\n#define TAKE_SHARE %.9ef\n", p->pattern.most, p->pattern.share);
