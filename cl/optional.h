@@ -73,6 +73,12 @@
 #ifndef LISTED
 #define LISTED 0
 #endif
+#ifndef ORDERED
+#define ORDERED 0
+#endif
+#ifndef PASSES
+#define PASSES 0
+#endif
 #ifndef SPAN
 #define SPAN 0
 #endif
@@ -116,7 +122,7 @@ typedef struct ca_optional {
     int (*tile_class)(void *data, int b, int h, int i0, int i1, int j0, int j1);
     void *mod_data;
     const struct ca_node *nodes;
-    int num_nodes, take_most;
+    int num_nodes, take_most, ordered; /* cl/order.h */
     float take_share;
 #endif
 } ca_optional;
@@ -180,6 +186,7 @@ enum { NO_KEY, SOME_KEYS, ALL_KEYS };
 static inline ca_int ca_within(ca_int x, ca_int least, ca_int most) { return x < least ? least : x > most ? most : x; }
 
 #include "pattern.h"
+#include "order.h"
 
 /* How much the pattern and the user's mask_mod let through of ROWS queries from row i on, which stand at p on, and KEYS keys from j on. */
 static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int rows, ca_int j,

@@ -33,6 +33,8 @@ typedef struct ca_node { ca_int type, kids, at, n[CA_NODE_NUMBERS]; } ca_node; /
 /* A leaf's numbers, N0 ... as the comment of its case names them. */
 #define NODE_PARAMS ca_int type, ca_int at, ca_int n0, ca_int n1, ca_int n2, ca_int n3, ca_int n4, ca_int n5, ca_int n6, ca_int n7, \
                     ca_int n8, ca_int n9, ca_int n10, ca_int n11
+#define NODE_UNUSED (void)type, (void)at, (void)n0, (void)n1, (void)n2, (void)n3, (void)n4, (void)n5, (void)n6, (void)n7, (void)n8, (void)n9, \
+                    (void)n10, (void)n11 /* some of them */
 #define NODE_ARGS type, at, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11
 
 /* Queries: ROWS of head h of batch row b from row i on, the first at position p. */
@@ -126,7 +128,7 @@ static inline CA_GLOBAL const ca_int *ca_edges_of(const ca_args *a, const ca_opt
 /* The sorted list of all keys that query I of head H sees, and how long it is: of a random pattern or CSR. */
 static inline CA_GLOBAL const ca_int *ca_own_list(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int *n, NODE_PARAMS)
 {
-    (void)n3, (void)n4, (void)n5, (void)n6, (void)n7, (void)n8, (void)n9, (void)n10, (void)n11;
+    NODE_UNUSED;
     if (type == CA_CSR) return ca_edges_of(a, x, h, i, at, n2, n0, n1, n);
     *n = n0;
     return ca_words(a, x, at) + ((ca_long)b * a->Nq + i) * n0;

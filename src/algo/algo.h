@@ -103,6 +103,11 @@ static inline int64_t ca_tiles(const struct problem *p, int64_t rows)
     return p->ragged ? p->Tq / rows + p->B : ca_ceil_div(p->Nq, rows);
 }
 
+/* Those of the lane kernels, which go through some patterns in an order of their own (cl/order.h), and the bytes of what rows leave where
+ * that takes several passes. */
+int64_t ca_lane_tiles(const struct problem *p, int64_t rows);
+size_t ca_passes_bytes(const struct problem *p);
+
 /* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
 /* The optional tensors as the host's kernels take them. */
@@ -113,5 +118,8 @@ static inline int ca_optional_end(const struct problem *p) { return p->pattern.n
 #define CA_MAX_ARGS 48
 cl_uint ca_kernel_args(const struct problem *p, const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
                        struct launch_arg args[CA_MAX_ARGS]);
+/* Where a row's states lie in the workspace, STATES of them: po first, then pml; and merges them (cl/merge.h). */
+void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a);
+clattn_status ca_merge(const struct clattn_plan *plan, const struct io *io, const ca_args *a, struct chain *c);
 
 #endif

@@ -69,7 +69,7 @@ static void unit(const struct job *j, int64_t n, void *scratch)
         return;
     }
     int hb = (int)(n / j->blocks), tile = (int)(j->blocks - 1 - n % j->blocks); /* the longest tiles of a causal head first */
-    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
+    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, j->po, j->pml, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
 }
 
 static void store(clattn_dtype type, void *o, int64_t i, float x)
@@ -110,7 +110,7 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)dev;
-    if (t->v[FORM] != PARTS) return 0;
+    if (t->v[FORM] != PARTS) return ca_passes_bytes(p);
     return ca_parts_bytes(p, t->v[PART]);
 }
 
@@ -134,12 +134,13 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_io_args(p, io, &j.a);
     ca_optional_host(p, io, &j.x);
     j.a.split_len = plan->params.v[PART];
-    j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : 1;
+    j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : (int)ca_max(p->pattern.passes, 1);
     j.shared = j.form == PARTS ? ca_shared_parts(p, j.a.split_len) : 0;
     j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
     j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
-                               : ca_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
-    units *= j.blocks * (j.a.splits - j.shared);
+                               : ca_lane_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
+    units *= j.blocks;
+    if (j.form == PARTS) units *= j.a.splits - j.shared;
     units += j.shared * j.shared_blocks * p->Hkv;
     if (threads > units) threads = (int)units;
     each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
@@ -154,7 +155,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         char *mine = scratch + each * (size_t)ca_host_thread();
 #pragma omp for schedule(dynamic, 1)
         for (int64_t n = 0; n < units; n++) unit(&j, n, mine);
-        if (j.form == PARTS) {
+        if (j.a.splits > 1 || j.form == PARTS) {
 #pragma omp for schedule(static)
             for (int64_t r = 0; r < rows; r++) merge(&j, p->dtype, r);
         }

@@ -8,7 +8,7 @@
 #include "optional.h"
 
 #define HOST_TILE_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, \
-                       float *lse, int tile, int h, int b, void *scratch
+                       float *lse, float *po, float *pml, int tile, int h, int b, void *scratch
 #define HOST_PART_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, float *po, \
                        float *pml, int part, int r0, int hk, int b, void *scratch
 

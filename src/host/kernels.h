@@ -62,13 +62,13 @@ static size_t scratch(const ca_args *a)
 static void wide(HOST_TILE_ARGS)
 {
     vf *qT = scratch, *oT = qT + a->D * WIDE, *p = oT + a->Dv * WIDE;
-    flash_wide(a, x, q, k, v, o, lse, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
+    flash_wide(a, x, q, k, v, o, lse, po, pml, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
 }
 
 static void narrow(HOST_TILE_ARGS)
 {
     vf *qT = scratch, *oT = qT + a->D, *p = oT + a->Dv;
-    flash_narrow(a, x, q, k, v, o, lse, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
+    flash_narrow(a, x, q, k, v, o, lse, po, pml, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
 }
 
 static void part_of_keys(HOST_PART_ARGS)

@@ -361,6 +361,21 @@ done:
     return st;
 }
 
+/* Passes of cl/order.h, 0: it is not for this problem.  What is not plain attention counts on rows being neighbours. */
+static int passes_of(const struct problem *p)
+{
+    const ca_node *n = p->pattern.node;
+    if (p->pattern.num_nodes != 1 || ca_problem_special(p) || p->has_alibi || p->bias.on || p->mask.on || p->score_mod || p->score_callback ||
+        p->mask_mod || p->mask_callback || p->dropout > 0 || p->ragged)
+        return 0;
+    switch (n->type) {
+    case CA_STRIDED: return n->n[0] > 1 && n->n[0] < p->Nk ? 2 : 0;
+    case CA_DILATED: return n->n[1] > 1 && n->n[1] < p->Nk;
+    case CA_NEIGHBORHOOD: case CA_WINDOW2D: return p->Nq == p->Nk && p->offset == 0 && !p->has_qoff && !p->lens;
+    default: return 0;
+    }
+}
+
 clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
 {
     char tree[1024] = "";
@@ -391,4 +406,15 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
                t.length, t.size - 1);
 done:
     return st;
+}
+
+void ca_problem_order(struct problem *p)
+{
+    struct ca_text t = { p->mods, sizeof p->mods, strlen(p->mods) };
+    const size_t before = t.length;
+    p->pattern.passes = passes_of(p);
+    if (p->pattern.passes) ca_text_put(&t, "#define ORDERED 1\n#define PASSES %d\n", p->pattern.passes > 1 ? p->pattern.passes : 0);
+    if (t.length < t.size) return;
+    p->pattern.passes = 0; /* no room for it: then in the tensors' order */
+    p->mods[before] = 0;
 }

@@ -322,6 +322,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_score(&fresh, a));
     CA_TRY(ca_problem_pattern(&fresh, a));
     CA_TRY(init_mask(&fresh, a));
+    ca_problem_order(&fresh);
     memcpy(p, &fresh, sizeof *p);
 done:
     return st;

@@ -28,6 +28,7 @@ struct pattern {
     float share;             /* TOP_P: p; -1: there is none */
     int64_t layout[3], row_heads, edges, rounds, buckets; /* shapes of its tensors; 0: there are none */
     bool prefix, documents;
+    int32_t passes;          /* over tiles of cl/order.h, in the lane kernels; 0: queries and keys in the tensors' order */
 };
 
 struct problem {
@@ -104,6 +105,8 @@ void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type);
 const char *ca_pattern_name(int type); /* "strided" */
 /* pattern.c: checks A's pattern, makes P->pattern and its text, behind the user's functions. */
 clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a);
+/* Whether, once all else of P is known, and in how many passes its lane kernels go through the pattern in an order of their own. */
+void ca_problem_order(struct problem *p);
 static inline bool ca_has_pattern(const struct problem *p, int type)
 {
     for (int k = 0; k < p->pattern.num_nodes; k++)
