@@ -72,7 +72,7 @@ struct FN(where) {
     int row[LISTED_ROWS];
     vi lo[3][QV], hi[3][QV];
 };
-INLINE int FN(row)(const ca_optional *X, const struct FN(where) *w, int r)
+INLINE int FN(query)(const ca_optional *X, const struct FN(where) *w, int r)
 {
     r = r < w->rows ? r : w->rows - 1;
     return IS_ON(ORDERED, X->ordered) ? w->row[r] : w->i0 + r;
@@ -327,7 +327,9 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
             FN(ask)(ca_mask_row(A, X, w->b, w->h, w->i0) + k0 + BK, A->mask_i, BK, w->rows, j, n);
     }
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
-    if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked || (IS_ON(ORDERED, X->ordered) && partial_)) {
+    int modified = IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked;
+    if (IS_ON(ORDERED, X->ordered)) modified |= partial_;
+    if (modified) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
         vf new_top[QV];
         if (IS_ON(ORDERED, X->ordered)) FN(modify_ordered)(A, X, w, listed, p, n, asked, partial_, &same, new_top);
@@ -370,13 +372,13 @@ INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, const struc
     for (int a = 0; a < QV; a++) {
         if (IS_SPECIAL(A))
             for (int i = 0; i < VL; i++) {
-                int row = FN(row)(X, w, a * VL + i);
+                int row = FN(query)(X, w, a * VL + i);
                 query_row(A, X, made + i * WHOLE(D), q + (ca_long)row * A->q_s, row, D);
             }
         for (int d = 0; d < D; d += VL) {
             vf x[VL];
             for (int i = 0; i < VL; i++) {
-                int row = FN(row)(X, w, a * VL + i);
+                int row = FN(query)(X, w, a * VL + i);
                 x[i] = IS_SPECIAL(A) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
             }
             transpose(x, VL);
@@ -394,7 +396,7 @@ INLINE void FN(store_output)(const ca_optional *X, const struct FN(where) *w, co
             for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] * inv[a] : SPLAT(0.f);
             transpose(x, VL);
             for (int i = 0; i < VL && a * VL + i < w->rows; i++) {
-                GLOBAL stored *row = o + (ca_long)FN(row)(X, w, a * VL + i) * os;
+                GLOBAL stored *row = o + (ca_long)FN(query)(X, w, a * VL + i) * os;
                 if (NEIGHBOURS(od) && (Dv % VL == 0 || d + VL <= Dv)) {
                     store_vec(row + d, x[i]);
                 } else {
@@ -416,7 +418,7 @@ INLINE void FN(store_states)(const ca_optional *X, const struct FN(where) *w, co
             for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] : SPLAT(0.f);
             transpose(x, VL);
             for (int i = 0; i < VL && a * VL + i < w->rows; i++)
-                store_floats(x[i], po + ((ca_long)FN(row)(X, w, a * VL + i) * states + w->tile.pass) * Dv, d, Dv);
+                store_floats(x[i], po + ((ca_long)FN(query)(X, w, a * VL + i) * states + w->tile.pass) * Dv, d, Dv);
         }
 }
 
@@ -446,30 +448,31 @@ INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(k
             for (int a = 0; a < 3; a++) to->place[a][n] = at[a];
             n++;
         }
-        for (int a = 2; a >= 0; a--) { /* the next place */
-            at[a] += k->step[a];
-            if (at[a] < k->to[a]) break;
-            at[a] = k->from[a];
-        }
+        ca_box_next(k, at);
     }
     return n;
 }
 
-/* The rows of an ordered tile, and which places each sees. */
-INLINE void FN(list_rows)(const ca_args *A, const ca_optional *X, struct FN(where) *w)
+/* The rows of an ordered tile, and which places each sees: axis by axis the same for all rows of a place. */
+INLINE void FN(list_rows)(const ca_optional *X, struct FN(where) *w)
 {
-    int lo[3][BQ], hi[3][BQ];
-    for (int r = 0; r < BQ; r++) {
-        int at[3];
-        ca_box_place(&w->tile.q, w->tile.first + (r < w->rows ? r : w->rows - 1), at);
-        w->row[r] = ca_place_number(at, FIRST_NODE(X));
-        ca_sides(at, lo[0] + r, hi[0] + r, BQ, FIRST_NODE(X));
-    }
-    (void)A;
-    for (int e = 0; e < 3; e++)
+    const ca_box *q = &w->tile.q;
+    const int asks = ca_order_asks(FIRST_NODE(X));
+    int lo[3][BQ], hi[3][BQ], at[3];
+    for (int a = 0; asks && a < 3; a++)
+        for (int i = 0; i < ca_box_side(q, a); i++) ca_sees_places(q->from[a] + i * q->step[a], a, lo[a] + i, hi[a] + i, FIRST_NODE(X));
+    ca_box_place(q, w->tile.first, at);
+    for (int r = 0; r < w->rows; r++, ca_box_next(q, at)) w->row[r] = ca_place_number(at, FIRST_NODE(X));
+    for (int e = 0; asks && e < 3; e++)
         for (int a = 0; a < QV; a++) {
-            w->lo[e][a] = VLOADI(lo[e] + a * VL);
-            w->hi[e][a] = VLOADI(hi[e] + a * VL);
+            int from[VL], to[VL], stride = e == 2 ? 1 : e == 1 ? ca_box_side(q, 2) : ca_box_side(q, 1) * ca_box_side(q, 2), side = ca_box_side(q, e);
+            for (int i = 0; i < VL; i++) {
+                const int r = a * VL + i < w->rows ? a * VL + i : w->rows - 1, place = r / stride % side;
+                from[i] = lo[e][place];
+                to[i] = hi[e][place];
+            }
+            w->lo[e][a] = VLOADI(from);
+            w->hi[e][a] = VLOADI(to);
         }
 }
 
@@ -509,9 +512,16 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
         (void)unpacked; /* read where they are */
         FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
 #else
-        KV const float *kf = IN_PLACE(A, k_d, k + (ca_long)k0 * A->k_s), *vf_ = IN_PLACE(A, v_d, v + (ca_long)k0 * A->v_s);
-        int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv), hk = w->h / A->group;
-        if (IS_ON(ORDERED, X->ordered)) { kf = vf_ = 0; ks = WHOLE(D); vs = WHOLE(Dv); }
+        /* Where neighbours are the box's, they are read where they are; in steps they would all be in the same sets of a cache. */
+        const int there = !IS_ON(ORDERED, X->ordered) || ca_is_run(&w->tile.k), hk = w->h / A->group;
+        const ca_long start = IS_ON(ORDERED, X->ordered) ? listed.number[0] : k0;
+        KV const float *kf = 0, *vf_ = 0;
+        (void)start; /* nothing is, where all is unpacked */
+        if (there) {
+            kf = IN_PLACE(A, k_d, k + start * A->k_s);
+            vf_ = IN_PLACE(A, v_d, v + start * A->v_s);
+        }
+        int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv);
         if (!kf) {
             FN(unpack)(A, X, w->b, hk, unpacked, ks, k, 1, k0, &listed, n, D);
             kf = unpacked;
@@ -551,7 +561,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
         ca_order_tile(&w.tile, tile, BQ, seq.Nq, seq.Nk, ca_position(seq.p0), FIRST_NODE(X));
         w.rows = w.tile.rows;
         if (w.rows <= 0) return;
-        FN(list_rows)(A, X, &w);
+        FN(list_rows)(X, &w);
     }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)seq.q_row * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
@@ -561,7 +571,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     int lo[VL], hi[VL], first = seq.Nk, last = 0, full_lo = 0, full_hi = seq.Nk;
     for (int a = 0; a < QV; a++) {
         UNROLL for (int i = 0; i < VL; i++) {
-            const ca_long at = seq.p0 + FN(row)(X, &w, a * VL + i);
+            const ca_long at = seq.p0 + FN(query)(X, &w, a * VL + i);
             lo[i] = ca_key_lo(at, A->left, seq.Nk);
             hi[i] = ca_key_hi(at, A->right, seq.Nk);
             if (IS_ON(ORDERED, X->ordered)) {
@@ -590,7 +600,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
             VSTORE(r.m[a], m);
             VSTORE(r.l[a], l);
             for (int i = 0; i < VL && a * VL + i < w.rows; i++) {
-                GLOBAL float *to = pml + ((row0 + FN(row)(X, &w, a * VL + i)) * A->splits + w.tile.pass) * 2;
+                GLOBAL float *to = pml + ((row0 + FN(query)(X, &w, a * VL + i)) * A->splits + w.tile.pass) * 2;
                 to[0] = m[i];
                 to[1] = l[i];
             }
@@ -614,7 +624,7 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
             VSTORE(r.m[a], m);
             VSTORE(r.l[a], l);
             for (int i = 0; i < VL && a * VL + i < w.rows; i++)
-                lse[A->lse_0 + row0 + FN(row)(X, &w, a * VL + i)] = l[i] == 0.f ? -CA_INFINITY : m[i] + LOG(l[i]);
+                lse[A->lse_0 + row0 + FN(query)(X, &w, a * VL + i)] = l[i] == 0.f ? -CA_INFINITY : m[i] + LOG(l[i]);
         }
 }
 #undef LISTED_ROWS

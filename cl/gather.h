@@ -144,6 +144,26 @@ INLINE void list_own(const ca_args *A, const ca_optional *X, const struct packed
     }
 }
 
+/* The same of LSH: bucket by bucket, round by round, the keys that no round before had; *ROUND and *PLACE are where it goes on. */
+INLINE void list_hashed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, int *round, int *place, int first, int last,
+                        NODE_PARAMS)
+{
+    GLOBAL const ca_int *own = ca_words(A, X, at) + (((ca_long)w->b * A->Hq + w->h) * A->Nq + w->i) * n0;
+    GLOBAL const ca_int *keys = ca_words(A, X, n1) + ((ca_long)w->b * A->Hkv + w->h / A->group) * A->Nk * n0;
+    for (; *round < n0; (*round)++, *place = 0) {
+        int n;
+        GLOBAL const ca_int *list = ca_bucket_keys(A, X, w->b, w->h, *round, own[*round], &n, NODE_ARGS);
+        for (; *place < n && t->n < DK; (*place)++) {
+            const int j = list[*place];
+            int is_new = j >= first && j < last;
+            for (int r = 0; is_new && r < *round; r++) is_new = keys[(ca_long)j * n0 + r] != own[r];
+            if (!is_new) continue;
+            if (!IS_ON(MASK_MOD, X->mask_mod) || CALL_MASK_MOD(A, X, w->b, w->h, (ca_int)w->p, j)) t->key[t->n++] = j;
+        }
+        if (t->n == DK) return;
+    }
+}
+
 /* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW is memory for a row's scores, where the pattern
  * takes keys by them.  Scratch: qv, ov and made, a row of floats each, the larger of q's and v's. */
 INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
@@ -182,12 +202,13 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
         const int first = ca_key_lo(w.p, A->left, seq.Nk), last = ca_key_hi(w.p, A->right, seq.Nk);
         const int means = IS_ON(MEANS, ca_has_means(X)) ? ca_means(X, MEAN_BLOCKS) : 0, before = ca_means(X, MEAN_BEFORE);
         const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block);
-        int j = first, c = 0, in_list = 0, at = 0;
+        int j = first, c = 0, in_list = 0, at = 0, round = 0;
         GLOBAL const ca_int *list = IS_ON(LISTED, ca_has_lists(X)) ? ca_own_list(A, X, b, h, i, &in_list, FIRST_NODE(X)) : 0;
         decode_query(A, X, qv, q, i, D, made);
         if (list) at = ca_place(list, in_list, first);
         for (;;) { /* fills the list, with keys and then with means */
-            if (list) list_own(A, X, &w, &t, list, in_list, &at, first, last);
+            if (IS_ON(HASHED, ca_has_hashes(X))) list_hashed(A, X, &w, &t, &round, &at, first, last, FIRST_NODE(X));
+            else if (list) list_own(A, X, &w, &t, list, in_list, &at, first, last);
             else list_keys(A, X, &w, &t, &j, last);
             for (; j >= last && c < means && t.n < DK; c++)
                 if (c != own && c * block < seq.Nk && (!before || c < own)) t.key[t.n++] = -1 - c;

@@ -73,6 +73,9 @@
 #ifndef LISTED
 #define LISTED 0
 #endif
+#ifndef HASHED
+#define HASHED 0
+#endif
 #ifndef ORDERED
 #define ORDERED 0
 #endif
@@ -250,6 +253,7 @@ static inline int ca_has_lists(const ca_optional *x)
 {
     return x->num_nodes == 1 && (x->nodes->type == CA_RANDOM || x->nodes->type == CA_CSR);
 }
+static inline int ca_has_hashes(const ca_optional *x) { return x->num_nodes == 1 && x->nodes->type == CA_LSH; }
 static inline int ca_has_span(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_ADAPTIVE_SPAN; }
 static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mask_mod; }
 #endif

@@ -29,6 +29,16 @@ static inline void ca_box_place(const ca_box *t, ca_int n, ca_int place[3])
     }
 }
 
+/* The place behind that one. */
+static inline void ca_box_next(const ca_box *t, ca_int place[3])
+{
+    for (int a = 2; a >= 0; a--) {
+        place[a] += t->step[a];
+        if (place[a] < t->to[a]) return;
+        place[a] = t->from[a];
+    }
+}
+
 static inline ca_int ca_up(ca_int n, ca_int by) { return n / by + (n % by != 0); }
 
 /* The sides of a block of a grid with at most ROWS places. */
@@ -145,17 +155,16 @@ static inline int ca_order_asks(NODE_PARAMS)
     NODE_UNUSED;
     return type == CA_NEIGHBORHOOD;
 }
-/* Which places the query at PLACE sees, from lo to hi along each axis; those of the next axis are NEXT further. */
-static inline void ca_sides(const ca_int place[3], ca_int *lo, ca_int *hi, int next, NODE_PARAMS)
+/* Which places of AXIS, from *LO to *HI, a query sees that is at PLACE of it. */
+static inline void ca_sees_places(ca_int place, int axis, ca_int *lo, ca_int *hi, NODE_PARAMS)
 {
     const ca_int grid[3] = { n0, n1, n2 }, kernel_[3] = { n3, n4, n5 }, dilation[3] = { n6, n7, n8 }, causal[3] = { n9, n10, n11 };
     NODE_UNUSED;
-    for (int a = 0; a < 3; a++) {
-        lo[a * next] = 0;
-        hi[a * next] = CA_NO_MORE;
-        if (type == CA_NEIGHBORHOOD) ca_neighbors(place[a], grid[a], kernel_[a], dilation[a], causal[a], lo + a * next, hi + a * next);
-    }
+    ca_neighbors(place, grid[axis], kernel_[axis], dilation[axis], causal[axis], lo, hi);
 }
+
+/* Are the box's places neighbours in the tensor? */
+static inline int ca_is_run(const ca_box *t) { return ca_box_side(t, 0) == 1 && ca_box_side(t, 1) == 1 && t->step[2] == 1; }
 
 /* Leaves out keys of a sequence before FIRST and from LAST on. */
 static inline void ca_order_from(ca_tile *t, ca_int first, ca_int last)

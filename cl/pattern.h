@@ -134,6 +134,16 @@ static inline CA_GLOBAL const ca_int *ca_own_list(const ca_args *a, const ca_opt
     return ca_words(a, x, at) + ((ca_long)b * a->Nq + i) * n0;
 }
 
+/* LSH: the keys of bucket C of a round, N of them, ascending, for head h of batch row b. */
+static inline CA_GLOBAL const ca_int *ca_bucket_keys(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int round, ca_int c, ca_int *n, NODE_PARAMS)
+{
+    const ca_long list = ((ca_long)b * a->Hkv + h / a->group) * n0 + round;
+    CA_GLOBAL const ca_int *begin = ca_words(a, x, n5) + list * (n3 + 1) + c;
+    NODE_UNUSED;
+    *n = begin[1] - begin[0];
+    return ca_words(a, x, n4) + list * a->Nk + begin[0];
+}
+
 /* --------------------------------------------------------------- the four */
 
 static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int p, ca_int j, NODE_PARAMS)
@@ -172,7 +182,7 @@ static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_i
         CA_GLOBAL const ca_int *edges = ca_edges_of(a, x, h, i, at, n2, n0, n1, &n);
         return ca_listed(edges, n, j);
     }
-    case CA_LSH: { /* rounds, where the keys' buckets are */
+    case CA_LSH: { /* rounds, where the keys' buckets are; then what ca_bucket_keys looks at */
         CA_GLOBAL const ca_int *q = ca_words(a, x, at) + (((ca_long)b * a->Hq + h) * a->Nq + i) * n0;
         CA_GLOBAL const ca_int *k = ca_words(a, x, n1) + (((ca_long)b * a->Hkv + h / a->group) * a->Nk + j) * n0;
         for (ca_int r = 0; r < n0; r++)

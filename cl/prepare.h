@@ -2,6 +2,7 @@
  *
  *     draw      a row's list of random keys, or a block row's of random blocks
  *     bucket    LSH: the buckets of a query or a key
+ *     sort      the keys of a round by their buckets
  *     mean      the mean key, or value, of a block
  *     choose    the bits of the blocks that a query takes
  *
@@ -74,6 +75,18 @@ INLINE void bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
     if (is_k) from += ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s) + ca_key_at(A, X, b, i, A->k_b, A->k_s);
     else from += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
     bucket_row(leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
+}
+
+/* The keys of list N of [B][Hkv][rounds] by their buckets, and where each bucket begins. */
+INLINE void sort(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, int n)
+{
+    const int rounds = leaf->n[0], buckets = leaf->n[3], list = n / rounds, keys = ca_seq_of(A, X, list / A->Hkv).Nk;
+    GLOBAL const ca_int *bucket = words + leaf->n[1] + (ca_long)list * A->Nk * rounds + n % rounds;
+    GLOBAL ca_int *to = words + leaf->n[4] + (ca_long)n * A->Nk, *begin = words + leaf->n[5] + (ca_long)n * (buckets + 1);
+    for (int c = 0; c <= buckets; c++) begin[c] = 0;
+    for (int j = 0; j < keys; j++) begin[bucket[(ca_long)j * rounds]]++;
+    for (int c = 0, sum = 0; c <= buckets; c++) { sum += begin[c]; begin[c] = sum; } /* where each ends */
+    for (int j = keys - 1; j >= 0; j--) to[--begin[bucket[(ca_long)j * rounds]]] = j;
 }
 
 /* The mean of the keys, or values, that there are of block N of [B][Hkv][blocks].  SUM and KEY are scratch for a row each. */

@@ -20,6 +20,8 @@ struct io {
     struct tensor workspace;
 };
 
+#define CA_PATTERN_WORKS 3 /* kernels that make a leaf's words, at most */
+
 struct algo;
 struct staging; /* device buffers of ca_plan_run_host, kept between executions */
 struct clattn_plan {
@@ -33,10 +35,11 @@ struct clattn_plan {
     size_t pattern_at;         /* where in it the pattern's words are, on an OpenCL device */
     int32_t *words;            /* of the pattern, those that no execution changes (prepare.c), */
     cl_mem constants;          /* the same on the device, and the programs that make the others, leaf by leaf */
-    struct program *prepare[CA_MAX_NODES][2];
+    struct program *prepare[CA_MAX_NODES][CA_PATTERN_WORKS];
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
     struct staging *staging;   /* NULL on the host */
+    struct spare *spare;       /* on the host: memory.c */
 };
 
 struct algo {
@@ -94,6 +97,8 @@ int ca_feature_options(const struct problem *p, char *text, size_t size);
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size);
 /* Milliseconds for the problem's arithmetic at the device's rate: the unit of every cost. */
 double ca_flops_ms(const struct problem *p, const struct device *dev);
+/* How many times the listed pairs' work tiles of ROWS neighbouring queries make of a pattern; 1 without one. */
+double ca_tiles_waste(const struct problem *p, double rows);
 /* Work-items of a group where each has its own of WIDTH elements side by side: as many as that keeps busy, 64 at most.
  * Never the device's choice: PoCL builds a kernel anew for each size that it chooses. */
 size_t ca_group_for(const struct device *dev, int64_t width);
@@ -102,6 +107,13 @@ static inline int64_t ca_tiles(const struct problem *p, int64_t rows)
 {
     return p->ragged ? p->Tq / rows + p->B : ca_ceil_div(p->Nq, rows);
 }
+
+/* memory.c: memory of an execution on the host, at least BYTES of it, on a line of a cache; the plan keeps the last for the next one, since fresh pages
+ * take as long as a short attention.  NULL: there is none. */
+clattn_status ca_spare_create(struct spare **spare);
+void *ca_spare_take(struct spare *spare, size_t bytes);
+void ca_spare_give(struct spare *spare, void *memory);
+void ca_spare_destroy(struct spare *spare);
 
 /* Those of the lane kernels, which go through some patterns in an order of their own (cl/order.h), and the bytes of what rows leave where
  * that takes several passes. */

@@ -142,6 +142,14 @@ double ca_flops_ms(const struct problem *p, const struct device *dev)
     return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : guess);
 }
 
+double ca_tiles_waste(const struct problem *p, double rows)
+{
+    /* Keys that are hidden one by one are asked for lane by lane, which takes longer than the products. */
+    bool scattered = ca_has_pattern(p, CA_RANDOM) || ca_has_pattern(p, CA_CSR) || ca_has_pattern(p, CA_LSH) || ca_has_pattern(p, CA_BLOCK_TOP_K) ||
+                     ca_has_pattern(p, CA_DILATED) || ca_has_pattern(p, CA_NEIGHBORHOOD) || ca_has_pattern(p, CA_WINDOW2D);
+    return ca_pattern_share(p, rows) / ca_pattern_share(p, 1) * (scattered ? 10 : 1);
+}
+
 void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a)
 {
     a->splits = (ca_int)states;

@@ -41,8 +41,9 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    (void)t;
-    return ca_flops_ms(p, dev);
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    const int rows = t->v[FORM] == WIDE ? k->wide_rows : t->v[FORM] == NARROW ? k->narrow_rows : 1;
+    return ca_flops_ms(p, dev) * (p->pattern.passes && t->v[FORM] != PARTS ? 1.5 : ca_tiles_waste(p, rows));
 }
 
 struct job {
@@ -114,8 +115,6 @@ static size_t workspace(const struct problem *p, const struct device *dev, const
     return ca_parts_bytes(p, t->v[PART]);
 }
 
-static void *aligned(size_t bytes) { return aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64)); }
-
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
     (void)c;
@@ -124,9 +123,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         .k = ca_host_isa()->type[p->dtype], .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
         .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .form = plan->params.v[FORM],
     };
-    clattn_status st = CLATTN_OK;
-    float *parts = NULL;
-    char *scratch = NULL;
+    char *scratch;
     int threads = ca_host_threads();
     size_t each;
     int64_t units = j.form == PARTS ? p->B * p->Hkv : ca_out_batch(p) * p->Hq, rows = ca_all_rows(p);
@@ -144,11 +141,11 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     units += j.shared * j.shared_blocks * p->Hkv;
     if (threads > units) threads = (int)units;
     each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
-    if (!(scratch = aligned(each * (size_t)threads))) { st = ca_no_memory(each * (size_t)threads, "the threads' scratch"); goto done; }
+    const size_t both = plan->workspace > SIZE_MAX / 2 ? SIZE_MAX : each * (size_t)threads + plan->workspace;
+    if (!(scratch = ca_spare_take(plan->spare, both))) return ca_no_memory(both, "the threads' scratch and partial results");
     if (plan->workspace) {
-        if (!(parts = aligned(plan->workspace))) { st = ca_no_memory(plan->workspace, "partial results"); goto done; }
-        j.po = parts;
-        j.pml = parts + rows * j.a.splits * p->Dv;
+        j.po = (float *)(scratch + each * (size_t)threads);
+        j.pml = j.po + rows * j.a.splits * p->Dv;
     }
 #pragma omp parallel num_threads(threads)
     {
@@ -160,10 +157,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
             for (int64_t r = 0; r < rows; r++) merge(&j, p->dtype, r);
         }
     }
-done:
-    free(parts);
-    free(scratch);
-    return st;
+    ca_spare_give(plan->spare, scratch);
+    return CLATTN_OK;
 }
 
 const struct algo ca_algo_host = {

@@ -57,7 +57,8 @@ static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
 
 /* What is computed for leaf K, in this order: WHAT of the host, the kernel, the tensor that it reads, and for how many rows. */
 struct work { enum host_prepare what; enum ca_slot from; int64_t rows; double rounds; };
-static int works(const struct problem *p, const ca_node *n, struct work w[2])
+#define MAX_WORKS CA_PATTERN_WORKS
+static int works(const struct problem *p, const ca_node *n, struct work w[MAX_WORKS])
 {
     const int64_t queries = p->Nk ? p->B * p->Hq * p->Nq : 0, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
     switch (n->type) {
@@ -68,7 +69,8 @@ static int works(const struct problem *p, const ca_node *n, struct work w[2])
         for (int k = 0; k < 2; k++)
             w[k] = (struct work){ k ? HOST_BUCKET_K : HOST_BUCKET_Q, k ? CA_K : CA_Q,
                                   k ? p->B * p->Hkv * p->Nk : queries, (double)n->n[0] * (double)(n->n[3] / 2 + 16) * ((double)p->D + 16) / 4 };
-        return 2;
+        w[2] = (struct work){ HOST_SORT, CA_K, p->B * p->Hkv * n->n[0], 2.0 * (double)(p->Nk + n->n[3]) };
+        return 3;
     case CA_BLOCK_TOP_K:
         w[0] = (struct work){ HOST_MEAN_K, CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
         w[1] = (struct work){ HOST_CHOOSE, CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
@@ -140,7 +142,7 @@ clattn_status ca_prepare_build(struct clattn_plan *plan)
     const struct problem *p = &plan->p;
     const struct device *dev = &plan->ctx->dev;
     clattn_status st = CLATTN_OK;
-    struct work w[2];
+    struct work w[MAX_WORKS];
     for (int k = 0; k < p->pattern.num_nodes && !ca_is_host(dev); k++)
         for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++) {
             CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
@@ -158,7 +160,7 @@ static void prepare_on_host(const struct clattn_plan *plan, const struct io *io,
 {
     const struct problem *p = &plan->p;
     struct piece piece[MAX_PIECES];
-    struct work w[2];
+    struct work w[MAX_WORKS];
     ca_args a;
     ca_optional x;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
@@ -210,7 +212,7 @@ clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct c
 {
     const struct problem *p = &plan->p;
     struct piece piece[MAX_PIECES];
-    struct work w[2];
+    struct work w[MAX_WORKS];
     clattn_status st = CLATTN_OK;
     if (!p->pattern.words) return CLATTN_OK; /* without a key there are weights to fill */
     if (ca_is_host(&plan->ctx->dev)) {

@@ -86,7 +86,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
     /* Long packs are the tile kernels' domain: their rows share registers, here only the cache. */
     double share = pack_rows(p) <= 2 * t->v[ROWS] ? 0.3 : 2 + reads / 8;
-    return ca_flops_ms(p, dev) * share;
+    return ca_flops_ms(p, dev) * ca_tiles_waste(p, 1) * share;
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)

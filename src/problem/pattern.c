@@ -242,6 +242,8 @@ static clattn_status fill_lsh(const struct leaf *l)
     CA_TRY(reserve(l, words3(t->rounds, l->p->Dk, t->buckets / 2), &l->n->n[2]));
     CA_TRY(reserve(l, words3(l->p->B * l->p->Hq, l->p->Nq, t->rounds), &l->n->at));
     CA_TRY(reserve(l, words3(l->p->B * l->p->Hkv, l->p->Nk, t->rounds), &l->n->n[1]));
+    CA_TRY(reserve(l, words3(l->p->B * l->p->Hkv, l->p->Nk, t->rounds), &l->n->n[4])); /* the keys by their buckets */
+    CA_TRY(reserve(l, words3(l->p->B * l->p->Hkv, t->buckets + 1, t->rounds), &l->n->n[5])); /* and where each begins */
     l->to->rounds = t->rounds;
     l->to->buckets = t->buckets;
 done:
@@ -388,6 +390,7 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
     if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
     if (p->pattern.num_nodes == 1 && (p->pattern.node->type == CA_RANDOM || p->pattern.node->type == CA_CSR)) ca_text_put(&t, "#define LISTED 1\n");
+    if (p->pattern.num_nodes == 1 && p->pattern.node->type == CA_LSH) ca_text_put(&t, "#define HASHED 1\n");
     if (p->pattern.most >= 0 || p->pattern.share >= 0) {
         locale_t before = ca_enter_c_locale();
         ca_text_put(&t, "#define TAKES 1\n#define TAKE_MOST %d\n#define TAKE_SHARE %.9ef\n", p->pattern.most, p->pattern.share);

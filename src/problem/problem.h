@@ -196,7 +196,10 @@ static inline bool ca_problem_modifies(const struct problem *p)
 static inline bool ca_problem_special(const struct problem *p) { return p->score || p->kv_format || p->q_rot || (p->k_rot && !p->new_len); }
 
 bool ca_problem_empty(const struct problem *p);  /* no output element, or no key at all */
-double ca_problem_pairs(const struct problem *p); /* (query, key) pairs per head and batch that count */
+double ca_problem_visible(const struct problem *p); /* (query, key) pairs per head and batch that causality and window leave */
+double ca_problem_pairs(const struct problem *p); /* and those of them that the pattern lists, about */
+/* share.c: the share of the visible pairs which tiles of ROWS neighbouring queries have to visit, about; of one row, those listed. */
+double ca_pattern_share(const struct problem *p, double rows);
 /* P with as many keys as kv_lens is expected to tell: for the figures of benchmarks. */
 struct problem ca_problem_expected(const struct problem *p);
 /* With kv_lens these three count kv_len keys a batch row, the most that there can be. */
