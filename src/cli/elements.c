@@ -1,4 +1,4 @@
-/* compare.c -- elements as numbers: conversion between storage types, and the comparison of --check,
+/* elements.c -- elements as numbers: conversion between storage types, and the comparison of --check,
  * |a - b| <= atol + rtol |b|. */
 #include <math.h>
 #include <string.h>
