@@ -99,8 +99,8 @@ static void label(cairo_t *c, const struct ca_plot_point *point, double px, doub
     bool there = false;
     int i = 0;
     cairo_text_extents(c, point->name, &t);
-    for (; i < PLACES * FARTHEST && !there; i++) {
-        const int far = 1 + i / PLACES, at = i % PLACES;
+    for (; i <= PLACES * FARTHEST && !there; i++) { /* after the last the first, whatever it meets */
+        const int far = i < PLACES * FARTHEST ? 1 + i / PLACES : 1, at = i % PLACES;
         x = px + places[at].dx * far, y = py + places[at].dy * far;
         const double left = x - places[at].align * t.x_advance;
         size_t n = 0;
@@ -113,6 +113,9 @@ static void label(cairo_t *c, const struct ca_plot_point *point, double px, doub
             line(c, px, py, x, y);
         }
     }
+    cairo_set_source_rgba(c, 1, 1, 1, 0.8);
+    cairo_rectangle(c, box[count].x0, box[count].y0, box[count].x1 - box[count].x0, box[count].y1 - box[count].y0);
+    cairo_fill(c);
     colour(c, 0x111111);
     text(c, box[count].x0 + 3, y, 0, point->name);
 }
