@@ -122,6 +122,7 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     s->host[slot] = aligned_alloc(64, room);
     if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
     if (ca_slot_is_output((enum ca_slot)slot)) memset(s->host[slot], 0, room);
+    else if (s->given && s->given[slot]) memcpy(s->host[slot], s->given[slot], bytes);
     else if (slot > CA_OUT) draw_optional(s, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
         draw_bytes(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
@@ -130,18 +131,20 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
 }
 
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
-                               const clattn_plan_options *options, uint64_t seed, struct sample *s)
+                               const clattn_plan_options *options, const void *const *given, uint64_t seed, struct sample *s)
 {
     clattn_status st;
     cl_int code;
     memset(s, 0, sizeof *s);
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
+    s->given = given;
     s->lengths = l && l->count ? l : NULL;
     s->share = l && l->tree ? l->tree->share : CA_USUAL_SHARE;
     s->layout_seed = a->seed ? a->seed : seed;
     for (int slot = 0; slot < CA_SLOTS; slot++)
-        if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
+        if ((!ca_slot_is_optional((enum ca_slot)slot) || (given && given[slot])) && !ca_slot_unwanted(s->p, (enum ca_slot)slot))
+            CA_TRY(make_tensor(s, slot, seed));
     if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
         s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
         if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
@@ -169,6 +172,14 @@ clattn_status ca_sample_run(const struct sample *s, bool bounded)
     struct io io = {.workspace.mem = NULL};
     for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].host = s->host[slot];
     return ca_plan_run_host(s->plan, &io);
+}
+
+clattn_status ca_sample_read(const struct sample *s, int slot, void *to)
+{
+    size_t bytes = ca_slot_bytes(s->p, (enum ca_slot)slot);
+    if (s->host[slot]) memcpy(to, s->host[slot], bytes);
+    else if (bytes) return CA_CL(EnqueueReadBuffer, s->plan->ctx->queue, s->mem[slot], CL_TRUE, 0, bytes, to, 0, NULL, NULL);
+    return CLATTN_OK;
 }
 
 double ca_sample_flops(const struct sample *s)

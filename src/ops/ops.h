@@ -102,6 +102,7 @@ clattn_status ca_op_linformer(struct ca_call *c, const clattn_tensor *q, const c
                               const clattn_tensor *f, clattn_layout layout, double scale, const clattn_tensor *out);
 clattn_status ca_op_nystrom(struct ca_call *c, const clattn_tensor *q, const clattn_tensor *k, const clattn_tensor *v, int64_t landmarks,
                             clattn_layout layout, double scale, const clattn_tensor *out);
+size_t ca_landmark_bytes(const struct ca_call *c); /* beyond the tensors, of one of these two that was run */
 
 /* linear.c */
 void ca_linear_defaults(clattn_linear *l);

@@ -5,7 +5,8 @@
  *     global:0+5+9                          longformer:128,0+5             window2d:64x64,8x8,4x4             grid, window, shift
  *     block_sparse:64,0.1,8x32x32           a random layout with this share of blocks, of this shape; by default 0.1, and one for all heads
  *     csr:16,8 csr:1000e                    edges a row or (e) in all, which a benchmark draws, and how many heads have lists of their own
- *     lsh:2,16                              rounds, buckets
+ *     lsh:2,16                              rounds, buckets; by default as many as have 64 keys each
+ *     lsh:buckets=16,rounds=2               any but csr and the shape of block_sparse by the names of the fields
  *     union(strided:64;global:0)            of patterns; intersect( ) likewise */
 #include <ctype.h>
 #include <inttypes.h>
@@ -38,7 +39,7 @@ static const struct ca_field *const rows[] = {
     [CLATTN_WINDOW2D] = FIELDS(OF(CA_FIELD_SIZES, "grid", grid, false), OF(CA_FIELD_SIZES, "window", kernel, false), OF(CA_FIELD_SIZES, "shift", shift, true)),
     [CLATTN_BLOCK_SPARSE] = FIELDS(OF(CA_FIELD_WHOLE, "block", block, false)),
     [CLATTN_CSR] = none,
-    [CLATTN_LSH] = FIELDS(OF(CA_FIELD_WHOLE, "rounds", rounds, false)),
+    [CLATTN_LSH] = FIELDS(OF(CA_FIELD_WHOLE, "rounds", rounds, false), OF(CA_FIELD_WHOLE, "buckets", buckets, true)),
     [CLATTN_TOP_K] = FIELDS(OF(CA_FIELD_WHOLE, "k", k, false)),
     [CLATTN_BLOCK_TOP_K] = FIELDS(OF(CA_FIELD_WHOLE, "block", block, false), OF(CA_FIELD_WHOLE, "count", count, false), OF(CA_FIELD_FLAG, "own", own, true)),
     [CLATTN_TOP_P] = FIELDS(OF(CA_FIELD_REAL, "p", p, false), OF(CA_FIELD_WHOLE, "max", max, true)),
@@ -152,6 +153,28 @@ static clattn_status read_field(const char **s, struct ca_tree *t, clattn_patter
     return CLATTN_OK;
 }
 
+/* FIELD=VALUE,... in any order, but for a grid, which comes before what has as many axes. */
+static clattn_status read_named(const char **s, struct ca_tree *t, clattn_pattern *node)
+{
+    const struct ca_field *f = rows[node->type];
+    unsigned seen = 0;
+    clattn_status st = CLATTN_OK;
+    do {
+        const char *word = *s + 1;
+        size_t i = 0, length = strcspn(word, "=,;)");
+        while (f[i].name && (strlen(f[i].name) != length || memcmp(f[i].name, word, length) != 0)) i++;
+        CA_REQUIRE(f[i].name && word[length] == '=' && !(seen & 1u << i), CLATTN_E_ARGUMENT, "pattern %s: \"%.*s\" is none of its fields, or there twice",
+                   ca_pattern_name((int)node->type), (int)ca_min((int64_t)length, 64), word);
+        seen |= 1u << i;
+        *s = word + length + 1;
+        CA_TRY(read_field(s, t, node, &f[i]));
+    } while (**s == ',');
+    for (size_t i = 0; f[i].name; i++)
+        CA_REQUIRE(f[i].optional || seen & 1u << i, CLATTN_E_ARGUMENT, "pattern %s: %s is missing", ca_pattern_name((int)node->type), f[i].name);
+done:
+    return st;
+}
+
 /* What no case has as an attribute, since it is a tensor's shape there. */
 static bool read_shape(const char **s, struct ca_tree *t, clattn_pattern *node)
 {
@@ -172,7 +195,6 @@ static bool read_shape(const char **s, struct ca_tree *t, clattn_pattern *node)
         if (**s == 'e') (*s)++;
         else t->a_row = node;
         return **s != ',' || ((*s)++, ca_read_int(s, &node->row_heads));
-    case CLATTN_LSH: return *(*s)++ == ',' && ca_read_int(s, &node->buckets);
     default: return true;
     }
 }
@@ -185,15 +207,17 @@ static clattn_status parse(const char **s, struct ca_tree *t, clattn_pattern **n
     clattn_status st;
     CA_TRY(ca_tree_add(t, *s, length, node));
     *s += length;
-    for (const struct ca_field *f = rows[(*node)->type]; f->name; f++) {
+    const bool named = **s == ':' && (*s)[1 + strspn(*s + 1, "abcdefghijklmnopqrstuvwxyz")] == '=';
+    if (named) CA_TRY(read_named(s, t, *node));
+    for (const struct ca_field *f = rows[(*node)->type]; f->name && !named; f++) {
         bool first = f == rows[(*node)->type];
         if (f->optional && **s != (first ? ':' : ',')) break;
         CA_REQUIRE(**s == (first ? ':' : ','), CLATTN_E_ARGUMENT, "pattern %s: %s is missing", ca_pattern_name((int)(*node)->type), f->name);
         (*s)++;
         CA_TRY(read_field(s, t, *node, f));
     }
-    CA_REQUIRE(read_shape(s, t, *node), CLATTN_E_ARGUMENT, "pattern \"%.60s\": its %s", begin, (*node)->type == CLATTN_LSH ? "buckets are missing or no number"
-               : (*node)->type == CLATTN_CSR ? "edges are missing or no number" : "share or layout is not right");
+    CA_REQUIRE(read_shape(s, t, *node), CLATTN_E_ARGUMENT, "pattern \"%.60s\": its %s", begin,
+               (*node)->type == CLATTN_CSR ? "edges are missing or no number" : "share or layout is not right");
     if ((*node)->type == CLATTN_UNION || (*node)->type == CLATTN_INTERSECT) {
         size_t count = 1;
         int depth = 0;
@@ -234,6 +258,7 @@ void ca_tree_complete(struct ca_tree *t, clattn_attention *a)
             int64_t blocks = n->block > 0 ? ca_max(ca_ceil_div(a->kv_len, n->block), 1) : 1;
             for (int i = 0; i < 3; i++) n->layout[i] = i ? blocks : 1;
         }
+        if (n->type == CLATTN_LSH && !n->buckets) n->buckets = 2 * ca_max(ca_ceil_div(a->kv_len, 128), 1);
         if (n == t->a_row && !ca_mul64(n->edges, n->row_heads, &n->edges)) n->edges = INT64_MAX;
         if (n == t->a_row && !ca_mul64(n->edges, a->q_len, &n->edges)) n->edges = INT64_MAX;
     }
