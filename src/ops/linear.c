@@ -329,7 +329,7 @@ static clattn_status plan(const struct device *dev, ca_linear *a, struct form *f
     else if (a->pass == LIN_STREAM && a->T <= FEW) a->chunk = 1, f->reason = "few tokens read and write the state once each";
     else if (a->gate == LIN_BY_DIM) a->chunk = SHORT, f->reason = "decays by key dim are a matrix for each dim within a chunk";
     else if (a->delta) a->chunk = a->map ? SHORT : MIDDLE, f->reason = "substitution within longer chunks adds rounding errors";
-    else a->chunk = CHUNK, f->reason = "long: products within chunks, the state between them";
+    else a->chunk = f->items == 1 && a->F < 128 ? MIDDLE : CHUNK, f->reason = "long: products within chunks, the state between them";
     a->recurrent = a->chunk == 1;
     a->chunk = (ca_int)ca_min(a->chunk, ca_max(a->T, 1));
     a->vblock = a->V;
