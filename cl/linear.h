@@ -699,6 +699,9 @@ INLINE void read_columns(const struct lin *l, int g, GLOBAL const float *S, int 
     UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + g * l->E_ + (c + n) * VL);
 }
 
+/* Row f of S is read for the first time: the row that is so many further on, of the next state at last, is asked for. */
+#define AHEAD_OF(f, n) PREFETCH(S + (ca_long)((f) + 16) * s->from_ld + (n) * VL)
+
 INLINE void step_columns(const struct lin *l, const struct states *s, int c, const int nc)
 {
     const ca_linear *A = l->A;
@@ -714,7 +717,10 @@ INLINE void step_columns(const struct lin *l, const struct states *s, int c, con
     if (HAS(delta)) {
         for (int f = 0; f < F; f++) {
             const vf x = SPLAT(by_dim ? ga[f] * k[f] : k[f]);
-            UNROLL for (int n = 0; n < nc; n++) o[n] = VFMA(x, VLOAD(S + (ca_long)f * s->from_ld + n * VL), o[n]);
+            UNROLL for (int n = 0; n < nc; n++) {
+                AHEAD_OF(f, n);
+                o[n] = VFMA(x, VLOAD(S + (ca_long)f * s->from_ld + n * VL), o[n]);
+            }
         }
         UNROLL for (int n = 0; n < nc; n++) {
             u[n] = SPLAT(l->beta[0]) * (u[n] - SPLAT(a) * o[n]);
@@ -725,6 +731,7 @@ INLINE void step_columns(const struct lin *l, const struct states *s, int c, con
     for (int f = 0; f < F; f++) {
         const vf fade = SPLAT(by_dim ? ga[f] : a), kf = SPLAT(k[f]), qf = SPLAT(q[f]);
         UNROLL for (int n = 0; n < nc; n++) {
+            if (!HAS(delta)) AHEAD_OF(f, n);
             const vf old = VLOAD(S + (ca_long)f * s->from_ld + n * VL), x = VFMA(kf, u[n], HAS(gate) ? fade * old : old);
             o[n] = VFMA(qf, bonus ? old : x, o[n]);
             VSTORE(x, to + (ca_long)f * s->to_ld + n * VL);
