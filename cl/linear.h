@@ -534,7 +534,7 @@ LINEAR_APART void through_state(const struct lin *l, struct rows x, int n, int d
             SYNC;
         }
         const struct product p = { .c = l->o, .a = rows, .b = l->S + (ca_long)b.first * l->E_, .ldc = l->E_, .a_row = ld, .a_col = 1,
-                                   .ldb = l->E_, .m = n, .nv = l->nv, .k = b.count, .keeps = b.first > 0, .old = { l->o, l->E_ }, .by = 1.f, .ahead = l->k };
+                                   .ldb = l->E_, .m = n, .nv = l->nv, .k = b.count, .keeps = b.first > 0, .old = { l->o, l->E_, 0, 0 }, .by = 1.f, .ahead = l->k };
         product(&p);
         if (divisor) EACH_MINE(i, n) l->den[i] = (b.first > 0 ? l->den[i] : 0.f) + dot(rows + i * ld, l->z + b.first, b.count);
         SYNC;
@@ -560,7 +560,7 @@ INLINE void update_state(const struct lin *l, int n)
         }
         const struct product p = { .c = l->S + (ca_long)b.first * l->E_, .a = PAIRED ? l->xt : l->kT, .b = u.at, .ldc = l->E_,
                                    .a_row = PAIRED ? 1 : l->C_, .a_col = PAIRED ? l->P_ : 1, .ldb = u.ld, .m = b.count, .nv = l->nv,
-                                   .k = n, .keeps = HAS(gate) ? 2 : 1, .old = { l->S + (ca_long)b.first * l->E_, l->E_ }, .by = 1.f, .keep = HAS(gate) == LIN_BY_DIM ? l->decay : l->all,
+                                   .k = n, .keeps = HAS(gate) ? 2 : 1, .old = { l->S + (ca_long)b.first * l->E_, l->E_, 0, 0 }, .by = 1.f, .keep = HAS(gate) == LIN_BY_DIM ? l->decay : l->all,
                                    .keep_step = HAS(gate) == LIN_BY_DIM };
         product(&p);
         if (HAS(normalize) && HAS(gate) == LIN_BY_DIM)
@@ -604,6 +604,11 @@ INLINE struct rows values_of(const struct lin *l, ca_long t0, int n)
     return rows;
 }
 
+INLINE ca_long lse_at(const struct lin *l, int h)
+{
+    return ((ca_long)l->b * l->A->H * l->A->group + h) * (l->A->T + l->A->late);
+}
+
 /* n rows of o, scaled and divided, to head h of out; of mamba2_ssd D x is added. */
 LINEAR_APART void put_rows(const struct lin *l, int h, ca_long t0, int n, GLOBAL const float *o)
 {
@@ -618,6 +623,8 @@ LINEAR_APART void put_rows(const struct lin *l, int h, ca_long t0, int n, GLOBAL
                 x = VFMA(skip, lanes_of(A, l->X, LIN_V, l->b * A->v.b + l->h * A->v.h + (t0 + i) * A->v.t + l->e0, c * VL, l->ne), x);
             put(A, l->X, LIN_OUT, to + c * VL, x, l->ne - c * VL);
         }
+        if (HAS(normalize) && is_given(A, LIN_LSE) && l->e0 == 0)
+            store_as(l->X->t[LIN_LSE], A->type[LIN_LSE], A->at[LIN_LSE] + lse_at(l, h) + t0 + i, LOG(A->scale * l->den[i] + A->eps));
     }
     SYNC;
 }
@@ -657,7 +664,7 @@ INLINE void chunk(struct lin *l, ca_long t0, int n)
         if (inside) {
             const int fades = HAS(gate) == LIN_BY_HEAD;
             struct product p = { .c = l->o, .a = l->att, .b = l->v.at, .ldc = l->E_, .a_row = l->C_, .a_col = 1, .ldb = l->v.ld, .m = n,
-                                 .nv = l->nv, .keeps = fades ? 2 : 1, .old = { l->o, l->E_ }, .keep = l->e, .keep_step = 1, .by = 1.f,
+                                 .nv = l->nv, .keeps = fades ? 2 : 1, .old = { l->o, l->E_, 0, 0 }, .keep = l->e, .keep_step = 1, .by = 1.f,
                                  .ahead = l->v, .tail = TAIL_THROUGH };
             if (there) { /* into the tensor itself */
                 p.c = (GLOBAL float *)l->X->t[LIN_OUT] + A->at[LIN_OUT] + l->b * A->o.b + h * A->o.h + t0 * A->o.t + l->e0;
@@ -747,7 +754,7 @@ INLINE void load_features(const struct lin *l, int k, const ca_lin_strides *s, i
     const ca_linear *A = l->A;
     struct block b = FIRST_BLOCK;
     load_x(l, k, s, h, t, 1, PAIRED ? l->xt : x);
-    const struct rows row = { l->xt, 0 };
+    const struct rows row = { l->xt, 0, 0, 0 };
     while (PAIRED && next_block(A, &b)) make_pairs(l, &b, row, 1, x + b.first, 0);
 }
 
@@ -819,6 +826,21 @@ INLINE void end_state(const struct lin *l)
         EACH_MINE(v, (A->F + VL - 1) / VL) put(A, l->X, LIN_FINAL_Z, head * A->F + v * VL, VLOAD(l->z + v * VL), A->F - v * VL);
 }
 
+/* The rows of out before the first: they have no key, and lie before what AT says. */
+INLINE void put_late(const struct lin *l)
+{
+    const ca_linear *A = l->A;
+    for (int g = 0; g < A->group; g++) {
+        const int h = l->h * A->group + g;
+        EACH_MINE(i, A->late) {
+            for (int c = 0; c < l->nv; c++)
+                put(A, l->X, LIN_OUT, l->b * A->o.b + h * A->o.h + (i - A->late) * A->o.t + l->e0 + c * VL, SPLAT(0.f), l->ne - c * VL);
+            if (is_given(A, LIN_LSE) && l->e0 == 0)
+                store_as(l->X->t[LIN_LSE], A->type[LIN_LSE], A->at[LIN_LSE] + lse_at(l, h) + i - A->late, -CA_INFINITY);
+        }
+    }
+}
+
 /* The unit's own memory of a state tensor, when steps can work in it. */
 INLINE GLOBAL float *state_in_place(const struct lin *l, int k)
 {
@@ -843,7 +865,10 @@ INLINE void linear_unit(const ca_linear *A, const struct lin_io *X, ca_long unit
     if (HAS(map) == LIN_FAVOR)
         EACH_MINE(d, A->K)
             for (int f = 0; f < l.X_; f++) l.wT[d * l.X_ + f] = f < A->F ? element(A, X, LIN_PROJECTION, (ca_long)f * A->K + d) : 0.f;
-    if (A->from == 0 && A->pass != LIN_OUTPUTS) begin_state(&l);
+    if (A->from == 0 && A->pass != LIN_OUTPUTS) {
+        begin_state(&l);
+        put_late(&l);
+    }
     SYNC;
     if (HAS(recurrent)) steps(&l);
     else for (ca_long t = A->from; t < A->to; t += A->chunk) chunk(&l, t, A->to - t < A->chunk ? (int)(A->to - t) : A->chunk);
