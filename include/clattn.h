@@ -766,7 +766,8 @@ typedef struct clattn_linear {
     int bidirectional;       /* nonzero: each query reads the state of all tokens; LINEAR alone, without initial state */
     int l2norm_qk;           /* nonzero: rows of q and k are divided by sqrt(sum of squares + 1e-6) before the map */
     int64_t max_len;         /* of CLATTN_MAP_COS; 0 (the default) = T */
-    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule */
+    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule.
+                                The delta rules take at most 32, with a feature map 16: longer ones add rounding errors */
     int64_t lag;             /* token t reads the state of the tokens up to t - lag; 0 (the default): its own too.  The tokens before
                                 LAG read nothing, out is 0; the final state is that of the first T - lag tokens.  Causal alone, without
                                 u, not for CLATTN_MAP_COS */
