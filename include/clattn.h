@@ -724,7 +724,7 @@ CLATTN_API clattn_status clattn_initialise(clattn_context *ctx, clattn_initialis
  *
  *     rule          S becomes
  *     LINEAR        S + phi(k) v^T
- *     GATED         e^g S + phi(k) v^T                            RetNet, Mamba 2, GLA
+ *     GATED         e^g S + phi(k) v^T                            RetNet, Mamba 2, GLA, RWKV 6
  *     DELTA         S + beta phi(k) (v - S^T phi(k))^T            DeltaNet (Schlag et al., 2021; Yang et al., 2024)
  *     GATED_DELTA   e^g S, then DELTA                             Gated DeltaNet (Yang et al., 2024)
  *
@@ -766,7 +766,11 @@ typedef struct clattn_linear {
     int bidirectional;       /* nonzero: each query reads the state of all tokens; LINEAR alone, without initial state */
     int l2norm_qk;           /* nonzero: rows of q and k are divided by sqrt(sum of squares + 1e-6) before the map */
     int64_t max_len;         /* of CLATTN_MAP_COS; 0 (the default) = T */
-    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule */
+    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule.
+                                The delta rules take at most 32, with a feature map 16: longer ones add rounding errors */
+    int64_t lag;             /* token t reads the state of the tokens up to t - lag; 0 (the default): its own too.  The tokens before
+                                LAG read nothing, out is 0; the final state is that of the first T - lag tokens.  Causal alone, without
+                                u, not for CLATTN_MAP_COS */
 } clattn_linear;
 CLATTN_API void clattn_linear_init(clattn_linear *linear) CLATTN_NONNULL(1);
 
@@ -779,15 +783,23 @@ typedef struct clattn_linear_tensors {
                                            g[h] = log(1 - 2^(-5 - h)) */
     const clattn_tensor *beta;          /* delta rules: [B,Hkv,T] */
     const clattn_tensor *u;             /* optional [Hkv,K], LINEAR and GATED with F = K: the token itself is read as (u k) v^T, and the
-                                           state before its update (RWKV-6, Peng et al., 2024) */
+                                           state before its update: RWKV-6 (Peng et al., 2024) is GATED with g by key dim, u and
+                                           scale 1 */
     const clattn_tensor *projection;    /* CLATTN_MAP_FAVOR: [F,K], see clattn_favor_projection */
     const clattn_tensor *initial_state; /* optional [B,Hkv,F,V], else 0 */
     const clattn_tensor *initial_z;     /* optional [B,Hkv,F], normalised alone */
     const clattn_tensor *out;           /* [B,H,T,V] */
+    const clattn_tensor *lse;           /* optional [B,H,T] in both layouts, normalised alone: the logarithm of the row's divisor, for
+                                           clattn_merge.  -inf where the divisor is 0 or nothing is read, NaN where it is negative, which
+                                           features below 0 can make: then there is nothing to merge */
     const clattn_tensor *final_state;   /* optional, as initial_state, and may be it: decoding then works in place, best with V a
                                            multiple of 16 and f32 */
     const clattn_tensor *final_z;       /* optional, as initial_z, and may be it */
 } clattn_linear_tensors;
+
+/* Softmax over a window of W tokens and linear attention of all before it, under one divisor (LoLCATs, Zhang et al., 2024), is three
+ * calls, with outs [2,B,H,T,V] and lses [2,B,H,T], both f32: clattn_execute of an attention that is causal with window_left W - 1 fills
+ * the first halves, out and lse; clattn_linear_attention with normalize, scale 1 and lag W the second ones; clattn_merge makes one of both. */
 
 /* Computes it on the device of CTX, memory and LAUNCH as for the operations around attention.  A sequence may be cut anywhere:
  * the final state of one part is the initial one of the next (CLATTN_MAP_COS counts t from 0 in each).

@@ -43,7 +43,7 @@ struct ca_call {
     ca_op a;
     int64_t row, apart;        /* elements that a unit works through, and how far apart in memory */
     bool in_place;             /* an output may be operand 0 itself */
-    int reuse;                 /* an output may be the operand so many before it; 0: none */
+    int reuse, reusable;       /* an output may be the operand so many before it, from REUSABLE on; 0: none */
     void *owned;               /* a table made for this call */
 };
 
