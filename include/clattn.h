@@ -295,7 +295,7 @@ typedef enum clattn_pattern_type {
     CLATTN_ADAPTIVE_SPAN = 20, /* at distance x = i - j a key's weight is multiplied by clamp((ramp + span[h] - x) / ramp, 0, 1) before
                                 normalising, 1 for x < 0; 0 is not listed (Sukhbaatar et al., "Adaptive Attention Span", 2019) */
     CLATTN_HIERARCHICAL = 21, /* the own block of `block` keys, and each other block as one key and value, the means over its existing
-                                keys, of weight e^s once; with .causal the blocks before */
+                                keys, of weight e^s once; with .causal the blocks before; without a window */
     CLATTN_UNION = 22, CLATTN_INTERSECT = 23 /* of patterns, but not of TOP_K, TOP_P, ADAPTIVE_SPAN and HIERARCHICAL */
 } clattn_pattern_type;
 

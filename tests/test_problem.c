@@ -258,6 +258,29 @@ START_TEST(ladder_of_patterns)
 }
 END_TEST
 
+/* What a pattern does not go with. */
+START_TEST(patterns_alone)
+{
+    static const clattn_pattern means = FIELDS(HIERARCHICAL, .block = 4);
+    static const struct { const clattn_pattern *pattern; int64_t left, right; const char *words[2]; } pairs[] = {
+        { &means, 3, -1, { "hierarchical with a window", "3 to the left and -1" } },
+        { &means, -1, 0, { "hierarchical with a window", "-1 to the left and 0" } },
+    };
+    for (size_t n = 0; n < sizeof pairs / sizeof *pairs; n++)
+        for (int causal = 0; causal < 2; causal++) {
+            clattn_attention a = simple();
+            struct problem p;
+            a.kv_len = 24, a.pattern = pairs[n].pattern, a.causal = causal;
+            made(&a);
+            a.window_left = pairs[n].left, a.window_right = pairs[n].right;
+            ca_message_clear();
+            ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_UNSUPPORTED);
+            for (int w = 0; w < 2; w++)
+                ck_assert_msg(strstr(ca_message(), pairs[n].words[w]) != NULL, "\"%s\" lacks \"%s\"", ca_message(), pairs[n].words[w]);
+        }
+}
+END_TEST
+
 /* A pattern is copied with all that it points to, and equal ones make equal problems. */
 START_TEST(patterns_are_copied)
 {
@@ -655,6 +678,7 @@ int main(void)
     tcase_add_loop_test(t, ladder, 0, COUNT(rules));
     tcase_add_loop_test(t, ladder_of_fields_together, 0, COUNT(together));
     tcase_add_loop_test(t, ladder_of_patterns, 0, COUNT(pattern_rules));
+    tcase_add_test(t, patterns_alone);
     tcase_add_test(t, patterns_are_copied);
     tcase_add_test(t, too_many_sequences);
     tcase_add_test(t, weights_too_large);
