@@ -412,7 +412,6 @@ static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, c
         if (st == CLATTN_OK && t->type != CA_NPY_F4) st = ca_npy_convert(t, CA_NPY_F4, &w->in[CA_MOD + k]);
         w->data[CA_MOD + k] = w->in[CA_MOD + k].data ? w->in[CA_MOD + k].data : t->data;
     }
-    if (w->in[CA_COLUMNS].data && w->in[CA_ROWS].data) ca_sort_columns(&w->in[CA_ROWS], &w->in[CA_COLUMNS]);
     if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
     return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;

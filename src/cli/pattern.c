@@ -40,7 +40,6 @@ static void read_shapes(const struct case_file *c, const clattn_attention *a, cl
     if (rows && rows->a.rank == 2) node->row_heads = rows->a.shape[0];
     if (columns) node->edges = (int64_t)columns->a.count;
     if (rotations) node->buckets = 2 * rotations->a.shape[2];
-    node->k = ca_min(node->k, a->kv_len);
     node->count = ca_min(node->count, a->kv_len);
     node->random = ca_min(node->random, a->kv_len);
 }
@@ -77,19 +76,4 @@ clattn_status ca_case_pattern(const struct case_file *c, struct ca_tree *t, clat
     clattn_status st = read_pattern(c, value, a, t, &root);
     if (st == CLATTN_OK) a->pattern = root;
     return st;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-void ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx)
-{
-    const int32_t *ptr = row_ptr->data;
-    int32_t *columns = col_idx->data;
-    for (size_t r = 0; r + 1 < row_ptr->count; r++) /* from one head's last row to the next one's first there is nothing, or no row */
-        if (ptr[r] >= 0 && ptr[r] < ptr[r + 1] && (size_t)ptr[r + 1] <= col_idx->count)
-            qsort(columns + ptr[r], (size_t)(ptr[r + 1] - ptr[r]), sizeof *columns, ascending);
 }
