@@ -281,7 +281,7 @@ static void top_p(struct listing *l, const struct oracle_pattern *t, struct quer
         if (sum > t->p - off) l->o->undecided[q.row] = 1;
         sum += exp(l->score[l->order[count]] - most) / all;
     }
-    if (count < n && sum < t->p + off && count != t->max) l->o->undecided[q.row] = 1;
+    if (count > 0 && count < n && sum < t->p + off && count != t->max) l->o->undecided[q.row] = 1;
     take_best(l, q.row, n, count, equal_keys);
     memcpy(to, l->taken, (size_t)l->o->Nk);
     l->o->spent[q.row] = (int32_t)count;

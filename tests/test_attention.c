@@ -486,6 +486,10 @@ static const struct shape best[] = {
     { F32, .B = 2, H(4, 2), N(33, 65), D(1, 8), PATTERN(TOP_K, .k = 6), .score = CLATTN_GAT, SPARE },
     { F32, .B = 2, H(4, 2), N(70, 210), D(64, 64), PATTERN(TOP_P, .p = 0.9), SLOW },
     { F32, .B = 2, H(4, 2), N(70, 210), D(64, 64), PATTERN(TOP_P, .p = 0.5, .max = 9), CAUSAL },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_P), .sinks = 1 }, /* p 0: no key */
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_P), .lens = two, SPARE },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_P, .p = 1), CAUSAL },
+    { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), PATTERN(TOP_P, .p = 1, .max = 4), SPARE },
     { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(TOP_P, .p = 0.75), .q_lens = q_many, .lens = k_many, .scale = 1 },
     { F32, .B = 2, H(8, 2), N(1, 300), D(64, 64), PATTERN(TOP_P, .p = 0.95), .scale = 0.5, SPARE },
     { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), PATTERN(TOP_P, .p = 0.3, .max = 1), .mask = "bqk", SPARE },
