@@ -23,7 +23,7 @@ _Static_assert((int)CA_UNION == (int)CLATTN_UNION && (int)CA_LSH == (int)CLATTN_
 
 void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type)
 {
-    *t = (clattn_pattern){ .size = sizeof *t, .type = type, .dilation = { 1, 1, 1 }, .row_heads = 1, .max = -1 };
+    *t = (clattn_pattern){ .size = sizeof *t, .type = type, .dilation = { 1, 1, 1 }, .row_heads = 1, .list_batch = 1, .list_heads = 1, .max = -1 };
 }
 
 /* What is filled: the problem, its new node, which is number K, and what the user said of it. */
@@ -310,6 +310,38 @@ done:
     return st;
 }
 
+static clattn_status fill_block_mask(const struct leaf *l)
+{
+    const clattn_pattern *t = l->t;
+    const struct problem *p = l->p;
+    int64_t rows;
+    clattn_status st;
+    CA_TRY(number(l, 6, "block_size[0]", t->block_size[0], 1, INT64_MAX));
+    CA_TRY(number(l, 0, "block_size[1]", t->block_size[1], 1, INT64_MAX));
+    CA_REQUIRE(t->list_batch == 1 || t->list_batch == p->B, CLATTN_E_ARGUMENT, "pattern %s: list_batch is %" PRId64 ", neither 1 nor batch %" PRId64,
+               l->name, t->list_batch, p->B);
+    CA_REQUIRE(t->list_heads == 1 || t->list_heads == p->Hq, CLATTN_E_ARGUMENT, "pattern %s: list_heads is %" PRId64 ", neither 1 nor q_heads %" PRId64,
+               l->name, t->list_heads, p->Hq);
+    CA_REQUIRE(!p->tile_class && !p->tile_callback, CLATTN_E_UNSUPPORTED, "pattern %s with tile_class is not supported: the lists say what it would",
+               l->name);
+    CA_TRY(number(l, 3, "max_blocks", t->max_blocks, 0, CA_MAX_LEN));
+    CA_TRY(number(l, 4, "max_full_blocks", t->max_full_blocks, 0, CA_MAX_LEN));
+    l->n->n[1] = (ca_int)ca_ceil_div(p->Nk, l->n->n[0]);
+    l->n->n[5] = (ca_int)ca_ceil_div(p->Nq, l->n->n[6]);
+    l->n->n[7] = (ca_int)t->list_heads;
+    l->n->n[8] = (ca_int)t->list_batch;
+    rows = words3(t->list_batch, t->list_heads, l->n->n[5]);
+    CA_TRY(reserve(l, ca_ceil_div(words3(1, rows, l->n->n[1]), 4), &l->n->at));
+    CA_TRY(reserve(l, words3(1, rows, 1 + t->max_blocks), &l->n->n[2])); /* where prepare.c finds them */
+    if (t->max_full_blocks) CA_TRY(reserve(l, words3(1, rows, 1 + t->max_full_blocks), &l->n->n[2]));
+    l->n->n[2] = (ca_int)rows;
+    for (int i = 0; i < 3; i++) l->to->lists[i] = l->n->n[(const int[]){ 8, 7, 5 }[i]];
+    l->to->listed = t->max_blocks;
+    l->to->full = t->max_full_blocks;
+done:
+    return st;
+}
+
 static const struct type { const char *name; clattn_status (*fill)(const struct leaf *l); enum { MANY, ONCE, ALONE } times; } types[] = {
     [CLATTN_STRIDED] = { "strided", fill_strided, MANY }, [CLATTN_FIXED] = { "fixed", fill_fixed, MANY },
     [CLATTN_DILATED] = { "dilated", fill_dilated, MANY }, [CLATTN_RANDOM] = { "random", fill_random, MANY },
@@ -321,6 +353,7 @@ static const struct type { const char *name; clattn_status (*fill)(const struct 
     [CLATTN_CSR] = { "csr", fill_csr, ONCE }, [CLATTN_LSH] = { "lsh", fill_lsh, ONCE }, [CLATTN_TOP_K] = { "top_k", fill_top_k, ALONE },
     [CLATTN_BLOCK_TOP_K] = { "block_top_k", fill_block_top_k, ONCE }, [CLATTN_TOP_P] = { "top_p", fill_top_p, ALONE },
     [CLATTN_ADAPTIVE_SPAN] = { "adaptive_span", fill_adaptive_span, ALONE }, [CLATTN_HIERARCHICAL] = { "hierarchical", fill_hierarchical, ALONE },
+    [CLATTN_BLOCK_MASK] = { "block_mask", fill_block_mask, ALONE },
     [CLATTN_UNION] = { "union", NULL, MANY }, [CLATTN_INTERSECT] = { "intersect", NULL, MANY },
 };
 #define NUM_TYPES ((int)(sizeof types / sizeof types[0]))
@@ -374,6 +407,7 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     CA_TRY(add(p, a->pattern, a, true, 0, &expression));
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
     if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
+    if (ca_has_pattern(p, CA_BLOCK_MASK)) ca_text_put(&t, "#define BLOCK_MASK 1\n");
     if (p->pattern.most >= 0 || p->pattern.share >= 0) {
         locale_t before = ca_enter_c_locale();
         ca_text_put(&t, "#define TAKES 1\n#define TAKE_MOST %d\n#define TAKE_SHARE %.9ef\n", p->pattern.most, p->pattern.share);
