@@ -3,7 +3,7 @@
  *                       j = next          edge = next of edge
  *     keys   . . . . . . [#######] . . . . [#]         a leaf, that is one pattern, is four functions of the queries
  *                                                      i ... i + rows - 1, at positions p on:
- *     ca_sees    one query, one key                    does it see it?
+ *     ca_sees    one query, one key                    does it see it?  ALL_KEYS: whatever mask_mod says
  *     ca_class   rows x keys                           NO_KEY, SOME_KEYS, ALL_KEYS
  *     ca_next    from key j on                         the first key that any of the rows may see
  *     ca_edge    behind key j                          where what they say of the keys may change
@@ -20,7 +20,7 @@
 
 enum { CA_STRIDED = 1, CA_FIXED, CA_DILATED, CA_RANDOM, CA_TOKENS, CA_BIGBIRD, CA_LONGFORMER, CA_SINK_WINDOW, CA_PREFIX, CA_CHUNKED,
        CA_DOCUMENT, CA_NEIGHBORHOOD, CA_WINDOW2D, CA_BLOCK_SPARSE, CA_CSR, CA_LSH, CA_TOP_K, CA_BLOCK_TOP_K, CA_TOP_P, CA_ADAPTIVE_SPAN,
-       CA_HIERARCHICAL, CA_UNION, CA_INTERSECT }; /* clattn_pattern_type; CA_TOKENS is GLOBAL */
+       CA_HIERARCHICAL, CA_BLOCK_MASK, CA_UNION, CA_INTERSECT }; /* clattn_pattern_type; CA_TOKENS is GLOBAL */
 
 #define CA_NO_MORE 0x7fffffff
 #define CA_NODE_NUMBERS 12
@@ -144,6 +144,14 @@ static inline CA_GLOBAL const ca_int *ca_bucket_keys(const ca_args *a, const ca_
     return ca_words(a, x, n4) + list * a->Nk + begin[0];
 }
 
+/* Block mask: for query I, the class of each block of keys (list_blocks in prepare.h). */
+static inline CA_GLOBAL const ca_byte *ca_block_row(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int at, ca_int columns,
+                                                    ca_int block_rows, ca_int block, ca_int heads, ca_int batches)
+{
+    const ca_long row = ((ca_long)(batches > 1 ? b : 0) * heads + (heads > 1 ? h : 0)) * block_rows + ca_least(i / block, block_rows - 1);
+    return (CA_GLOBAL const ca_byte *)ca_words(a, x, at) + row * columns;
+}
+
 /* --------------------------------------------------------------- the four */
 
 static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int p, ca_int j, NODE_PARAMS)
@@ -177,6 +185,8 @@ static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_i
         if (r < 0 || r >= n2 || c >= n3) return 0;
         return ((CA_GLOBAL const ca_byte *)ca_words(a, x, at))[((ca_long)(n1 > 1 ? h : 0) * n2 + r) * n3 + c] != 0;
     }
+    case CA_BLOCK_MASK: /* block of keys, block columns, rows of all lists, their lengths, block rows, block of queries, heads, batches */
+        return ca_block_row(a, x, b, h, i, at, n1, n5, n6, n7, n8)[j / n0];
     case CA_CSR: { /* heads, edges, where the columns are */
         ca_int n;
         CA_GLOBAL const ca_int *edges = ca_edges_of(a, x, h, i, at, n2, n0, n1, &n);
@@ -276,6 +286,17 @@ static inline ca_int ca_class(QUERY_PARAMS, ca_int j, ca_int keys, NODE_PARAMS)
             }
         return !any ? NO_KEY : all ? ALL_KEYS : SOME_KEYS;
     }
+    case CA_BLOCK_MASK: {
+        ca_int least = ALL_KEYS, most = NO_KEY;
+        if ((rows / n6 + 1) * (j1 / n0 - j / n0) > 256) return SOME_KEYS;
+        for (ca_int r = i; r < i + rows; r += n6 - r % n6)
+            for (ca_int c = j / n0; c <= j1 / n0; c++) {
+                ca_int said = ca_block_row(a, x, b, h, r, at, n1, n5, n6, n7, n8)[c];
+                least = ca_least(least, said);
+                most = ca_most(most, said);
+            }
+        return least == most ? least : SOME_KEYS;
+    }
     case CA_CSR:
         for (ca_int r = 0; r < rows; r++) {
             ca_int n;
@@ -347,6 +368,11 @@ static inline ca_int ca_next(QUERY_PARAMS, ca_int j, NODE_PARAMS)
                 if (ca_sees(a, x, b, h, by_row ? i + r : i, by_row ? p + r : r * n0, c * n0, NODE_ARGS)) return ca_most(j, c * n0);
         return CA_NO_MORE;
     }
+    case CA_BLOCK_MASK:
+        for (ca_int c = j / n0; c < n1; c++)
+            for (ca_int r = i; r < i + rows; r += n6 - r % n6)
+                if (ca_block_row(a, x, b, h, r, at, n1, n5, n6, n7, n8)[c]) return ca_most(j, c * n0);
+        return CA_NO_MORE;
     case CA_CSR: {
         ca_int next = CA_NO_MORE, n;
         for (ca_int r = 0; r < rows && next > j; r++) {
@@ -398,6 +424,7 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
     }
     case CA_BIGBIRD:
     case CA_BLOCK_SPARSE:
+    case CA_BLOCK_MASK:
     case CA_BLOCK_TOP_K: { /* where the next block has another class */
         ca_int said = ca_class(QUERY_ARGS, j, 1, NODE_ARGS), c = j / n0 + 1;
         for (ca_int n = 0; n < 8 && c * n0 < a->Nk && ca_class(QUERY_ARGS, c * n0, 1, NODE_ARGS) == said; n++) c++;

@@ -19,6 +19,9 @@ LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, O
 #elif WHAT == 6
     (void)from;
     sort(&a, &x, &leaf, words, n);
+#elif WHAT == 7
+    (void)from;
+    list_blocks(&x, &leaf, words, n);
 #else
     vf qv[ROW(LONGER)];
     float row[WHOLE(LONGER)];

@@ -5,6 +5,7 @@
  *     sort      the keys of a round by their buckets
  *     mean      the mean key, or value, of a block
  *     choose    the bits of the blocks that a query takes
+ *     list      the class of each block of a block mask
  *
  * One work-item, or turn of a loop on the host, does one row.  WORDS are those of the pattern. */
 
@@ -133,5 +134,25 @@ INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
             if (!(bits[c / 32] >> c % 32 & 1) && (best < 0 || score[c] > score[best])) best = c;
         if (best < 0) break;
         bits[best / 32] |= (ca_int)(1u << best % 32);
+    }
+}
+
+/* Row N of a block mask, from its lists, which lie behind it: kv_num_blocks, kv_indices and, perhaps, the same of the full blocks.  A block that is
+ * full and partial is full; without a mask_mod to ask, all are. */
+INLINE void list_blocks(const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, int n)
+{
+    const int columns = leaf->n[1], rows = leaf->n[2];
+    GLOBAL ca_byte *to = (GLOBAL ca_byte *)(words + leaf->at) + (ca_long)n * columns;
+    GLOBAL const ca_int *counts = words + leaf->at + ((ca_long)rows * columns + 3) / 4;
+    int class = ALL_KEYS;
+    (void)X;
+    if (IS_ON(MASK_MOD, X->mask_mod)) class = SOME_KEYS;
+    for (int c = 0; c < columns; c++) to[c] = NO_KEY;
+    for (int full = 0; full < (leaf->n[4] ? 2 : 1); full++) {
+        const int most = leaf->n[3 + full], count = ca_within(counts[n], 0, most);
+        GLOBAL const ca_int *list = counts + rows + (ca_long)n * most;
+        for (int e = 0; e < count; e++)
+            if (list[e] >= 0 && list[e] < columns) to[list[e]] = (ca_byte)(full ? ALL_KEYS : class);
+        counts += rows + (ca_long)rows * most;
     }
 }

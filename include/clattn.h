@@ -295,8 +295,14 @@ typedef enum clattn_pattern_type {
     CLATTN_ADAPTIVE_SPAN = 20, /* at distance x = i - j a key's weight is multiplied by clamp((ramp + span[h] - x) / ramp, 0, 1) before
                                 normalising, 1 for x < 0; 0 is not listed (Sukhbaatar et al., "Adaptive Attention Span", 2019) */
     CLATTN_HIERARCHICAL = 21, /* the own block of `block` keys, and each other block as one key and value, the means over its existing
-                                keys, of weight e^s once; with .causal the blocks before */
-    CLATTN_UNION = 22, CLATTN_INTERSECT = 23 /* of patterns, but not of TOP_K, TOP_P, ADAPTIVE_SPAN and HIERARCHICAL */
+                                keys, of weight e^s once; with .causal the blocks before; without a window */
+    CLATTN_BLOCK_MASK = 22,  /* a tile map of one's own, as FlexAttention's BlockMask (Dong et al., 2024): for each block of block_size[0]
+                                query rows (rows of the tensor, whatever their positions), and for each b and h or for all, lists of the
+                                blocks of block_size[1] keys that it sees: kv_indices[b][h][row block][0 ... kv_num_blocks[b][h][row block]
+                                - 1], where mask_mod is asked if there is one, and full_kv_indices[...], where it is not.  In any order; listed
+                                twice counts once, in both lists as full.  What is in no list is not read.  Without tile_class.
+                                clattn_create_block_mask makes such lists */
+    CLATTN_UNION = 23, CLATTN_INTERSECT = 24 /* of patterns, but not of TOP_K, TOP_P, ADAPTIVE_SPAN, HIERARCHICAL and BLOCK_MASK */
 } clattn_pattern_type;
 
 /* Set it up with clattn_pattern_init; the fields that its type does not name are not looked at. */
@@ -323,6 +329,10 @@ typedef struct clattn_pattern {
     int64_t layout[3];       /* BLOCK_SPARSE: the shape of block_layout, [1 or q_heads][block rows][block columns] */
     int64_t row_heads;       /* CSR: 1 (the default) row_ptr [q_len + 1]; q_heads: row_ptr [q_heads][q_len + 1], all into one col_idx */
     int64_t edges;           /* CSR: numbers in col_idx */
+    int64_t block_size[2];   /* BLOCK_MASK: query rows and keys of a block, 1 ...; neither has to divide its length */
+    int64_t list_batch, list_heads; /* BLOCK_MASK: lists for batch rows, 1 (the default) or batch, and for heads, 1 (the default) or q_heads */
+    int64_t max_blocks, max_full_blocks; /* BLOCK_MASK: the last axis of kv_indices and of full_kv_indices; 0 ..., max_full_blocks 0 (the
+                                default): there are no full lists */
     int64_t rounds, buckets; /* LSH: rotations f32 [rounds][head_dim][buckets / 2]; buckets even, 2 ... */
     int64_t k;               /* TOP_K: 0 ... kv_len */
     double p;                /* TOP_P: 0 ... 1 */
@@ -425,6 +435,16 @@ typedef struct clattn_attention {
 /* Sets every field to its default (and size), lengths and dims to 0. */
 CLATTN_API void clattn_attention_init(clattn_attention *a) CLATTN_NONNULL(1);
 
+/* Fills the lists of A's pattern, a CLATTN_BLOCK_MASK, from A's mask_callback, as FlexAttention's create_block_mask: it is asked for each
+ * pair of a query, by its position, and a key, until a block is known to have both kinds.  For lists that all b or all h share it is asked with 0.
+ * Where max_full_blocks is 0, there are no full lists (NULL) and full blocks are listed as partial.  The arrays are as in clattn_buffers; what is
+ * behind a list's end is left alone.  Runs on the calling thread.
+ * Errors: those of A; E_ARGUMENT: no block mask, no mask_callback, an array is NULL; E_TOO_LARGE: a list is longer than max_blocks or
+ * max_full_blocks; E_UNSUPPORTED: positions depend on kv_lens or on a ragged batch (CLATTN_BOTTOM_RIGHT). */
+CLATTN_API clattn_status clattn_create_block_mask(const clattn_attention *a, int32_t *kv_num_blocks, int32_t *kv_indices,
+                                                  int32_t *full_kv_num_blocks, int32_t *full_kv_indices)
+    CLATTN_CHECK CLATTN_NONNULL(1);
+
 /* -------------------------------------------------------- attention: how */
 
 /* One algorithm with its parameters and kernels, for one problem on one context. */
@@ -492,6 +512,10 @@ typedef struct clattn_buffers {
     clattn_buffer block_layout; /* in, CLATTN_BLOCK_SPARSE: bytes, nonzero = attend */
     clattn_buffer row_ptr, col_idx; /* in, CLATTN_CSR: int32; row_ptr never falls, a row's col_idx ascend; what is out of range in device
                                 memory is not read */
+    clattn_buffer kv_num_blocks; /* in, CLATTN_BLOCK_MASK: int32 [list_batch][list_heads][q_len / block_size[0], rounded up] */
+    clattn_buffer kv_indices; /* in, int32 [list_batch][list_heads][...][max_blocks]; what is out of range in device memory is not there, and
+                                what is behind kv_num_blocks is not looked at */
+    clattn_buffer full_kv_num_blocks, full_kv_indices; /* in, if .max_full_blocks: the same */
     clattn_buffer rotations; /* in, CLATTN_LSH: f32 */
     clattn_buffer span;      /* in, CLATTN_ADAPTIVE_SPAN: f32 [q_heads] */
     clattn_buffer spent;     /* out, CLATTN_TOP_P, optional: int32 [batch][q_heads][q_len], 0 for rows that a ragged batch row has not */
@@ -525,6 +549,7 @@ typedef struct clattn_pointers {
     const int32_t *prefix, *doc_ids;
     const uint8_t *block_layout;
     const int32_t *row_ptr, *col_idx; /* refused with the index when out of range or out of order */
+    const int32_t *kv_num_blocks, *kv_indices, *full_kv_num_blocks, *full_kv_indices; /* refused with the index when out of range */
     const float *rotations, *span;
     int32_t *spent;          /* may be NULL */
 } clattn_pointers;

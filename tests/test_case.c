@@ -162,6 +162,8 @@ static const struct bad { const char *json, *field, *words; } bad[] = {
     {ATTENTION("\"pattern\": [{\"type\": \"chunked\", \"chunk\": 2}]"), "attrs.pattern", "object"},
     {ATTENTION("\"pattern\": {\"type\": \"union\", \"of\": [3]}"), "attrs.pattern", "object"},
     {ATTENTION("\"pattern\": {\"type\": \"csr\"}"), "attrs.pattern", "row_ptr"},
+    {ATTENTION("\"pattern\": {\"type\": \"block_mask\", \"block_size\": [2, 2]}"), "attrs.pattern", "kv_num_blocks"},
+    {ATTENTION("\"pattern\": {\"type\": \"block_mask\"}"), "attrs.pattern", "block_size is missing"},
     {CASE("attention", "", QKV ", \"keys\": \"k.npy\"", OUT, ""), "inputs.keys", "unknown input"},
     {CASE("attention", "", "\"q\": \"q.npy\", \"k\": \"k.npy\"", OUT, ""), "inputs.v", "missing"},
     {CASE("attention", "", "\"q\": \"q3.npy\", \"k\": \"k.npy\", \"v\": \"v.npy\"", OUT, ""), "inputs.q", "rank 3, must be 4"},

@@ -144,6 +144,8 @@ static void draw_leaf(uint64_t *seed, const struct shape *s, enum oracle_pattern
     t->rounds = 1 + draw_below(seed, 3), t->buckets = 2 * (1 + draw_below(seed, 9));
     t->k = draw_below(seed, n + 1), t->p = (1 + draw_below(seed, 60)) / 64.0, t->max = draw_below(seed, 2) ? 0 : 1 + draw_below(seed, n);
     t->ramp = 1 << draw_below(seed, 8);
+    t->block_size[0] = 1 + draw_below(seed, s->Nq), t->block_size[1] = 1 + draw_below(seed, n), t->list_batch = 1 + draw_below(seed, 2);
+    t->list_heads = 1 + draw_below(seed, 2), t->longest[0] = draw_below(seed, 4) - 1, t->longest[1] = draw_below(seed, 4) - 1;
     t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->degree = draw_below(seed, n / 2 + 1);
     if (type == ORACLE_NEIGHBORHOOD || type == ORACLE_WINDOW2D) draw_grid(seed, s, t);
 }
@@ -153,6 +155,7 @@ static bool suits(const struct shape *s, int on, enum oracle_pattern_type type)
 {
     if (type == ORACLE_LSH) return !(on & (QUANT | ROPE)) && !s->score;
     if (type == ORACLE_BLOCK_TOP_K) return !s->score;
+    if (type == ORACLE_BLOCK_MASK) return !s->tiles;
     if (type == ORACLE_ADAPTIVE_SPAN) return s->weights != CLATTN_WEIGHTS_BIASED;
     if (type == ORACLE_HIERARCHICAL) return !s->score && !(on & (ALIBI | BIAS | MASK | MOD | DROPOUT)) && !s->weights && !s->window;
     return true;

@@ -14,7 +14,7 @@
 
 /* A stretch of the words that is copied: from a tensor, or (slot CA_SLOTS) from the plan's own constants. */
 struct piece { enum ca_slot slot; ca_int at; size_t from, bytes; };
-#define MAX_PIECES (2 * CA_MAX_NODES)
+#define MAX_PIECES (4 * CA_MAX_NODES)
 
 /* Words of a leaf, from its first on, that no execution changes: what is drawn among the keys that there are depends on how many. */
 static int64_t fixed(const struct problem *p, const ca_node *n)
@@ -42,13 +42,16 @@ static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
     int count = 0;
     for (int k = 0; k < p->pattern.num_nodes; k++) {
         const ca_node *n = &p->pattern.node[k];
-        const struct { int type; enum ca_slot slot; ca_int at; } tensors[] = {
+        const int64_t rows = n->n[2], lists = n->at + ca_ceil_div(rows * n->n[1], 4), full = lists + rows * (1 + (int64_t)n->n[3]); /* of CA_BLOCK_MASK */
+        const struct { int type; enum ca_slot slot; int64_t at; } tensors[] = {
             { CA_PREFIX, CA_PREFIX_LENS, n->at }, { CA_DOCUMENT, CA_DOCS, n->at }, { CA_BLOCK_SPARSE, CA_LAYOUT, n->at },
             { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
+            { CA_BLOCK_MASK, CA_KV_BLOCKS, lists }, { CA_BLOCK_MASK, CA_KV_INDICES, lists + rows },
+            { CA_BLOCK_MASK, CA_FULL_BLOCKS, full }, { CA_BLOCK_MASK, CA_FULL_INDICES, full + rows },
         };
         for (size_t t = 0; t < sizeof tensors / sizeof tensors[0]; t++)
             if (n->type == tensors[t].type)
-                piece[count++] = (struct piece){ tensors[t].slot, tensors[t].at, 0, ca_slot_bytes(p, tensors[t].slot) };
+                piece[count++] = (struct piece){ tensors[t].slot, (ca_int)tensors[t].at, 0, ca_slot_bytes(p, tensors[t].slot) };
         size_t own = (size_t)fixed(p, n) * sizeof(int32_t);
         if (own) piece[count++] = (struct piece){ CA_SLOTS, n->at, (size_t)n->at * sizeof(int32_t), own };
     }
@@ -80,6 +83,7 @@ static int works(const struct problem *p, const ca_node *n, struct work w[MAX_WO
             w[k] = (struct work){ k ? HOST_MEAN_K : HOST_MEAN_V, k ? CA_K : CA_V, p->B * p->Hkv * blocks,
                                   (double)n->n[0] * (double)(p->D + p->Dv) };
         return 2;
+    case CA_BLOCK_MASK: w[0] = (struct work){ HOST_LIST, CA_Q, n->n[2], (double)n->n[1] + n->n[3] + n->n[4] }; return 1;
     default: return 0;
     }
 }

@@ -33,7 +33,7 @@ static bool companions_fit(const struct case_file *c)
 {
     static const char *const with_pattern[][2] = {
         {"prefix", "prefix"}, {"document", "doc_ids"}, {"block_sparse", "block_layout"}, {"csr", "row_ptr"},
-        {"csr", "col_idx"}, {"lsh", "rotations"}, {"adaptive_span", "span"}};
+        {"csr", "col_idx"}, {"block_mask", "kv_num_blocks"}, {"block_mask", "kv_indices"}, {"lsh", "rotations"}, {"adaptive_span", "span"}};
     for (unsigned i = 0; i < sizeof with_pattern / sizeof with_pattern[0]; i++)
         if (ca_case_has_pattern(c, with_pattern[i][0]) && !ca_case_input(c, with_pattern[i][1]))
             return ca_case_bad(c, "attrs.pattern", "%s needs input %s", with_pattern[i][0], with_pattern[i][1]);
@@ -225,13 +225,14 @@ static bool sizes_fit(const struct case_file *c, const struct problem *p)
     static const struct { const char *name; enum ca_slot slot; } rows[] = {
         {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
         {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN},
-        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"rotations", CA_ROTATIONS}};
+        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"kv_num_blocks", CA_KV_BLOCKS}, {"kv_indices", CA_KV_INDICES},
+        {"full_kv_num_blocks", CA_FULL_BLOCKS}, {"full_kv_indices", CA_FULL_INDICES}, {"rotations", CA_ROTATIONS}};
     char field[32];
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct case_tensor *t = ca_case_input(c, rows[i].name);
         bool table = rows[i].slot >= CA_QCOS && rows[i].slot <= CA_KSIN; /* may have more rows than are used */
         size_t want = t ? ca_slot_elements(p, rows[i].slot) : 0;
-        if (!t || (table ? t->a.count >= want : t->a.count == want)) continue;
+        if (!t || ca_slot_unwanted(p, rows[i].slot) || (table ? t->a.count >= want : t->a.count == want)) continue;
         snprintf(field, sizeof field, "inputs.%s", rows[i].name);
         return ca_case_bad(c, field, "has %zu elements, needs %zu", t->a.count, want);
     }
@@ -321,7 +322,8 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
     [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32},
     [CA_PREFIX_LENS] = {"prefix", I32}, [CA_DOCS] = {"doc_ids", I32}, [CA_LAYOUT] = {"block_layout", BYTES}, [CA_ROWS] = {"row_ptr", I32},
-    [CA_COLUMNS] = {"col_idx", I32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
+    [CA_COLUMNS] = {"col_idx", I32}, [CA_KV_BLOCKS] = {"kv_num_blocks", I32}, [CA_KV_INDICES] = {"kv_indices", I32},
+    [CA_FULL_BLOCKS] = {"full_kv_num_blocks", I32}, [CA_FULL_INDICES] = {"full_kv_indices", I32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
 
 struct outputs { struct ca_npy out, lse, weights, spent; }; /* out in the compute type */
 
@@ -412,9 +414,9 @@ static clattn_status take_inputs(const struct case_file *c, enum ca_npy_type typ
         if (st == CLATTN_OK && t->type != CA_NPY_F4) st = ca_npy_convert(t, CA_NPY_F4, &w->in[CA_MOD + k]);
         w->data[CA_MOD + k] = w->in[CA_MOD + k].data ? w->in[CA_MOD + k].data : t->data;
     }
-    if (w->in[CA_COLUMNS].data && w->in[CA_ROWS].data) ca_sort_columns(&w->in[CA_ROWS], &w->in[CA_COLUMNS]);
     if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
+    if (a->pattern && !a->pattern->max_full_blocks) w->data[CA_FULL_BLOCKS] = w->data[CA_FULL_INDICES] = NULL; /* of none */
     return st;
 }
 
@@ -435,7 +437,8 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
         .mods = {w->data[CA_MOD], w->data[CA_MOD + 1], w->data[CA_MOD + 2], w->data[CA_MOD + 3]},
         .prefix = w->data[CA_PREFIX_LENS], .doc_ids = w->data[CA_DOCS], .block_layout = w->data[CA_LAYOUT], .row_ptr = w->data[CA_ROWS],
-        .col_idx = w->data[CA_COLUMNS], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = o->spent.data,
+        .col_idx = w->data[CA_COLUMNS], .kv_num_blocks = w->data[CA_KV_BLOCKS], .kv_indices = w->data[CA_KV_INDICES],
+        .full_kv_num_blocks = w->data[CA_FULL_BLOCKS], .full_kv_indices = w->data[CA_FULL_INDICES], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = o->spent.data,
     };
     return clattn_execute_host(plan, &p);
 }

@@ -35,12 +35,14 @@ done:
 static void read_shapes(const struct case_file *c, const clattn_attention *a, clattn_pattern *node)
 {
     const struct case_tensor *layout = ca_case_input(c, "block_layout"), *rows = ca_case_input(c, "row_ptr"), *columns = ca_case_input(c, "col_idx"),
-                             *rotations = ca_case_input(c, "rotations");
+                             *rotations = ca_case_input(c, "rotations"), *lists = ca_case_input(c, "kv_indices"),
+                             *full = ca_case_input(c, "full_kv_indices");
     for (int i = 0; layout && i < 3; i++) node->layout[i] = layout->a.shape[i];
     if (rows && rows->a.rank == 2) node->row_heads = rows->a.shape[0];
     if (columns) node->edges = (int64_t)columns->a.count;
+    if (lists) node->list_batch = lists->a.shape[0], node->list_heads = lists->a.shape[1], node->max_blocks = lists->a.shape[3];
+    if (full) node->max_full_blocks = full->a.shape[3];
     if (rotations) node->buckets = 2 * rotations->a.shape[2];
-    node->k = ca_min(node->k, a->kv_len);
     node->count = ca_min(node->count, a->kv_len);
     node->random = ca_min(node->random, a->kv_len);
 }
@@ -77,19 +79,4 @@ clattn_status ca_case_pattern(const struct case_file *c, struct ca_tree *t, clat
     clattn_status st = read_pattern(c, value, a, t, &root);
     if (st == CLATTN_OK) a->pattern = root;
     return st;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-void ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx)
-{
-    const int32_t *ptr = row_ptr->data;
-    int32_t *columns = col_idx->data;
-    for (size_t r = 0; r + 1 < row_ptr->count; r++) /* from one head's last row to the next one's first there is nothing, or no row */
-        if (ptr[r] >= 0 && ptr[r] < ptr[r + 1] && (size_t)ptr[r + 1] <= col_idx->count)
-            qsort(columns + ptr[r], (size_t)(ptr[r + 1] - ptr[r]), sizeof *columns, ascending);
 }

@@ -46,8 +46,6 @@ void ca_attention_free(struct attention_case *w);
 
 /* pattern.c: the case's pattern, if it has one, as T and A->pattern. */
 clattn_status ca_case_pattern(const struct case_file *c, struct ca_tree *t, clattn_attention *a);
-/* Sorts the columns of each row of a graph, of which cases say nothing; rows that are none are left to the library. */
-void ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx);
 
 /* around.c: the operations around attention */
 bool ca_around_check(struct case_file *c);

@@ -69,11 +69,31 @@ static void draw_graph(const struct problem *p, int32_t *rows, int32_t *columns,
     }
 }
 
+/* Lists of a block mask: of the blocks that are drawn, each other one is full, where there are such lists. */
+static void draw_blocks(const struct sample *s, int slot, int32_t *i32)
+{
+    const struct pattern *t = &s->p->pattern;
+    const bool full = slot == CA_FULL_BLOCKS || slot == CA_FULL_INDICES, counts = slot == CA_KV_BLOCKS || slot == CA_FULL_BLOCKS;
+    const int64_t columns = t->node[0].n[1], most = full ? t->full : t->listed;
+    for (int64_t r = 0; r < t->lists[0] * t->lists[1] * t->lists[2]; r++) {
+        int32_t n = 0;
+        for (int64_t c = 0; c < columns && n < most; c++) {
+            double u = (double)ca_philox_uniform(s->layout_seed, CA_LAYOUT, (uint64_t)(r * columns + c));
+            if (u >= s->share || (t->full && (u < s->share / 2) != full)) continue;
+            if (!counts) i32[r * most + n] = (int32_t)c;
+            n++;
+        }
+        if (counts) i32[r] = n;
+        else for (; n < most; n++) i32[r * most + n] = 0;
+    }
+}
+
 /* What a pattern needs: half of the keys as a prefix, eight documents, a random layout, a span of a quarter. */
 static void draw_pattern(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
 {
     const struct problem *p = s->p;
     if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
+    else if (slot >= CA_KV_BLOCKS && slot <= CA_FULL_INDICES) draw_blocks(s, slot, data);
     else if (slot == CA_ROTATIONS) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_PREFIX_LENS) ((int32_t *)data)[e] = (int32_t)(p->Nk / 2);

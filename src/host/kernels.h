@@ -109,6 +109,7 @@ static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf,
     case HOST_MEAN_V: mean(a, x, leaf, words, from, 0, a->Dv, n, (float *)qv, row); break;
     case HOST_SORT: sort(a, x, leaf, words, n); break;
     case HOST_CHOOSE: choose(a, x, leaf, words, from, a->D, n, qv, row); break;
+    case HOST_LIST: list_blocks(x, leaf, words, n); break;
     }
 }
 

@@ -27,6 +27,7 @@ struct pattern {
     int32_t most;            /* TOP_K, TOP_P: keys taken of a row, -1: all */
     float share;             /* TOP_P: p; -1: there is none */
     int64_t layout[3], row_heads, edges, rounds, buckets; /* shapes of its tensors; 0: there are none */
+    int64_t lists[3], listed, full; /* BLOCK_MASK: [batches][heads][block rows] lists, so long; full 0: none of those */
     bool prefix, documents;
     int32_t passes;          /* over tiles of cl/order.h, in the lane kernels; 0: queries and keys in the tensors' order */
 };
@@ -83,9 +84,9 @@ struct problem {
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
                CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
-               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next seven */
-               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT,
-               CA_SLOTS };
+               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next eleven */
+               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_KV_BLOCKS, CA_KV_INDICES, CA_FULL_BLOCKS, CA_FULL_INDICES, CA_ROTATIONS,
+               CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT, CA_SLOTS };
 #define CA_OPTIONAL_END (CA_PATTERN + 1)
 extern const char *const ca_slot_name[CA_SLOTS];
 static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS || s == CA_SPENT; }
@@ -113,6 +114,9 @@ static inline bool ca_has_pattern(const struct problem *p, int type)
         if (p->pattern.node[k].type == type) return true;
     return false;
 }
+
+/* block_mask.c: the lists, partial and full, of P's block mask, by its mask_callback. */
+clattn_status ca_block_mask_lists(const struct problem *p, int32_t *const count[2], int32_t *const indices[2]);
 
 /* Is the pattern more than a mask? */
 static inline bool ca_problem_lists(const struct problem *p)
