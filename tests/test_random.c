@@ -1,6 +1,7 @@
 /* test_random.c -- random legal combinations of features, shapes and types on the legal algorithms of the environment's
- * device (one of them each where that is slow), against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how
- * many; problem n of a run is the first one of the seed n higher. */
+ * device, against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how many; problem n of a run is the first one of the
+ * seed n higher.  CLATTN_TURNS=N, for devices whose compiler is slow, takes one algorithm a problem, another one each time that a set of
+ * features comes again, beginning with number N. */
 #include "property.h"
 
 static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below(seed, n)]; }
@@ -215,8 +216,9 @@ static bool run_one(int n, uint64_t seed, int count[FEATURES])
     struct result r;
     if (!data_draw(&s, draw_bits(&seed), &d)) return false;
     size_t legal = attend_algos(&s, algos);
+    const char *turns = getenv("CLATTN_TURNS");
     size_t from = 0, to = legal;
-    if (attend_is_slow() && legal) from = (size_t)n % legal, to = from + 1;
+    if ((turns || attend_is_slow()) && legal) from = (size_t)((turns ? atoi(turns) : 0) + n + n / SETS) % legal, to = from + 1;
     if (attend_oracle(&s, &d, &o)) {
         for (size_t i = from; i < to; i++) {
             if (!attend(&s, algos[i], &d, &r)) continue;
