@@ -54,6 +54,9 @@ INLINE int is_given(const ca_linear *A, int k) { return A->type[k] >= 0; }
 
 INLINE float element(const ca_linear *A, const struct lin_io *X, int k, ca_long i) { return load_as(X->t[k], A->type[k], A->at[k] + i); }
 
+/* Unrolled, or GPU compilers leave an array in memory. */
+#define EACH_OF_VL(l) UNROLL for (int l = 0; l < VL; l++)
+
 /* VL numbers of tensor k from element i + d on, 0 from i + dims on. */
 INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i, int d, int dims)
 {
@@ -64,7 +67,7 @@ INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i,
         return type == TYPE_F16 ? f16_vec((GLOBAL const ca_ushort *)X->t[k] + i) : bf16_vec((GLOBAL const ca_ushort *)X->t[k] + i);
     }
     float x[VL];
-    for (int l = 0; l < VL; l++) x[l] = d + l < dims ? load_as(X->t[k], type, i + l) : 0.f;
+    EACH_OF_VL(l) x[l] = d + l < dims ? load_as(X->t[k], type, i + l) : 0.f;
     return VLOAD(x);
 }
 
@@ -90,7 +93,7 @@ INLINE void put_lanes(GLOBAL float *to, vf x, int n)
         return;
     }
     VSTORE(x, y);
-    for (int l = 0; l < n; l++) to[l] = y[l];
+    EACH_OF_VL(l) if (l < n) to[l] = y[l];
 }
 INLINE void put(const ca_linear *A, const struct lin_io *X, int k, ca_long i, vf x, int n)
 {
@@ -101,7 +104,7 @@ INLINE void put(const ca_linear *A, const struct lin_io *X, int k, ca_long i, vf
         return;
     }
     VSTORE(x, y);
-    for (int l = 0; l < VL; l++)
+    EACH_OF_VL(l)
         if (l < n) store_as(X->t[k], A->type[k], i + l, y[l]);
 }
 
@@ -696,14 +699,17 @@ struct states { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; 
             else STEP(wide_ * NV + x_ - wide_, 1); \
         } } while (0)
 
+/* Of arrays of NV vectors the first COUNT, a constant where this is inlined: unrolled before, or GPU compilers leave the arrays in memory. */
+#define EACH_VECTOR(n, count) UNROLL for (int n = 0; n < NV; n++) if (n < (count))
+
 /* o_g = q_g S for the columns c ... c + nc vectors. */
 INLINE void read_columns(const struct lin *l, int g, GLOBAL const float *S, int ld, int c, const int nc)
 {
     vf o[NV];
     GLOBAL const float *q = l->xq + g * l->X_;
-    UNROLL for (int n = 0; n < nc; n++) o[n] = SPLAT(0.f);
-    for (int f = 0; f < l->A->F; f++) UNROLL for (int n = 0; n < nc; n++) o[n] = VFMA(SPLAT(q[f]), VLOAD(S + (ca_long)f * ld + (c + n) * VL), o[n]);
-    UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + g * l->E_ + (c + n) * VL);
+    EACH_VECTOR(n, nc) o[n] = SPLAT(0.f);
+    for (int f = 0; f < l->A->F; f++) EACH_VECTOR(n, nc) o[n] = VFMA(SPLAT(q[f]), VLOAD(S + (ca_long)f * ld + (c + n) * VL), o[n]);
+    EACH_VECTOR(n, nc) VSTORE(o[n], l->o + g * l->E_ + (c + n) * VL);
 }
 
 /* Row f of S is read for the first time: the row that is so many further on, of the next state at last, is asked for. */
@@ -717,19 +723,19 @@ INLINE void step_columns(const struct lin *l, const struct states *s, int c, con
     GLOBAL const float *S = s->from + c * VL, *k = l->xk, *q = l->xq, *ga = l->ga;
     GLOBAL float *to = s->to + c * VL;
     vf u[NV], o[NV];
-    UNROLL for (int n = 0; n < nc; n++) {
+    EACH_VECTOR(n, nc) {
         u[n] = VLOAD(l->u + (c + n) * VL);
         o[n] = SPLAT(0.f);
     }
     if (HAS(delta)) {
         for (int f = 0; f < F; f++) {
             const vf x = SPLAT(by_dim ? ga[f] * k[f] : k[f]);
-            UNROLL for (int n = 0; n < nc; n++) {
+            EACH_VECTOR(n, nc) {
                 AHEAD_OF(f, n);
                 o[n] = VFMA(x, VLOAD(S + (ca_long)f * s->from_ld + n * VL), o[n]);
             }
         }
-        UNROLL for (int n = 0; n < nc; n++) {
+        EACH_VECTOR(n, nc) {
             u[n] = SPLAT(l->beta[0]) * (u[n] - SPLAT(a) * o[n]);
             o[n] = SPLAT(0.f);
         }
@@ -737,14 +743,14 @@ INLINE void step_columns(const struct lin *l, const struct states *s, int c, con
     for (int g = 1; bonus && g < A->group; g++) read_columns(l, g, s->from, s->from_ld, c, nc);
     for (int f = 0; f < F; f++) {
         const vf fade = SPLAT(by_dim ? ga[f] : a), kf = SPLAT(k[f]), qf = SPLAT(q[f]);
-        UNROLL for (int n = 0; n < nc; n++) {
+        EACH_VECTOR(n, nc) {
             if (!HAS(delta)) AHEAD_OF(f, n);
             const vf old = VLOAD(S + (ca_long)f * s->from_ld + n * VL), x = VFMA(kf, u[n], HAS(gate) ? fade * old : old);
             o[n] = VFMA(qf, bonus ? old : x, o[n]);
             VSTORE(x, to + (ca_long)f * s->to_ld + n * VL);
         }
     }
-    UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + (c + n) * VL);
+    EACH_VECTOR(n, nc) VSTORE(o[n], l->o + (c + n) * VL);
     for (int g = 1; !bonus && g < A->group; g++) read_columns(l, g, s->to, s->to_ld, c, nc);
 }
 

@@ -112,6 +112,10 @@ extern char attend_problem[WHAT_TEXT];
 /* Names of the algorithms that are legal for S on this device, parameters that matter behind them; returns how many. */
 size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES]);
 
+/* Oclgrind takes its time for each work-item, also for those that have nothing to do: NAME with small groups and tiles there, so that few items
+ * make several tiles; else NAME. */
+const char *attend_small(const char *name);
+
 /* Normal-like values; the same seed gives the same data. */
 bool data_draw(const struct shape *s, uint64_t seed, struct data *d);
 void data_free(struct data *d);

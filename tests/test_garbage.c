@@ -128,7 +128,7 @@ static void fill_with_garbage(const struct shape *list, int count, int i)
     size_t legal = attend_algos(&s, names);
     for (size_t h = 0; h < sizeof hows / sizeof hows[0]; h++)
         for (size_t n = 0; n < legal; n++)
-            if (!strcmp(names[n], hows[h].algo)) attend_garbage(&s, hows[h].algo, hows[h].params, &d, 100 * h + (uint64_t)i, small_or(3, 40));
+            if (!strcmp(names[n], hows[h].algo) && in_share((unsigned)h + (unsigned)i)) attend_garbage(&s, hows[h].algo, hows[h].params, &d, 100 * h + (uint64_t)i, small_or(2, 40));
     data_free(&d);
     finish();
 }

@@ -1,6 +1,7 @@
 /* test_random.c -- random legal combinations of features, shapes and types on the legal algorithms of the environment's
- * device (one of them each where that is slow), against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how
- * many; problem n of a run is the first one of the seed n higher. */
+ * device, against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how many; problem n of a run is the first one of the
+ * seed n higher.  CLATTN_TURNS=N, for devices whose compiler is slow, takes one algorithm a problem, another one each time that a set of
+ * features comes again, beginning with number N. */
 #include "property.h"
 
 static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below(seed, n)]; }
@@ -218,8 +219,9 @@ static bool run_one(int n, uint64_t seed, int count[FEATURES])
     struct result r;
     if (!data_draw(&s, draw_bits(&seed), &d)) return false;
     size_t legal = attend_algos(&s, algos);
+    const char *turns = getenv("CLATTN_TURNS");
     size_t from = 0, to = legal;
-    if (attend_is_slow() && legal) from = (size_t)n % legal, to = from + 1;
+    if ((turns || attend_is_slow()) && legal) from = (size_t)((turns ? atoi(turns) : 0) + n + n / SETS) % legal, to = from + 1;
     if (attend_oracle(&s, &d, &o)) {
         for (size_t i = from; i < to; i++) {
             if (!attend(&s, algos[i], &d, &r)) continue;
@@ -248,9 +250,9 @@ static uint64_t usual_seed(void)
 
 START_TEST(test_random)
 {
-    const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM");
+    const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM"), *turns = getenv("CLATTN_TURNS");
     uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : usual_seed();
-    int problems = many ? atoi(many) : attend_is_host() ? 2000 : small_or(2 * SETS, 4 * SETS), count[FEATURES] = { 0 }, bad = 0;
+    int problems = many ? atoi(many) : attend_is_host() ? 1500 : (turns || attend_is_slow() ? 3 : 4) * SETS, count[FEATURES] = { 0 }, bad = 0;
     printf("%d random problems, CLATTN_SEED=%llu\n", problems, (unsigned long long)seed);
     const int more = many ? 0 : (int)(sizeof found / sizeof *found);
     for (int n = 0; n < problems + more && bad < 20; n++) {

@@ -82,6 +82,8 @@ int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu
 clattn_status ca_steps_build(struct clattn_plan *plan);
 /* prepare.c: a pattern's words, and what their making needs. */
 clattn_status ca_prepare_build(struct clattn_plan *plan);
+/* The options of the kernel that does WHAT, a host_prepare. */
+void ca_prepare_options(const struct problem *p, const struct device *dev, int what, char *text, size_t size);
 size_t ca_prepare_bytes(const struct problem *p);
 /* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free, unless it is the plan's. */
 clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c);

@@ -131,13 +131,17 @@ static clattn_status make_fixed(struct clattn_plan *plan)
     return ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, size * sizeof *words, words, "the pattern", &plan->constants);
 }
 
+void ca_prepare_options(const struct problem *p, const struct device *dev, int what, char *text, size_t size)
+{
+    int n = ca_common_options(p, dev, text, size);
+    snprintf(text + n, size - (size_t)n, " -DVL=%d -DWHAT=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, what);
+}
+
 /* The program of one of them: a plan has few of the kernels, and its first execution should not wait for others. */
 static clattn_status build(const struct clattn_plan *plan, enum host_prepare what, struct program **program)
 {
-    const struct device *dev = &plan->ctx->dev;
     char options[1024];
-    int n = ca_common_options(&plan->p, dev, options, sizeof options);
-    snprintf(options + n, sizeof options - (size_t)n, " -DVL=%d -DWHAT=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, (int)what);
+    ca_prepare_options(&plan->p, &plan->ctx->dev, (int)what, options, sizeof options);
     return ca_program_get_with(plan->ctx, "prepare", plan->p.mods, options, program);
 }
 

@@ -114,7 +114,7 @@ clattn_status ca_op_mamba2_ssd(struct ca_call *c, const clattn_linear_tensors *t
 /* How C, one of these two, is computed on DEV, or would be with this CHUNK (0: as it says); E_... when it could not. */
 struct ca_linear_form {
     const char *name;          /* "recurrent", "chunked" */
-    char params[64];
+    char params[64], options[256]; /* of the kernel */
     const char *reason;
     double cost_ms;
     size_t workspace;          /* bytes */

@@ -33,6 +33,7 @@ static double of_leaf(const struct problem *p, const ca_node *n, double keys, do
     }
     case CA_WINDOW2D: return rows > 1 ? (double)c[2] / c[0] : (double)c[2] * c[3] / ((double)c[0] * c[1]);
     case CA_BLOCK_SPARSE: return any_of(CA_USUAL_SHARE, fmax(1, rows / c[0]));
+    case CA_BLOCK_MASK: return any_of(CA_USUAL_SHARE, fmax(1, rows / c[6]));
     case CA_CSR: return any_of((double)c[1] / c[0] / (double)p->Nq / (double)p->Nk, rows);
     case CA_LSH: return any_of(any_of(1.0 / c[3], c[0]), rows);
     case CA_TOP_K: return 0.5 + 0.5 * at_most_one(c[0] / keys); /* all are scored, few valued */
