@@ -252,7 +252,7 @@ START_TEST(test_random)
 {
     const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM"), *turns = getenv("CLATTN_TURNS");
     uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : usual_seed();
-    int problems = many ? atoi(many) : attend_is_host() ? 1500 : (turns || attend_is_slow() ? 3 : 4) * SETS, count[FEATURES] = { 0 }, bad = 0;
+    int problems = many ? atoi(many) : attend_is_host() ? 2000 : (turns || attend_is_slow() ? 3 : 4) * SETS, count[FEATURES] = { 0 }, bad = 0;
     printf("%d random problems, CLATTN_SEED=%llu\n", problems, (unsigned long long)seed);
     const int more = many ? 0 : (int)(sizeof found / sizeof *found);
     for (int n = 0; n < problems + more && bad < 20; n++) {
