@@ -21,7 +21,7 @@ INLINE GLOBAL const float *block_mean(const ca_args *A, const ca_optional *X, in
            (((ca_long)b * A->Hkv + hk) * ca_means(X, MEAN_BLOCKS) + c) * dims;
 }
 
-/* Scores of the listed keys: of VL at a time, whose products with the query are summed by halves. */
+/* Scores of the listed keys. */
 INLINE void score_listed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const stored *k, const vf *qv,
                          int D, float *made)
 {
@@ -35,15 +35,9 @@ INLINE void score_listed(const ca_args *A, const ca_optional *X, const struct pa
             }
     } else
         for (int e = 0; e < t->n; e += VL) {
-            GLOBAL const stored *row[VL];
-            vf sums[VL];
-            UNROLL for (int i = 0; i < VL; i++) {
-                const int j = t->key[e + i < t->n ? e + i : t->n - 1];
-                row[i] = k + ca_key_at(A, X, w->b, j < 0 ? 0 : j, A->k_b, A->k_s);
-                sums[i] = SPLAT(0.f);
-            }
-            for (int c = 0; c < DC; c++) UNROLL for (int i = 0; i < VL; i++) sums[i] = VFMA(qv[c], load_lanes(row[i], A->k_d, c * VL, D), sums[i]);
-            VSTORE(decode_sums(sums) * SPLAT(A->scale), t->s + e);
+            int number[VL];
+            for (int i = 0; i < VL; i++) number[i] = ca_most(t->key[e + i < t->n ? e + i : t->n - 1], 0); /* of a mean anything */
+            score_keys(A, X, w->b, k, number, qv, D, t->s + e);
         }
     for (int e = 0; IS_ON(MEANS, 1) && e < t->n; e++) {
         if (t->key[e] >= 0) continue;
@@ -76,13 +70,13 @@ INLINE void modify_listed(const ca_args *A, const ca_optional *X, const struct p
 
 /* o += p v for FEW listed keys from the E-th on. */
 INLINE void add_values(const ca_args *A, const ca_optional *X, const struct packed *w, const struct listed *t, GLOBAL const stored *v, int Dv, vf *o, int e,
-                       const int few)
+                       const int few, const int whole)
 {
-    ca_long at[FEW];
-    UNROLL for (int i = 0; i < few; i++) at[i] = ca_key_at(A, X, w->b, t->key[e + i], A->v_b, A->v_s);
+    GLOBAL const stored *row[FEW];
+    UNROLL for (int i = 0; i < few; i++) row[i] = row_of(A, X, w->b, v, t->key[e + i], A->v_b, A->v_s, whole);
     for (int c = 0; c < WHOLE(Dv) / VL; c++) {
         vf sum = o[c];
-        UNROLL for (int i = 0; i < few; i++) sum = VFMA(load_lanes(v + at[i], A->v_d, c * VL, Dv), SPLAT(t->s[e + i]), sum);
+        UNROLL for (int i = 0; i < few; i++) sum = VFMA(vector_of(row[i], A->v_d, c, Dv, whole), SPLAT(t->s[e + i]), sum);
         o[c] = sum;
     }
 }
@@ -97,7 +91,11 @@ INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct pack
     const float alpha = decode_softmax(t->s, t->n, 0, 0, DK, &r->m, &r->l, 1);
     if (alpha != 1.f)
         for (int c = 0; c < EC; c++) r->o[c] *= SPLAT(alpha);
-    for (int from = 0; from < t->n; from++) { /* only those whose values are to be read stay */
+    vi gone = SPLATI(0);
+    for (int j = 0; j < DK; j += VL) gone |= IS_ABSENT(VLOAD(t->s + j)) & (vcounti(j) < SPLATI(t->n));
+    const int all = IS_SPECIAL(A) ? 0 : IS_ON(DROPOUT, A->drop_below) ? 0 : IS_ON(MEANS, ca_has_means(X)) ? 0 : !VANY(gone);
+    if (all) n = t->n;
+    for (int from = all ? n : 0; from < t->n; from++) { /* only those whose values are to be read stay */
         const int j = t->key[from];
         float p = t->s[from];
         if (AS_UINT(p) == 0x80000000u) continue; /* ABSENT */
@@ -114,8 +112,9 @@ INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct pack
             t->s[n++] = p;
         }
     }
-    for (; e + FEW <= n; e += FEW) add_values(A, X, w, t, v, Dv, r->o, e, FEW);
-    for (; e < n; e++) add_values(A, X, w, t, v, Dv, r->o, e, 1);
+    if (are_whole(A, A->v_d, Dv))
+        for (; e + FEW <= n; e += FEW) add_values(A, X, w, t, v, Dv, r->o, e, FEW, 1);
+    for (; e < n; e++) add_values(A, X, w, t, v, Dv, r->o, e, 1, 0);
     t->n = 0;
 }
 
@@ -136,12 +135,15 @@ INLINE void list_keys(const ca_args *A, const ca_optional *X, const struct packe
 INLINE void list_own(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const ca_int *own, int n, int *at, int first,
                      int last)
 {
-    for (; *at < n && t->n < DK; (*at)++) {
-        const int j = own[*at];
-        if (j >= last) { *at = n; break; }
-        if (j < first || (*at > 0 && own[*at - 1] == j)) continue;
-        if (!IS_ON(MASK_MOD, X->mask_mod) || CALL_MASK_MOD(A, X, w->b, w->h, (ca_int)w->p, j)) t->key[t->n++] = j;
+    int e = *at, count = t->n;
+    for (; e < n && count < DK; e++) {
+        const int j = own[e];
+        if (j >= last) { e = n; break; }
+        if (j < first || (e > 0 && own[e - 1] == j)) continue;
+        if (!IS_ON(MASK_MOD, X->mask_mod) || CALL_MASK_MOD(A, X, w->b, w->h, (ca_int)w->p, j)) t->key[count++] = j;
     }
+    *at = e;
+    t->n = count;
 }
 
 /* The same of LSH: bucket by bucket, round by round, the keys that no round before had; *ROUND and *PLACE are where it goes on. */

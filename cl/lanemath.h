@@ -94,6 +94,13 @@ INLINE vf vcount(float first)
     return VLOAD(x);
 }
 
+INLINE vi vcounti(int first)
+{
+    int x[VL];
+    for (int i = 0; i < VL; i++) x[i] = first + i;
+    return VLOADI(x);
+}
+
 INLINE vi IS_ABSENT(vf w) { return AS_VI(w) == SPLATI((int)0x80000000); }
 INLINE vf MASKED_WHERE(vi mask, vf s) { return VSEL(mask, SPLAT(-CA_INFINITY), s); }
 INLINE vi IS_MASKED(vf s) { return s == SPLAT(-CA_INFINITY); }

@@ -75,6 +75,42 @@ INLINE int take(const ca_optional *X, GLOBAL float *s, int n)
     return k;
 }
 
+/* Do a head's rows of DIMS lie as whole vectors, S elements apart?  Then a branch a load is saved. */
+INLINE int are_whole(const ca_args *A, int d, int dims) { return !IS_ON(PAGED, A->page_size) && NEIGHBOURS(d) && dims % VL == 0; }
+INLINE GLOBAL const stored *row_of(const ca_args *A, const ca_optional *X, int b, GLOBAL const stored *from, int j, ca_long page, int s, const int whole)
+{
+    return from + (whole ? (ca_long)j * s : ca_key_at(A, X, b, j, page, s));
+}
+INLINE vf vector_of(GLOBAL const stored *row, int d, int c, int dims, const int whole)
+{
+    return whole ? load_vec(row + c * VL) : load_lanes(row, d, c * VL, dims);
+}
+
+#define EIGHT (VL < 8 ? VL : 8)
+
+/* The scores S of VL keys, by their numbers, simply loaded: their products with the query are summed by halves. */
+INLINE void score_keys_as(const ca_args *A, const ca_optional *X, int b, GLOBAL const stored *k, const int *number, const vf *qv, int D, float *s,
+                          const int whole)
+{
+    vf sums[VL];
+    for (int first = 0; first < VL; first += EIGHT) { /* as many rows as there are registers for their addresses */
+        GLOBAL const stored *row[EIGHT];
+        vf sum[EIGHT];
+        UNROLL for (int i = 0; i < EIGHT; i++) {
+            row[i] = row_of(A, X, b, k, number[first + i], A->k_b, A->k_s, whole);
+            sum[i] = SPLAT(0.f);
+        }
+        for (int c = 0; c < WHOLE(D) / VL; c++) UNROLL for (int i = 0; i < EIGHT; i++) sum[i] = VFMA(qv[c], vector_of(row[i], A->k_d, c, D, whole), sum[i]);
+        UNROLL for (int i = 0; i < EIGHT; i++) sums[first + i] = sum[i];
+    }
+    VSTORE(decode_sums(sums) * SPLAT(A->scale), s);
+}
+INLINE void score_keys(const ca_args *A, const ca_optional *X, int b, GLOBAL const stored *k, const int *number, const vf *qv, int D, float *s)
+{
+    if (are_whole(A, A->k_d, D)) score_keys_as(A, X, b, k, number, qv, D, s, 1);
+    else score_keys_as(A, X, b, k, number, qv, D, s, 0);
+}
+
 /* The scores of row i of head h of batch row b, at STAGE, into TO[Nk].  Scratch: qv, one row; s, DK floats; key, one row of floats. */
 INLINE void score_row(const ca_args *A, const ca_optional *X, const ca_seq *seq, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *to,
                       int stage, int D, int b, int h, int i, vf *qv, float *s, float *key)
@@ -90,12 +126,15 @@ INLINE void score_row(const ca_args *A, const ca_optional *X, const ca_seq *seq,
         int readable = A->Nk - k0; /* where a ragged batch or a table ends there is nothing behind the last key */
         if (IS_ON(RAGGED, X->cu_q)) readable = seq->Nk - k0;
         if (IS_ON(PAGED, A->page_size)) readable = seq->Nk - k0;
-        for (int j = 0; j < n && j < readable; j++) {
-            const struct decode_from x = { k + ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s), A->k_s, A->k_d, D, key };
-            if (IS_SPECIAL(A)) {
-                key_row(A, X, key, k, b, h / A->group, k0 + j, D);
-                decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
-            } else decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, LOADED, 1);
+        for (int j = 0; IS_SPECIAL(A) && j < n && j < readable; j++) {
+            const struct decode_from x = { k, A->k_s, A->k_d, D, key };
+            key_row(A, X, key, k, b, h / A->group, k0 + j, D);
+            decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
+        }
+        for (int j = 0; !IS_SPECIAL(A) && j < n && j < readable; j += VL) {
+            int number[VL];
+            for (int e = 0; e < VL; e++) number[e] = k0 + ca_least(j + e, ca_least(n, readable) - 1);
+            score_keys(A, X, b, k, number, qv, D, s + j);
         }
         if (stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
             const float leak = X->leaks[A->leaks_0 + h];
@@ -104,7 +143,7 @@ INLINE void score_row(const ca_args *A, const ca_optional *X, const ca_seq *seq,
         if (stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
             for (int j = 0; j < DK; j += VL) VSTORE(vtanh(VLOAD(s + j), A->softcap), s + j);
         if (stage >= CA_BIASED) {
-            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, SOME_KEYS);
+            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, ca_tile_class(A, X, b, h, i, w.p, 1, k0, n));
             for (int j = 0; j < n; j++)
                 if (k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
         }
