@@ -550,6 +550,8 @@ static const struct shape tiny[] = {
     { F32, H(2, 1), N(1, 35), D(8, 8), .reach = TINY,
       PATTERN(UNION, .of = { LEAF(BIGBIRD, .block = 4, .random = 1), LEAF(LSH, .rounds = 1, .buckets = 4), LEAF(BLOCK_TOP_K, .block = 4, .count = 2) }) },
     { F32, .B = 2, H(2, 1), N(5, 9), D(8, 8), PATTERN(BLOCK_MASK, .block_size = { 2, 2 }, .list_batch = 2, .list_heads = 2), .mod = 1, .reach = TINY },
+    { F32, H(2, 1), N(18, 18), D(8, 8), PATTERN(STRIDED, .stride = 2), CAUSAL, .algo = "lanes", .reach = TINY }, /* two passes */
+    { F32, N(20, 20), D(8, 8), PATTERN(NEIGHBORHOOD, GRID2(5, 4, 3, 3)), .algo = "lanes", .reach = TINY },
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
