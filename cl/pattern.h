@@ -123,6 +123,17 @@ static inline CA_GLOBAL const ca_int *ca_edges_of(const ca_args *a, const ca_opt
     return ca_words(a, x, columns) + first;
 }
 
+/* What its edge to key j, the first of equal ones, adds to the score; 0 where there is none.  The biases begin at BIASES, of each head or of all. */
+static inline float ca_edge_bias(const ca_args *a, const ca_optional *x, ca_int h, ca_int i, ca_int j, ca_int at, ca_int heads, ca_int edges,
+                                 ca_int columns, ca_int biases, ca_int bias_heads)
+{
+    ca_int n;
+    CA_GLOBAL const ca_int *row = ca_edges_of(a, x, h, i, at, columns, heads, edges, &n);
+    CA_GLOBAL const float *bias = (CA_GLOBAL const float *)ca_words(a, x, biases) + (bias_heads > 1 ? (ca_long)h * edges : 0);
+    const ca_int place = ca_place(row, n, j);
+    return place < n && row[place] == j ? bias[row - ca_words(a, x, columns) + place] : 0.f;
+}
+
 /* --------------------------------------------------------------- the four */
 
 static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int p, ca_int j, NODE_PARAMS)
@@ -156,7 +167,7 @@ static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_i
         if (r < 0 || r >= n2 || c >= n3) return 0;
         return ((CA_GLOBAL const ca_byte *)ca_words(a, x, at))[((ca_long)(n1 > 1 ? h : 0) * n2 + r) * n3 + c] != 0;
     }
-    case CA_CSR: { /* heads, edges, where the columns are */
+    case CA_CSR: { /* heads, edges, where the columns are, where the edges' biases are, heads of these or 0 */
         ca_int n;
         CA_GLOBAL const ca_int *edges = ca_edges_of(a, x, h, i, at, n2, n0, n1, &n);
         return ca_listed(edges, n, j);

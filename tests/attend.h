@@ -80,7 +80,7 @@ struct data {
     float *score_w, *leaks, *table;
     float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
     int32_t *prefix, *doc_ids, *row_ptr, *col_idx;                  /* of the pattern */
-    float *layout, *rotations, *span;
+    float *layout, *rotations, *span, *edge_bias;
 };
 /* What came out, packed likewise. */
 struct result { float *out, *lse, *weights, *spent; }; /* the last two NULL where the shape has none */

@@ -440,6 +440,13 @@ static const struct shape patterns[] = {
     { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), PATTERN(STRIDED, .stride = 9), .shared = 250, .lens = few, SPARE },
     { F32, .B = 4, H(8, 2), N(1, 300), D(64, 64), PATTERN(FIXED, .stride = 25, .summary = 1), .split = 64, .lens = few, SPARE },
     { F32, .B = 2, H(4, 2), N(3, 60), D(1, 8), PATTERN(CSR, .degree = 5), .score = CLATTN_GAT, SPARE },
+    { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(CSR, .degree = 25, .edge_heads = 2), SLOW },
+    { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(CSR, .degree = 60, .edge_heads = 1), .q_lens = q_many, .lens = k_many, .softcap = 3, SPARE },
+    { F32, .B = 4, H(8, 2), N(3, 210), D(64, 64), PATTERN(CSR, .degree = 40, .row_heads = 2, .edge_heads = 1), PER_BATCH(apart), .lens = k_many,
+      .weights = CLATTN_WEIGHTS_BIASED, SPARE },
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 40), CAUSAL, .bias = "hqk", SPARE,
+      PATTERN(UNION, .of = { LEAF(CHUNKED, .chunk = 9), LEAF(CSR, .degree = 6, .edge_heads = 2) }) },
+    { F32, .B = 2, H(4, 2), N(3, 60), D(1, 8), PATTERN(CSR, .degree = 5, .edge_heads = 2), .score = CLATTN_GAT, SPARE },
     { F32, .B = 2, H(4, 2), N(33, 65), D(20, 20), PATTERN(CHUNKED, .chunk = 9), .score = CLATTN_ADDITIVE, SPARE },
     { F32, H(1, 1), N(1, 3000), D(64, 64), PATTERN(STRIDED, .stride = 256), CAUSAL, SPARE },
 };

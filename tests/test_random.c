@@ -144,7 +144,7 @@ static void draw_leaf(uint64_t *seed, const struct shape *s, enum oracle_pattern
     t->rounds = 1 + draw_below(seed, 3), t->buckets = 2 * (1 + draw_below(seed, 9));
     t->k = draw_below(seed, n + 1), t->p = (1 + draw_below(seed, 60)) / 64.0, t->max = draw_below(seed, 2) ? 0 : 1 + draw_below(seed, n);
     t->ramp = 1 << draw_below(seed, 8);
-    t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->degree = draw_below(seed, n / 2 + 1);
+    t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->edge_heads = draw_below(seed, t->row_heads ? 2 : 3), t->degree = draw_below(seed, n / 2 + 1);
     if (type == ORACLE_NEIGHBORHOOD || type == ORACLE_WINDOW2D) draw_grid(seed, s, t);
 }
 

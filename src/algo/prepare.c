@@ -23,7 +23,8 @@ static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
         const ca_node *n = &p->pattern.node[k];
         const struct { int type; enum ca_slot slot; ca_int at; } tensors[] = {
             { CA_PREFIX, CA_PREFIX_LENS, n->at }, { CA_DOCUMENT, CA_DOCS, n->at }, { CA_BLOCK_SPARSE, CA_LAYOUT, n->at },
-            { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
+            { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_CSR, CA_EDGES, n->n[3] },
+            { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
         };
         for (size_t t = 0; t < sizeof tensors / sizeof tensors[0]; t++)
             if (n->type == tensors[t].type)

@@ -225,7 +225,7 @@ static bool sizes_fit(const struct case_file *c, const struct problem *p)
     static const struct { const char *name; enum ca_slot slot; } rows[] = {
         {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
         {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN},
-        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"rotations", CA_ROTATIONS}};
+        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"edge_bias", CA_EDGES}, {"rotations", CA_ROTATIONS}};
     char field[32];
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct case_tensor *t = ca_case_input(c, rows[i].name);
@@ -321,7 +321,7 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
     [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32},
     [CA_PREFIX_LENS] = {"prefix", I32}, [CA_DOCS] = {"doc_ids", I32}, [CA_LAYOUT] = {"block_layout", BYTES}, [CA_ROWS] = {"row_ptr", I32},
-    [CA_COLUMNS] = {"col_idx", I32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
+    [CA_COLUMNS] = {"col_idx", I32}, [CA_EDGES] = {"edge_bias", F32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
 
 struct work {
     struct ca_npy in[CA_SLOTS];      /* what had to be converted */
@@ -365,7 +365,7 @@ static clattn_status take_input(const struct case_file *c, enum ca_npy_type type
     if (!t) return CLATTN_OK;
     if (c->form & W_QUANT && (slot == CA_K || slot == CA_V)) st = is_cache(c, slot) ? ca_npy_convert(&t->a, t->a.type, &w->in[slot]) : CLATTN_OK;
     else if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
-    else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot))) st = ca_npy_convert(&t->a, want, &w->in[slot]);
+    else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot) || slot == CA_EDGES)) st = ca_npy_convert(&t->a, want, &w->in[slot]);
     w->data[slot] = w->in[slot].data ? w->in[slot].data : t->a.data;
     return st;
 }
@@ -412,7 +412,7 @@ static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, c
         if (st == CLATTN_OK && t->type != CA_NPY_F4) st = ca_npy_convert(t, CA_NPY_F4, &w->in[CA_MOD + k]);
         w->data[CA_MOD + k] = w->in[CA_MOD + k].data ? w->in[CA_MOD + k].data : t->data;
     }
-    if (w->in[CA_COLUMNS].data && w->in[CA_ROWS].data) ca_sort_columns(&w->in[CA_ROWS], &w->in[CA_COLUMNS]);
+    if (st == CLATTN_OK && w->in[CA_COLUMNS].data && w->in[CA_ROWS].data) st = ca_sort_columns(&w->in[CA_ROWS], &w->in[CA_COLUMNS], &w->in[CA_EDGES]);
     if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
     return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;
@@ -434,7 +434,7 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
         .mods = {w->data[CA_MOD], w->data[CA_MOD + 1], w->data[CA_MOD + 2], w->data[CA_MOD + 3]},
         .prefix = w->data[CA_PREFIX_LENS], .doc_ids = w->data[CA_DOCS], .block_layout = w->data[CA_LAYOUT], .row_ptr = w->data[CA_ROWS],
-        .col_idx = w->data[CA_COLUMNS], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = w->spent.data,
+        .col_idx = w->data[CA_COLUMNS], .edge_bias = w->data[CA_EDGES], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = w->spent.data,
     };
     return clattn_execute_host(plan, &p);
 }

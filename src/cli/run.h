@@ -34,8 +34,9 @@ int ca_attention_run(struct runner *r, struct case_file *c);
 
 /* pattern.c: the case's pattern, if it has one, as T and A->pattern. */
 clattn_status ca_case_pattern(const struct case_file *c, struct ca_tree *t, clattn_attention *a);
-/* Sorts the columns of each row of a graph, of which cases say nothing; rows that are none are left to the library. */
-void ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx);
+/* Sorts the columns of each row of a graph, of which cases say nothing, and the edges' biases with them, if there are any; rows that are none are
+ * left to the library. */
+clattn_status ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx, struct ca_npy *bias);
 
 /* around.c: the operations around attention */
 bool ca_around_check(struct case_file *c);

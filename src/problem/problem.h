@@ -26,7 +26,7 @@ struct pattern {
     float ramp;              /* ADAPTIVE_SPAN */
     int32_t most;            /* TOP_K, TOP_P: keys taken of a row, -1: all */
     float share;             /* TOP_P: p; -1: there is none */
-    int64_t layout[3], row_heads, edges, rounds, buckets; /* shapes of its tensors; 0: there are none */
+    int64_t layout[3], row_heads, edges, edge_heads, rounds, buckets; /* shapes of its tensors; 0: there are none */
     bool prefix, documents;
 };
 
@@ -82,8 +82,8 @@ struct problem {
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
                CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
-               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next seven */
-               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT,
+               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next eight */
+               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_EDGES, CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT,
                CA_SLOTS };
 #define CA_OPTIONAL_END (CA_PATTERN + 1)
 extern const char *const ca_slot_name[CA_SLOTS];
@@ -186,7 +186,7 @@ static inline int64_t ca_all_rows(const struct problem *p) { return ca_out_batch
 static inline bool ca_problem_modifies(const struct problem *p)
 {
     return p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->score_mod || p->score_callback ||
-           ca_has_pattern(p, CA_ADAPTIVE_SPAN);
+           ca_has_pattern(p, CA_ADAPTIVE_SPAN) || p->pattern.edge_heads;
 }
 
 /* Are elements of q, k or v more than loads (cl/elements.h)? */

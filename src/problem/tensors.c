@@ -13,7 +13,7 @@ const char *const ca_slot_name[CA_SLOTS] = {
     [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
     [CA_SCOREW] = "score_w", [CA_LEAKS] = "leaks",
     [CA_PATTERN] = "the pattern", [CA_PREFIX_LENS] = "prefix", [CA_DOCS] = "doc_ids", [CA_LAYOUT] = "block_layout",
-    [CA_ROWS] = "row_ptr", [CA_COLUMNS] = "col_idx", [CA_ROTATIONS] = "rotations", [CA_SPANS] = "span", [CA_SPENT] = "spent",
+    [CA_ROWS] = "row_ptr", [CA_COLUMNS] = "col_idx", [CA_EDGES] = "edge_bias", [CA_ROTATIONS] = "rotations", [CA_SPANS] = "span", [CA_SPENT] = "spent",
     [CA_MOD] = "mods[0]", [CA_MOD + 1] = "mods[1]", [CA_MOD + 2] = "mods[2]", [CA_MOD + 3] = "mods[3]",
 };
 
@@ -48,6 +48,7 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_LAYOUT: return p->pattern.layout[0] ? NULL : "the plan's pattern is not CLATTN_BLOCK_SPARSE";
     case CA_ROWS:
     case CA_COLUMNS: return p->pattern.row_heads ? NULL : "the plan's pattern is not CLATTN_CSR";
+    case CA_EDGES: return p->pattern.edge_heads ? NULL : "the plan's pattern has no edge_heads";
     case CA_ROTATIONS: return p->pattern.rounds ? NULL : "the plan's pattern is not CLATTN_LSH";
     case CA_SPANS: return ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? NULL : "the plan's pattern is not CLATTN_ADAPTIVE_SPAN";
     case CA_SPENT: return ca_has_pattern(p, CA_TOP_P) ? NULL : "the plan's pattern is not CLATTN_TOP_P";
@@ -121,6 +122,7 @@ struct axes ca_slot_axes(const struct problem *p, enum ca_slot s)
     case CA_LAYOUT: return (struct axes){ { 1, p->pattern.layout[0], p->pattern.layout[1], p->pattern.layout[2] } };
     case CA_ROWS: return (struct axes){ { 1, 1, p->pattern.row_heads, p->Nq + 1 } };
     case CA_COLUMNS: return (struct axes){ { 1, 1, 1, p->pattern.edges } };
+    case CA_EDGES: return (struct axes){ { 1, 1, p->pattern.edge_heads, p->pattern.edges } };
     case CA_ROTATIONS: return (struct axes){ { 1, p->pattern.rounds, p->Dk, p->pattern.buckets / 2 } };
     case CA_SPANS: return (struct axes){ { ca_has_pattern(p, CA_ADAPTIVE_SPAN), 1, 1, p->Hq } };
     case CA_SPENT: return (struct axes){ { ca_has_pattern(p, CA_TOP_P) ? p->B : 0, 1, p->Hq, p->Nq } };
