@@ -73,12 +73,15 @@ static void draw_graph(const struct problem *p, int32_t *rows, int32_t *columns,
 static void draw_pattern(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
 {
     const struct problem *p = s->p;
-    if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
-    else if (slot == CA_ROTATIONS) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    const double share = s->tree ? s->tree->share : CA_USUAL_SHARE;
+    if (slot == CA_ROWS && s->tree && s->tree->row_ptr) memcpy(data, s->tree->row_ptr, count * sizeof(int32_t));
+    else if (slot == CA_COLUMNS && s->tree && s->tree->col_idx) memcpy(data, s->tree->col_idx, count * sizeof(int32_t));
+    else if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
+    else if (slot == CA_ROTATIONS || slot == CA_EDGES) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_PREFIX_LENS) ((int32_t *)data)[e] = (int32_t)(p->Nk / 2);
         if (slot == CA_DOCS) ((int32_t *)data)[e] = (int32_t)((int64_t)e % p->Nk * 8 / p->Nk);
-        if (slot == CA_LAYOUT) ((uint8_t *)data)[e] = (double)ca_philox_uniform(s->layout_seed, (uint64_t)slot, e) < s->share;
+        if (slot == CA_LAYOUT) ((uint8_t *)data)[e] = (double)ca_philox_uniform(s->layout_seed, (uint64_t)slot, e) < share;
         if (slot == CA_SPANS) ((float *)data)[e] = (float)p->Nk / 4;
     }
 }
@@ -138,7 +141,7 @@ clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, c
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
     s->lengths = l && l->count ? l : NULL;
-    s->share = l && l->tree ? l->tree->share : CA_USUAL_SHARE;
+    s->tree = l ? l->tree : NULL;
     s->layout_seed = a->seed ? a->seed : seed;
     for (int slot = 0; slot < CA_SLOTS; slot++)
         if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));

@@ -14,12 +14,12 @@ struct sample {
     cl_mem mem[CA_SLOTS];      /* on an OpenCL device */
     cl_mem workspace;
     const struct ca_lengths *lengths; /* NULL: shared evenly */
-    double share;              /* of the blocks in a layout */
+    const struct ca_tree *tree;       /* NULL: as usual */
     uint64_t layout_seed;
 };
 
 /* Plans A on CTX and draws standard normal q, k and v by Philox (offset 0, 1, 2 for the three).  Sequences of a ragged batch
- * have the lengths L, or share evenly what there is; a layout of blocks has L's share of them. */
+ * have the lengths L, or share evenly what there is; a layout of blocks has L's share of them, a graph L's edges. */
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
                                const clattn_plan_options *options, uint64_t seed, struct sample *s);
 /* Of one execution: with the lengths that the sequences have. */

@@ -127,6 +127,7 @@ struct ca_tree {
     int64_t token[CLATTN_MAX_TOKENS];
     int nodes, parts, tokens;
     double share;            /* of the blocks that a random layout takes */
+    int32_t *row_ptr, *col_idx; /* of a graph that was read from a file; NULL: one is drawn */
 };
 #define CA_USUAL_SHARE 0.1
 /* pattern_string.c.  A type's fields in the order of its text; a case has them as attributes. */
