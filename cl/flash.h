@@ -18,7 +18,9 @@
 
 /* K and V are read where they are, or unpacked to f32 in private memory first; in OpenCL these are two address spaces. */
 #ifdef __OPENCL_C_VERSION__
-#define UNPACKED (STORAGE != 0 || !UNIT || PAGED || SPECIAL)
+#define LISTED_ROWS (ORDERED ? BQ : 1)
+#define LISTED_KEYS (ORDERED ? BK : 1)
+#define UNPACKED (STORAGE != 0 || !UNIT || PAGED || SPECIAL || ORDERED)
 #define IN_PLACE(A, dim_stride, at) 0
 #if UNPACKED
 #define KV
@@ -26,6 +28,8 @@
 #define KV GLOBAL
 #endif
 #else
+#define LISTED_ROWS BQ
+#define LISTED_KEYS BK
 #define UNPACKED 1
 #define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size && !IS_SPECIAL(A) ? (const float *)(at) : 0)
 #define KV
@@ -59,8 +63,23 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
     }
 }
 
-/* Whose scores a tile holds: ROWS queries of head h of batch row b from i0 on, the first at position p0. */
-struct FN(where) { int b, h, i0, rows; ca_long p0; };
+/* Whose scores a tile holds: ROWS queries of head h of batch row b from i0 on, the first at position p0; or, ordered, the
+ * queries that TILE and ROW say, with the keys between LO and HI of each axis. */
+struct FN(where) {
+    int b, h, i0, rows;
+    ca_long p0;
+    ca_tile tile;
+    int row[LISTED_ROWS];
+    vi lo[3][QV], hi[3][QV];
+};
+INLINE int FN(query)(const ca_optional *X, const struct FN(where) *w, int r)
+{
+    r = r < w->rows ? r : w->rows - 1;
+    return IS_ON(ORDERED, X->ordered) ? w->row[r] : w->i0 + r;
+}
+
+/* Keys that are not neighbours: their numbers, and their places on the grid. */
+struct FN(keys) { int number[LISTED_KEYS], place[3][LISTED_KEYS]; };
 
 /* TAKE from ROWS rows, the last one again where there are fewer than VL. */
 #define EACH_ROW(take) \
@@ -130,6 +149,28 @@ INLINE int FN(block_class)(const ca_args *A, const ca_optional *X, const struct 
     int rows = w->rows - a * VL;
     if (rows <= 0) return ALL_KEYS; /* no query */
     return ca_tile_class(A, X, w->b, w->h, w->i0 + a * VL, w->p0 + a * VL, rows < VL ? rows : VL, j, n < VL ? n : VL);
+}
+
+/* What is beyond scale of an ordered tile: softcap, and which of the box's keys each row sees. */
+APART void FN(modify_ordered)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const struct FN(keys) *keys, vf *s, int n, int asked,
+                              int partial, const struct FN(rows) *r, vf *top)
+{
+    vi near[QV];
+    (void)X;
+    UNROLL for (int a = 0; a < QV; a++) { top[a] = r->m[a]; near[a] = SPLATI(0); }
+    for (int j = 0; j < n; j++, s += QV) {
+        const vi number = SPLATI(keys->number[j]), x = SPLATI(keys->place[2][j]);
+        if (asked && (j == 0 || keys->place[1][j] != keys->place[1][j - 1] || keys->place[0][j] != keys->place[0][j - 1])) {
+            const vi z = SPLATI(keys->place[0][j]), y = SPLATI(keys->place[1][j]);
+            UNROLL for (int a = 0; a < QV; a++) near[a] = (w->lo[0][a] <= z) & (w->hi[0][a] > z) & (w->lo[1][a] <= y) & (w->hi[1][a] > y);
+        }
+        if (IS_ON(SOFTCAP, A->softcap)) vcap(s, 1, QV, A->softcap);
+        UNROLL for (int a = 0; a < QV; a++) {
+            if (asked) s[a] = VSEL(near[a] & (w->lo[2][a] <= x) & (w->hi[2][a] > x), s[a], SPLAT(-CA_INFINITY));
+            if (partial) s[a] = VSEL((r->lo[a] <= number) & (r->hi[a] > number), s[a], SPLAT(-CA_INFINITY));
+            top[a] = VMAX(top[a], s[a]);
+        }
+    }
 }
 
 /* All that becomes of the scores S of a tile of N keys from K0 on before softmax, beyond scale: what cl/score.h does, in
@@ -260,11 +301,12 @@ INLINE void FN(ask)(GLOBAL const ca_byte *at, ca_long row, int bytes, int rows, 
         for (int c = 0; c < bytes; c += 64) PREFETCH(at + i * row + c);
 }
 
-/* One tile of N keys from K0: scores, new maximum, weights, weighted sum. */
+/* One tile of N keys from K0, or of listed ones: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
-                     struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, int n, int D, int Dv,
-                     int masked, int asked, int partial, int guarded)
+                     struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, const struct FN(keys) *listed, int n, int D, int Dv,
+                     int masked, int asked, int partial_, int guarded)
 {
+    const int partial = IS_ON(ORDERED, X->ordered) ? 0 : partial_; /* of keys from K0 on */
     vf top[QV], alpha[QV];
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     int j = 0;
@@ -287,10 +329,13 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
             FN(ask)(ca_mask_row(A, X, w->b, w->h, w->i0) + k0 + BK, A->mask_i, BK, w->rows, j, n);
     }
     for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
-    if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked) {
+    int modified = IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked;
+    if (IS_ON(ORDERED, X->ordered)) modified |= partial_;
+    if (modified) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
         vf new_top[QV];
-        FN(modify)(A, X, w, p, k0, n, masked, asked, partial, &same, new_top);
+        if (IS_ON(ORDERED, X->ordered)) FN(modify_ordered)(A, X, w, listed, p, n, asked, partial_, &same, new_top);
+        else FN(modify)(A, X, w, p, k0, n, masked, asked, partial, &same, new_top);
         UNROLL for (int a = 0; a < QV; a++) top[a] = new_top[a];
     }
     UNROLL for (int a = 0; a < QV; a++) {
@@ -322,20 +367,20 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
     for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
 }
 
-/* Reads the tile's query rows into lanes; the first is query i0.  Rows past the end repeat the last one.  MADE is scratch for rows
+/* Reads the tile's query rows, of those from Q on, into lanes.  Rows past the end repeat the last one.  MADE is scratch for rows
  * that are not simply loaded. */
-INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLOBAL const stored *q, int D, int rows, int i0, float *made)
+INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, vf *qT, GLOBAL const stored *q, int D, float *made)
 {
     for (int a = 0; a < QV; a++) {
         if (IS_SPECIAL(A))
             for (int i = 0; i < VL; i++) {
-                int row = a * VL + i < rows ? a * VL + i : rows - 1;
-                query_row(A, X, made + i * WHOLE(D), q + (ca_long)row * A->q_s, i0 + row, D);
+                int row = FN(query)(X, w, a * VL + i);
+                query_row(A, X, made + i * WHOLE(D), q + (ca_long)row * A->q_s, row, D);
             }
         for (int d = 0; d < D; d += VL) {
             vf x[VL];
             for (int i = 0; i < VL; i++) {
-                int row = a * VL + i < rows ? a * VL + i : rows - 1;
+                int row = FN(query)(X, w, a * VL + i);
                 x[i] = IS_SPECIAL(A) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
             }
             transpose(x, VL);
@@ -344,16 +389,16 @@ INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, vf *qT, GLO
     }
 }
 
-/* Writes oT / l, back in rows. */
-INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int os, int od, int Dv, int rows)
+/* Writes oT / l, back in rows, of those from O on. */
+INLINE void FN(store_output)(const ca_optional *X, const struct FN(where) *w, const vf *oT, const vf *inv, GLOBAL stored *o, int os, int od, int Dv)
 {
     for (int a = 0; a < QV; a++) {
         for (int d = 0; d < Dv; d += VL) {
             vf x[VL];
             for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] * inv[a] : SPLAT(0.f);
             transpose(x, VL);
-            for (int i = 0; i < VL && a * VL + i < rows; i++) {
-                GLOBAL stored *row = o + (ca_long)(a * VL + i) * os;
+            for (int i = 0; i < VL && a * VL + i < w->rows; i++) {
+                GLOBAL stored *row = o + (ca_long)FN(query)(X, w, a * VL + i) * os;
                 if (NEIGHBOURS(od) && (Dv % VL == 0 || d + VL <= Dv)) {
                     store_vec(row + d, x[i]);
                 } else {
@@ -366,14 +411,71 @@ INLINE void FN(store_output)(const vf *oT, const vf *inv, GLOBAL stored *o, int 
     }
 }
 
-/* Keys K0 ... K0 + N of K or V, which begins at FROM, as f32, PITCH apart: for 16-bit storage, for dims that are not
- * neighbours, for pages, and for elements that are not simply loaded. */
-INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, int hk, float *to, int pitch, GLOBAL const stored *from, int is_k,
-                       int k0, int n, int D)
+/* Writes a pass's oT as f32, to row after row of the tile's, STATES states each, from PO on. */
+INLINE void FN(store_states)(const ca_optional *X, const struct FN(where) *w, const vf *oT, GLOBAL float *po, int states, int Dv)
 {
-    for (int j = 0; j < n; j++)
-        if (is_k) key_row(A, X, to + j * pitch, from, b, hk, k0 + j, D);
-        else value_row(A, X, to + j * pitch, from, b, hk, k0 + j, D);
+    for (int a = 0; a < QV; a++)
+        for (int d = 0; d < Dv; d += VL) {
+            vf x[VL];
+            for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] : SPLAT(0.f);
+            transpose(x, VL);
+            for (int i = 0; i < VL && a * VL + i < w->rows; i++)
+                store_floats(x[i], po + ((ca_long)FN(query)(X, w, a * VL + i) * states + w->tile.pass) * Dv, d, Dv);
+        }
+}
+
+/* Keys K0 ... K0 + N, or those listed, of K or V, which begins at FROM, as f32, PITCH apart: for 16-bit storage, for dims that are not
+ * neighbours, for pages, for elements that are not simply loaded, and for keys that are not neighbours. */
+INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, int hk, float *to, int pitch, GLOBAL const stored *from, int is_k,
+                       int k0, const struct FN(keys) *listed, int n, int D)
+{
+    for (int j = 0; j < n; j++) {
+        int number = IS_ON(ORDERED, X->ordered) ? listed->number[j] : k0 + j;
+        if (is_k) key_row(A, X, to + j * pitch, from, b, hk, number, D);
+        else value_row(A, X, to + j * pitch, from, b, hk, number, D);
+    }
+}
+
+/* Up to BK keys of an ordered tile from place NEXT of its box on, of those from FIRST to LAST; NEXT moves on.  0: there are no more. */
+INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(keys) *to, int *next, int first, int last)
+{
+    const ca_box *k = &w->tile.k;
+    const int places = ca_box_places(k);
+    int n = 0, at[3];
+    if (*next < places) ca_box_place(k, *next, at);
+    for (; *next < places && n < BK; (*next)++) {
+        const int number = ca_place_number(at, FIRST_NODE(X));
+        if (number >= first && number < last) {
+            to->number[n] = number;
+            for (int a = 0; a < 3; a++) to->place[a][n] = at[a];
+            n++;
+        }
+        ca_box_next(k, at);
+    }
+    return n;
+}
+
+/* The rows of an ordered tile, and which places each sees: axis by axis the same for all rows of a place. */
+INLINE void FN(list_rows)(const ca_optional *X, struct FN(where) *w)
+{
+    const ca_box *q = &w->tile.q;
+    const int asks = ca_order_asks(FIRST_NODE(X));
+    int lo[3][BQ], hi[3][BQ], at[3];
+    for (int a = 0; asks && a < 3; a++)
+        for (int i = 0; i < ca_box_side(q, a); i++) ca_sees_places(q->from[a] + i * q->step[a], a, lo[a] + i, hi[a] + i, FIRST_NODE(X));
+    ca_box_place(q, w->tile.first, at);
+    for (int r = 0; r < w->rows; r++, ca_box_next(q, at)) w->row[r] = ca_place_number(at, FIRST_NODE(X));
+    for (int e = 0; asks && e < 3; e++)
+        for (int a = 0; a < QV; a++) {
+            int from[VL], to[VL], stride = e == 2 ? 1 : e == 1 ? ca_box_side(q, 2) : ca_box_side(q, 1) * ca_box_side(q, 2), side = ca_box_side(q, e);
+            for (int i = 0; i < VL; i++) {
+                const int r = a * VL + i < w->rows ? a * VL + i : w->rows - 1, place = r / stride % side;
+                from[i] = lo[e][place];
+                to[i] = hi[e][place];
+            }
+            w->lo[e][a] = VLOADI(from);
+            w->hi[e][a] = VLOADI(to);
+        }
 }
 
 /* All keys for one query tile; true when every output is finite. */
@@ -383,31 +485,54 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
 {
     UNROLL for (int a = 0; a < QV; a++) { r->m[a] = SPLAT(CA_LOWEST); r->l[a] = SPLAT(0.f); }
     for (int e = 0; e < Dv * QV; e++) oT[e] = SPLAT(0.f);
+    struct FN(keys) listed;
+    int next = 0;
     for (int k0 = first, n; k0 < last; k0 += n) {
-        k0 = ca_next_key(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0);
-        if (k0 >= last) break;
-        n = ca_tile_keys(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0, last - k0 < BK ? last - k0 : BK);
-        int partial = k0 < full_lo || k0 + n > full_hi, class = ca_tile_class(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0, n);
-        if (class == NO_KEY) continue;
-        int asked = class == SOME_KEYS, masked = IS_ON(MASK, X->mask) ? FN(mask_class)(A, X, w, k0, n) : ALL_KEYS;
-        if (masked == NO_KEY) continue;
-        masked = masked == SOME_KEYS;
+        int partial, asked, masked = 0;
+        if (IS_ON(ORDERED, X->ordered)) {
+            n = FN(list)(X, w, &listed, &next, first, last);
+            if (n == 0) break;
+            k0 = listed.number[n - 1] - n + 1; /* they ascend */
+            partial = listed.number[0] < full_lo || listed.number[n - 1] >= full_hi;
+            asked = ca_order_asks(FIRST_NODE(X));
+        } else {
+            k0 = ca_next_key(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0);
+            if (k0 >= last) break;
+            n = ca_tile_keys(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0, last - k0 < BK ? last - k0 : BK);
+            partial = k0 < full_lo || k0 + n > full_hi;
+            const int class = ca_tile_class(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0, n);
+            if (class == NO_KEY) continue;
+            asked = class == SOME_KEYS;
+            if (IS_ON(MASK, X->mask)) {
+                const int masks = FN(mask_class)(A, X, w, k0, n);
+                if (masks == NO_KEY) continue;
+                masked = masks == SOME_KEYS;
+            }
+        }
 #if !UNPACKED
         GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
         (void)unpacked; /* read where they are */
-        FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, n, D, Dv, masked, asked, partial, guarded);
+        FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
 #else
-        KV const float *kf = IN_PLACE(A, k_d, k + (ca_long)k0 * A->k_s), *vf_ = IN_PLACE(A, v_d, v + (ca_long)k0 * A->v_s);
-        int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv), hk = w->h / A->group;
+        /* Where neighbours are the box's, they are read where they are; in steps they would all be in the same sets of a cache. */
+        const int there = !IS_ON(ORDERED, X->ordered) || ca_is_run(&w->tile.k), hk = w->h / A->group;
+        const ca_long start = IS_ON(ORDERED, X->ordered) ? listed.number[0] : k0;
+        KV const float *kf = 0, *vf_ = 0;
+        (void)start; /* nothing is, where all is unpacked */
+        if (there) {
+            kf = IN_PLACE(A, k_d, k + start * A->k_s);
+            vf_ = IN_PLACE(A, v_d, v + start * A->v_s);
+        }
+        int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv);
         if (!kf) {
-            FN(unpack)(A, X, w->b, hk, unpacked, ks, k, 1, k0, n, D);
+            FN(unpack)(A, X, w->b, hk, unpacked, ks, k, 1, k0, &listed, n, D);
             kf = unpacked;
         }
         if (!vf_) {
-            FN(unpack)(A, X, w->b, hk, unpacked + BK * WHOLE(D), vs, v, 0, k0, n, Dv);
+            FN(unpack)(A, X, w->b, hk, unpacked + BK * WHOLE(D), vs, v, 0, k0, &listed, n, Dv);
             vf_ = unpacked + BK * WHOLE(D);
         }
-        FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, n, D, Dv, masked, asked, partial, guarded);
+        FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
 #endif
     }
     vi odd = SPLATI(0);
@@ -415,42 +540,75 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
     return !VANY(odd);
 }
 
-/* Query tile number TILE of head h of batch row b, ragged: number TILE of all.
+/* Query tile number TILE of head h of batch row b, ragged: number TILE of all.  Where A->splits are more than one, the tile's pass leaves its state, in
+ * po [row][splits][Dv] and pml [row][splits][2], rows as those of lse.
  * Scratch: qT D QV, oT Dv QV, p BK QV vectors; unpacked BK (WHOLE(D) + WHOLE(Dv)) floats. */
 INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
-                      GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse, int D, int Dv, int tile, int h, int b,
-                      vf *qT, vf *oT, vf *p, float *unpacked)
+                      GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int tile, int h,
+                      int b, vf *qT, vf *oT, vf *p, float *unpacked)
 {
     struct FN(rows) r;
+    struct FN(where) w;
     vf inv[QV];
     if (IS_ON(RAGGED, X->cu_q)) b = ca_seq_of_tile(A, X, tile, BQ, &tile);
     const ca_seq seq = ca_seq_of(A, X, b);
-    int i0 = tile * BQ, rows = seq.Nq - i0 < BQ ? seq.Nq - i0 : BQ, hk = h / A->group;
-    if (IS_ON(RAGGED, X->cu_q) && (tile < 0 || rows <= 0)) return;
-    ca_long p0 = i0 + seq.p0;
-    const struct FN(where) w = { b, h, i0, rows, p0 };
-    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i0) * A->q_s;
+    const int hk = h / A->group;
+    w.b = b;
+    w.h = h;
+    w.i0 = tile * BQ;
+    w.rows = seq.Nq - w.i0 < BQ ? seq.Nq - w.i0 : BQ;
+    w.p0 = w.i0 + seq.p0;
+    if (IS_ON(RAGGED, X->cu_q) && (tile < 0 || w.rows <= 0)) return;
+    if (IS_ON(ORDERED, X->ordered)) {
+        ca_order_tile(&w.tile, tile, BQ, seq.Nq, seq.Nk, ca_position(seq.p0), FIRST_NODE(X));
+        w.rows = w.tile.rows;
+        if (w.rows <= 0) return;
+        FN(list_rows)(X, &w);
+    }
+    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)seq.q_row * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
-    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)(seq.q_row + i0) * A->o_s;
+    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)seq.q_row * A->o_s;
 
-    int lo[VL], hi[VL];
+    int lo[VL], hi[VL], first = seq.Nk, last = 0, full_lo = 0, full_hi = seq.Nk;
     for (int a = 0; a < QV; a++) {
         UNROLL for (int i = 0; i < VL; i++) {
-            int row = a * VL + i < rows ? a * VL + i : rows - 1;
-            lo[i] = ca_key_lo(p0 + row, A->left, seq.Nk);
-            hi[i] = ca_key_hi(p0 + row, A->right, seq.Nk);
+            const ca_long at = seq.p0 + FN(query)(X, &w, a * VL + i);
+            lo[i] = ca_key_lo(at, A->left, seq.Nk);
+            hi[i] = ca_key_hi(at, A->right, seq.Nk);
+            if (IS_ON(ORDERED, X->ordered)) {
+                lo[i] = ca_most(lo[i], ca_key_lo(at, (ca_uint)w.tile.less, seq.Nk));
+                if (w.tile.more != CA_NO_MORE) hi[i] = ca_least(hi[i], ca_key_hi(at + w.tile.more, 0, seq.Nk));
+            }
+            first = ca_least(first, lo[i]);
+            last = ca_most(last, hi[i]);
+            full_lo = ca_most(full_lo, lo[i]);
+            full_hi = ca_least(full_hi, hi[i]);
         }
         r.lo[a] = VLOADI(lo);
         r.hi[a] = VLOADI(hi);
     }
-    int first = ca_key_lo(p0, A->left, seq.Nk), last = ca_key_hi(p0 + rows - 1, A->right, seq.Nk);
-    int full_lo = ca_key_lo(p0 + rows - 1, A->left, seq.Nk), full_hi = ca_key_hi(p0, A->right, seq.Nk);
+    if (IS_ON(ORDERED, X->ordered)) ca_order_from(&w.tile, first, last);
 
-    FN(load_queries)(A, X, qT, q, D, rows, i0, unpacked);
+    FN(load_queries)(A, X, &w, qT, q, D, unpacked);
     for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
         if (FN(attend)(A, X, &w, k, v, qT, oT, p, unpacked, &r, D, Dv, first, last, full_lo, full_hi, guarded)) break;
 
+    const ca_long row0 = b * A->lse_b + h * A->lse_h + seq.q_row;
+    float m[VL], l[VL];
+    if (IS_ON(PASSES, A->splits > 1)) {
+        FN(store_states)(X, &w, oT, po + row0 * A->splits * Dv, A->splits, Dv);
+        for (int a = 0; a < QV; a++) {
+            VSTORE(r.m[a], m);
+            VSTORE(r.l[a], l);
+            for (int i = 0; i < VL && a * VL + i < w.rows; i++) {
+                GLOBAL float *to = pml + ((row0 + FN(query)(X, &w, a * VL + i)) * A->splits + w.tile.pass) * 2;
+                to[0] = m[i];
+                to[1] = l[i];
+            }
+        }
+        return;
+    }
     UNROLL for (int a = 0; a < QV; a++) {
         vf alpha = SPLAT(1.f);
         if (IS_ON(SINKS, X->sinks)) { /* one more score, without a value */
@@ -462,18 +620,17 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
         if (IS_ON(DROPOUT, A->drop_below)) alpha *= SPLAT(A->keep_scale);
         inv[a] = VSEL(r.l[a] == SPLAT(0.f), SPLAT(0.f), alpha / r.l[a]);
     }
-    FN(store_output)(oT, inv, o, A->o_s, A->o_d, Dv, rows);
-    if (A->has_lse) {
-        lse += A->lse_0 + b * A->lse_b + h * A->lse_h + seq.q_row + i0;
-        float m[VL], l[VL];
+    FN(store_output)(X, &w, oT, inv, o, A->o_s, A->o_d, Dv);
+    if (A->has_lse)
         for (int a = 0; a < QV; a++) {
             VSTORE(r.m[a], m);
             VSTORE(r.l[a], l);
-            for (int i = 0; i < VL && a * VL + i < rows; i++)
-                lse[a * VL + i] = l[i] == 0.f ? -CA_INFINITY : m[i] + LOG(l[i]);
+            for (int i = 0; i < VL && a * VL + i < w.rows; i++)
+                lse[A->lse_0 + row0 + FN(query)(X, &w, a * VL + i)] = l[i] == 0.f ? -CA_INFINITY : m[i] + LOG(l[i]);
         }
-    }
 }
+#undef LISTED_ROWS
+#undef LISTED_KEYS
 #undef BQ
 #undef KV
 #undef UNPACKED

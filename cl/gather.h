@@ -21,29 +21,36 @@ INLINE GLOBAL const float *block_mean(const ca_args *A, const ca_optional *X, in
            (((ca_long)b * A->Hkv + hk) * ca_means(X, MEAN_BLOCKS) + c) * dims;
 }
 
-/* Scores of the listed keys, by four where they are neighbours. */
+/* Scores of the listed keys: of VL at a time, whose products with the query are summed by halves. */
 INLINE void score_listed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const stored *k, const vf *qv,
                          int D, float *made)
 {
     const int DC = WHOLE(D) / VL, hk = w->h / A->group;
-    for (int e = 0, few; e < t->n; e += few) {
-        const int j = t->key[e];
-        struct decode_from x = { k, A->k_s, A->k_d, D, made };
-        few = 1;
-        if (j < 0) {
-            GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - j, 0, D);
-            vf sum = SPLAT(0.f);
-            for (int c = 0; c < DC; c++) sum = VFMA(qv[c], load_floats(mean, c * VL, D), sum);
-            t->s[e] = VSUM(sum) * A->scale;
-        } else if (IS_SPECIAL(A)) {
-            key_row(A, X, made, k, w->b, hk, j, D);
-            decode_keys(A, X, &x, qv, DC, t->s + e, 1, MADE, 1);
-        } else {
-            x.at += ca_key_at(A, X, w->b, j, A->k_b, A->k_s);
-            if (e + 4 <= t->n && t->key[e + 3] == j + 3 && ca_key_run(A, j, 4) == 4) few = 4;
-            if (few == 4) decode_keys(A, X, &x, qv, DC, t->s + e, 1, LOADED, 4);
-            else decode_keys(A, X, &x, qv, DC, t->s + e, 1, LOADED, 1);
+    if (IS_SPECIAL(A)) {
+        const struct decode_from x = { k, A->k_s, A->k_d, D, made };
+        for (int e = 0; e < t->n; e++)
+            if (t->key[e] >= 0) {
+                key_row(A, X, made, k, w->b, hk, t->key[e], D);
+                decode_keys(A, X, &x, qv, DC, t->s + e, 1, MADE, 1);
+            }
+    } else
+        for (int e = 0; e < t->n; e += VL) {
+            GLOBAL const stored *row[VL];
+            vf sums[VL];
+            UNROLL for (int i = 0; i < VL; i++) {
+                const int j = t->key[e + i < t->n ? e + i : t->n - 1];
+                row[i] = k + ca_key_at(A, X, w->b, j < 0 ? 0 : j, A->k_b, A->k_s);
+                sums[i] = SPLAT(0.f);
+            }
+            for (int c = 0; c < DC; c++) UNROLL for (int i = 0; i < VL; i++) sums[i] = VFMA(qv[c], load_lanes(row[i], A->k_d, c * VL, D), sums[i]);
+            VSTORE(decode_sums(sums) * SPLAT(A->scale), t->s + e);
         }
+    for (int e = 0; IS_ON(MEANS, 1) && e < t->n; e++) {
+        if (t->key[e] >= 0) continue;
+        GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - t->key[e], 0, D);
+        vf sum = SPLAT(0.f);
+        for (int c = 0; c < DC; c++) sum = VFMA(qv[c], load_floats(mean, c * VL, D), sum);
+        t->s[e] = VSUM(sum) * A->scale;
     }
 }
 
@@ -67,33 +74,94 @@ INLINE void modify_listed(const ca_args *A, const ca_optional *X, const struct p
     }
 }
 
+/* o += p v for FEW listed keys from the E-th on. */
+INLINE void add_values(const ca_args *A, const ca_optional *X, const struct packed *w, const struct listed *t, GLOBAL const stored *v, int Dv, vf *o, int e,
+                       const int few)
+{
+    ca_long at[FEW];
+    UNROLL for (int i = 0; i < few; i++) at[i] = ca_key_at(A, X, w->b, t->key[e + i], A->v_b, A->v_s);
+    for (int c = 0; c < WHOLE(Dv) / VL; c++) {
+        vf sum = o[c];
+        UNROLL for (int i = 0; i < few; i++) sum = VFMA(load_lanes(v + at[i], A->v_d, c * VL, Dv), SPLAT(t->s[e + i]), sum);
+        o[c] = sum;
+    }
+}
+
 /* Adds the listed keys, whose scores are there, to the row, and empties the list.  MADE is scratch for a row. */
 INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const stored *v, int Dv,
                        struct row_state *r, float *made)
 {
     const int EC = WHOLE(Dv) / VL, hk = w->h / A->group;
+    int n = 0, e = 0;
     if (t->n == 0) return;
     const float alpha = decode_softmax(t->s, t->n, 0, 0, DK, &r->m, &r->l, 1);
     if (alpha != 1.f)
         for (int c = 0; c < EC; c++) r->o[c] *= SPLAT(alpha);
-    for (int e = 0; e < t->n; e++) {
-        const int j = t->key[e];
-        float p = t->s[e];
-        if (1.f / p < 0.f) continue; /* ABSENT, which is -0: its value is not read */
+    for (int from = 0; from < t->n; from++) { /* only those whose values are to be read stay */
+        const int j = t->key[from];
+        float p = t->s[from];
+        if (AS_UINT(p) == 0x80000000u) continue; /* ABSENT */
         if (IS_ON(DROPOUT, A->drop_below))
             if (j >= 0 && ca_is_dropped(A, w->b, w->h, w->i, j)) p = 0.f;
-        if (j < 0) {
+        if (IS_ON(MEANS, 1) && j < 0) {
             GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - j, 1, Dv);
             for (int c = 0; c < EC; c++) r->o[c] = VFMA(load_floats(mean, c * VL, Dv), SPLAT(p), r->o[c]);
         } else if (IS_SPECIAL(A)) {
             value_row(A, X, made, v, w->b, hk, j, Dv);
             for (int c = 0; c < EC; c++) r->o[c] = VFMA(VLOAD(made + c * VL), SPLAT(p), r->o[c]);
         } else {
-            GLOBAL const stored *row = v + ca_key_at(A, X, w->b, j, A->v_b, A->v_s);
-            for (int c = 0; c < EC; c++) r->o[c] = VFMA(load_lanes(row, A->v_d, c * VL, Dv), SPLAT(p), r->o[c]);
+            t->key[n] = j;
+            t->s[n++] = p;
         }
     }
+    for (; e + FEW <= n; e += FEW) add_values(A, X, w, t, v, Dv, r->o, e, FEW);
+    for (; e < n; e++) add_values(A, X, w, t, v, Dv, r->o, e, 1);
     t->n = 0;
+}
+
+/* Lists keys that the row sees from *J on, before LAST, until the list is full or there are none: *J is then LAST. */
+INLINE void list_keys(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, int *j, int last)
+{
+    while (*j < last && t->n < DK) {
+        *j = ca_next_key(A, X, w->b, w->h, w->i, w->p, 1, *j);
+        if (*j >= last) break;
+        int n = ca_tile_keys(A, X, w->b, w->h, w->i, w->p, 1, *j, ca_least(last - *j, DK - t->n)),
+            class = ca_tile_class(A, X, w->b, w->h, w->i, w->p, 1, *j, n);
+        for (int end = *j + n; *j < end; (*j)++)
+            if (class == ALL_KEYS || (class == SOME_KEYS && ca_lets(A, X, w->b, w->h, w->i, w->p, *j))) t->key[t->n++] = *j;
+    }
+}
+
+/* The same from the N keys of the row's own list, by ascending numbers, one perhaps again and again; *AT is the place in it. */
+INLINE void list_own(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, GLOBAL const ca_int *own, int n, int *at, int first,
+                     int last)
+{
+    for (; *at < n && t->n < DK; (*at)++) {
+        const int j = own[*at];
+        if (j >= last) { *at = n; break; }
+        if (j < first || (*at > 0 && own[*at - 1] == j)) continue;
+        if (!IS_ON(MASK_MOD, X->mask_mod) || CALL_MASK_MOD(A, X, w->b, w->h, (ca_int)w->p, j)) t->key[t->n++] = j;
+    }
+}
+
+/* The same of LSH: bucket by bucket, round by round, the keys that no round before had; *ROUND and *PLACE are where it goes on. */
+INLINE void list_hashed(const ca_args *A, const ca_optional *X, const struct packed *w, struct listed *t, int *round, int *place, int first, int last,
+                        NODE_PARAMS)
+{
+    GLOBAL const ca_int *own = ca_words(A, X, at) + (((ca_long)w->b * A->Hq + w->h) * A->Nq + w->i) * n0;
+    GLOBAL const ca_int *keys = ca_words(A, X, n1) + ((ca_long)w->b * A->Hkv + w->h / A->group) * A->Nk * n0;
+    for (; *round < n0; (*round)++, *place = 0) {
+        int n;
+        GLOBAL const ca_int *list = ca_bucket_keys(A, X, w->b, w->h, *round, own[*round], &n, NODE_ARGS);
+        for (; *place < n && t->n < DK; (*place)++) {
+            const int j = list[*place];
+            int is_new = j >= first && j < last;
+            for (int r = 0; is_new && r < *round; r++) is_new = keys[(ca_long)j * n0 + r] != own[r];
+            if (!is_new) continue;
+            if (!IS_ON(MASK_MOD, X->mask_mod) || CALL_MASK_MOD(A, X, w->b, w->h, (ca_int)w->p, j)) t->key[t->n++] = j;
+        }
+        if (t->n == DK) return;
+    }
 }
 
 /* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW is memory for a row's scores, where the pattern
@@ -131,20 +199,20 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
         }
         add_listed(A, X, &w, &t, v, Dv, &r, made);
     } else {
-        const int last = ca_key_hi(w.p, A->right, seq.Nk), means = IS_ON(MEANS, ca_has_means(X)) ? ca_means(X, MEAN_BLOCKS) : 0;
-        const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block), before = ca_means(X, MEAN_BEFORE);
-        int j = ca_key_lo(w.p, A->left, seq.Nk), c = 0;
+        const int first = ca_key_lo(w.p, A->left, seq.Nk), last = ca_key_hi(w.p, A->right, seq.Nk);
+        const int means = IS_ON(MEANS, ca_has_means(X)) ? ca_means(X, MEAN_BLOCKS) : 0, before = ca_means(X, MEAN_BEFORE);
+        const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block);
+        int j = first, c = 0, in_list = 0, at = 0, round = 0;
+        GLOBAL const ca_int *list = IS_ON(LISTED, ca_has_lists(X)) ? ca_own_list(A, X, b, h, i, &in_list, FIRST_NODE(X)) : 0;
         decode_query(A, X, qv, q, i, D, made);
-        while (j < last || c < means) { /* fills the list, with keys and then with means */
-            while (j < last && t.n < DK) {
-                j = ca_next_key(A, X, b, h, i, w.p, 1, j);
-                if (j >= last) break;
-                int n = ca_tile_keys(A, X, b, h, i, w.p, 1, j, ca_least(last - j, DK - t.n)), class = ca_tile_class(A, X, b, h, i, w.p, 1, j, n);
-                for (int end = j + n; j < end; j++)
-                    if (class == ALL_KEYS || (class == SOME_KEYS && ca_lets(A, X, b, h, i, w.p, j))) t.key[t.n++] = j;
-            }
+        if (list) at = ca_place(list, in_list, first);
+        for (;;) { /* fills the list, with keys and then with means */
+            if (IS_ON(HASHED, ca_has_hashes(X))) list_hashed(A, X, &w, &t, &round, &at, first, last, FIRST_NODE(X));
+            else if (list) list_own(A, X, &w, &t, list, in_list, &at, first, last);
+            else list_keys(A, X, &w, &t, &j, last);
             for (; j >= last && c < means && t.n < DK; c++)
                 if (c != own && c * block < seq.Nk && (!before || c < own)) t.key[t.n++] = -1 - c;
+            if (t.n == 0) break;
             score_listed(A, X, &w, &t, k, qv, D, made);
             if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || IS_ON(MASK, X->mask)) modify_listed(A, X, &w, &t);
             add_listed(A, X, &w, &t, v, Dv, &r, made);

@@ -33,19 +33,29 @@
 #include "args.h"
 #include "dialect.h"
 #include "flash.h"
+#if PASSES
+#include "softmax.h"
+#include "dropout.h"
+#include "merge.h"
+#define STATES_PARAM , GLOBAL float *ws
+#define STATES_OF(at) (ws + a.at)
+#else
+#define STATES_PARAM
+#define STATES_OF(at) 0
+#endif
 
-LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse,
+LANE_KERNEL void attn_lanes(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse STATES_PARAM,
                 OPTIONAL_PARAMS, ca_args a)
 {
     const ca_optional x = OPTIONAL;
     vf qT[DQK * QV], oT[DV * QV], p[BK * QV];
-#if STORAGE == 0 && UNIT && !PAGED && !SPECIAL
+#if STORAGE == 0 && UNIT && !PAGED && !SPECIAL && !ORDERED
     float *unpacked = 0;
 #else
     float unpacked[BK * (WHOLE(DQK) + WHOLE(DV))];
 #endif
     int tiles = RAGGED ? a.Tq / (QV * VL) + a.B : (a.Nq + QV * VL - 1) / (QV * VL);
     /* The last tiles of a causal attention are the longest: start with them. */
-    int tile = tiles - 1 - (int)get_global_id(0), hb = get_global_id(1);
-    flash(&a, &x, q, k, v, o, lse, DQK, DV, tile, hb % a.Hq, hb / a.Hq, qT, oT, p, unpacked);
+    int tile = ORDERED ? (int)get_global_id(0) : tiles - 1 - (int)get_global_id(0), hb = get_global_id(1);
+    flash(&a, &x, q, k, v, o, lse, STATES_OF(ws_po), STATES_OF(ws_pml), DQK, DV, tile, hb % a.Hq, hb / a.Hq, qT, oT, p, unpacked);
 }

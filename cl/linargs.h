@@ -6,7 +6,7 @@
 #include "op.h"
 
 /* The tensors, in the order in which kernels take them.  Of mamba2_ssd: C, B, x, dt, A_log, D. */
-enum { LIN_Q, LIN_K, LIN_V, LIN_G, LIN_BETA, LIN_U, LIN_PROJECTION, LIN_STATE, LIN_Z, LIN_OUT, LIN_FINAL, LIN_FINAL_Z, LIN_TENSORS };
+enum { LIN_Q, LIN_K, LIN_V, LIN_G, LIN_BETA, LIN_U, LIN_PROJECTION, LIN_STATE, LIN_Z, LIN_OUT, LIN_LSE, LIN_FINAL, LIN_FINAL_Z, LIN_TENSORS };
 
 enum { LIN_IDENTITY, LIN_ELU1, LIN_RELU, LIN_EXP, LIN_SQUARE, LIN_TAYLOR2, LIN_FAVOR, LIN_COS, LIN_SOFTMAX };
 enum { LIN_NO_GATE, LIN_BY_HEAD, LIN_BY_DIM };          /* what a decay is for */
@@ -28,6 +28,7 @@ typedef struct ca_linear {
     ca_int width;                   /* numbers that a row of q or k is kept as: the features, or the dims of pairs of them */
     ca_int map, gate, delta, bonus, normalize, l2norm, ssd, recurrent;
     ca_int chunk, vblock, vblocks, pass; /* chunk 1 if recurrent */
+    ca_int late;                    /* rows of out before those of the T steps, which AT says of q, out and lse: they read nothing */
     float scale, eps, max_len, rows; /* rows: 1 / sqrt(features) of favor */
 } ca_linear; /* without padding at the end */
 

@@ -46,10 +46,10 @@
 #include "linear.h"
 
 LINEAR_KERNEL void linear_attention(GLOBAL void *q, GLOBAL void *k, GLOBAL void *v, GLOBAL void *g, GLOBAL void *beta, GLOBAL void *u,
-                                    GLOBAL void *projection, GLOBAL void *state, GLOBAL void *z, GLOBAL void *out, GLOBAL void *final_state,
-                                    GLOBAL void *final_z, GLOBAL float *states, GLOBAL float *scratch, ca_linear a)
+                                    GLOBAL void *projection, GLOBAL void *state, GLOBAL void *z, GLOBAL void *out, GLOBAL void *lse,
+                                    GLOBAL void *final_state, GLOBAL void *final_z, GLOBAL float *states, GLOBAL float *scratch, ca_linear a)
 {
-    const struct lin_io x = { { q, k, v, g, beta, u, projection, state, z, out, final_state, final_z } };
+    const struct lin_io x = { { q, k, v, g, beta, u, projection, state, z, out, lse, final_state, final_z } };
     ca_long worker = (ca_long)get_global_id(0) / ITEMS;
     for (ca_long unit = worker; unit < a.units; unit += a.workers) {
         linear_unit(&a, &x, unit, states + unit * a.state, scratch + worker * a.scratch);

@@ -54,6 +54,9 @@ INLINE int is_given(const ca_linear *A, int k) { return A->type[k] >= 0; }
 
 INLINE float element(const ca_linear *A, const struct lin_io *X, int k, ca_long i) { return load_as(X->t[k], A->type[k], A->at[k] + i); }
 
+/* Unrolled, or GPU compilers leave an array in memory. */
+#define EACH_OF_VL(l) UNROLL for (int l = 0; l < VL; l++)
+
 /* VL numbers of tensor k from element i + d on, 0 from i + dims on. */
 INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i, int d, int dims)
 {
@@ -64,7 +67,7 @@ INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i,
         return type == TYPE_F16 ? f16_vec((GLOBAL const ca_ushort *)X->t[k] + i) : bf16_vec((GLOBAL const ca_ushort *)X->t[k] + i);
     }
     float x[VL];
-    for (int l = 0; l < VL; l++) x[l] = d + l < dims ? load_as(X->t[k], type, i + l) : 0.f;
+    EACH_OF_VL(l) x[l] = d + l < dims ? load_as(X->t[k], type, i + l) : 0.f;
     return VLOAD(x);
 }
 
@@ -90,7 +93,7 @@ INLINE void put_lanes(GLOBAL float *to, vf x, int n)
         return;
     }
     VSTORE(x, y);
-    for (int l = 0; l < n; l++) to[l] = y[l];
+    EACH_OF_VL(l) if (l < n) to[l] = y[l];
 }
 INLINE void put(const ca_linear *A, const struct lin_io *X, int k, ca_long i, vf x, int n)
 {
@@ -101,7 +104,7 @@ INLINE void put(const ca_linear *A, const struct lin_io *X, int k, ca_long i, vf
         return;
     }
     VSTORE(x, y);
-    for (int l = 0; l < VL; l++)
+    EACH_OF_VL(l)
         if (l < n) store_as(X->t[k], A->type[k], i + l, y[l]);
 }
 
@@ -123,15 +126,21 @@ INLINE vi lanes_below(int first, int n) { return vcount((float)first) < SPLAT((f
 
 /* ------------------------------------------------------------------- product */
 
-/* c [m][nv vectors] = keep c + a b, a [m][k] being anywhere, b [k] rows of vectors. */
+/* Rows of scratch, or of a tensor, of which the next chunk's, DIMS numbers each, are N further on: hardware does not look so far.  N 0: none. */
+struct rows { GLOBAL const float *at; int ld, n, dims; };
+
+/* c [m][nv vectors] = by (keep old + a b), a [m][k] being anywhere, b [k] rows of vectors. */
 enum { TAIL_NONE, TAIL_TO_DIAGONAL, TAIL_THROUGH, TAIL_SOLVE };
 struct product {
     GLOBAL float *c;
     GLOBAL const float *a, *b;
     int ldc, a_row, a_col, ldb, m, nv, k;
-    int keeps;                     /* 0: c begins at 0; 1: as it is; 2: times keep[row keep_step] */
+    int keeps;                     /* 0: no old; 1: old as it is; 2: times keep[row keep_step] */
+    struct rows old;
     GLOBAL const float *keep;
     int keep_step;
+    float by;
+    struct rows ahead;             /* whose next rows are asked for on the way, as many as c has */
     int tail;                      /* TO_DIAGONAL: of c only vectors that hold some column j <= row i
                                       THROUGH: only the k <= i of row i
                                       SOLVE: only the k < i, b being c: forward substitution */
@@ -151,7 +160,7 @@ INLINE void product_tile(const struct product *p, int i0, int v0, const int nc, 
         a[r] = p->a + row * p->a_row;
         const float keep = p->keeps == 2 ? p->keep[row * p->keep_step] : 1.f;
         UNROLL for (int n = 0; n < nc; n++)
-            acc[r][n] = p->keeps ? SPLAT(keep) * VLOAD(c + row * p->ldc + AT(n)) : SPLAT(0.f);
+            acc[r][n] = p->keeps ? SPLAT(keep) * VLOAD(p->old.at + row * p->old.ld + v0 * VL + AT(n)) : SPLAT(0.f);
     }
     for (int j = 0; j < k; j++) {
         vf x[NV];
@@ -171,7 +180,7 @@ INLINE void product_tile(const struct product *p, int i0, int v0, const int nc, 
             }
     UNROLL for (int r = 0; r < MR; r++)
         if (i0 + r < p->m)
-            UNROLL for (int n = 0; n < nc; n++) VSTORE(acc[r][n], c + (i0 + r) * p->ldc + AT(n));
+            UNROLL for (int n = 0; n < nc; n++) VSTORE(SPLAT(p->by) * acc[r][n], c + (i0 + r) * p->ldc + AT(n));
 #undef AT
 }
 
@@ -185,6 +194,9 @@ LINEAR_APART void product(const struct product *p)
             const int i0 = i * MR, needed = p->tail == TAIL_TO_DIAGONAL ? (i0 + MR - 1) / VL + 1 : p->nv;
             const int end = needed < p->nv ? needed : p->nv;
             const int v = x * NV, left = end - v;
+            if (p->ahead.n > 0 && x == 0)
+                for (int r = i0; r < i0 + MR; r++)
+                    for (int d = 0; d < p->ahead.dims; d += 16) PREFETCH_FAR(p->ahead.at + (p->ahead.n + r) * p->ahead.ld + d);
             if (left <= 0) continue;
 #ifdef ONE_TILE
             product_tile(p, i0, v, NV, left);
@@ -208,6 +220,7 @@ struct lin {
     int X_, C_, E_, P_;            /* lengths of rows in scratch, whose parts these are (linargs.h): */
     GLOBAL float *xq, *xk, *xt, *kT, *att, *mat, *u, *o, *a, *all, *rest, *beta, *e, *den, *ga, *decay, *wT;
     GLOBAL float *S, *z;           /* [F][E], [F] */
+    struct rows k, v;              /* chunked: the chunk's keys, mapped; what is added to the state */
     GLOBAL float *in, *out;        /* recurrent: the caller's states, [F][V] from column e0 on; NULL: they pass through S */
 };
 
@@ -296,7 +309,7 @@ LINEAR_APART void load_x(const struct lin *l, int k, const ca_lin_strides *s, in
         }
         SYNC;
         const struct product p = { .c = x, .a = l->xt, .b = l->wT, .ldc = l->X_, .a_row = l->P_, .a_col = 1, .ldb = l->X_, .m = n,
-                                   .nv = l->X_ / VL, .k = K };
+                                   .nv = l->X_ / VL, .k = K, .by = 1.f };
         product(&p);
         SYNC;
         EACH_MINE(i, n) {
@@ -307,6 +320,22 @@ LINEAR_APART void load_x(const struct lin *l, int k, const ca_lin_strides *s, in
         }
     } else load_raw(l, k, s, h, t0, n, x, l->X_);
     SYNC;
+}
+
+/* Are the rows of tensor k, of DIMS numbers and STEP apart, f32 in whole vectors? */
+INLINE int in_vectors(const ca_linear *A, int k, int dims, ca_long step) { return A->type[k] == TYPE_F32 && dims % VL == 0 && step < 1 << 20; }
+
+/* load_x, or where nothing is to be made of them the rows where they lie. */
+INLINE struct rows features_of(const struct lin *l, int k, const ca_lin_strides *s, int h, ca_long t0, int n, GLOBAL float *x)
+{
+    const ca_linear *A = l->A;
+    struct rows rows = { x, l->X_, 0, A->K };
+    if (HAS(map) == LIN_IDENTITY && !HAS(l2norm) && in_vectors(A, k, A->K, s->t)) {
+        rows.at = (GLOBAL const float *)l->X->t[k] + A->at[k] + l->b * s->b + h * s->h + t0 * s->t;
+        rows.ld = (int)s->t;
+        rows.n = t0 + 2 * n <= A->T ? n : 0;
+    } else load_x(l, k, s, h, t0, n, x);
+    return rows;
 }
 
 /* Features come in blocks: all of them, or of pairs about 256; FIRST and the return value count features. */
@@ -326,13 +355,13 @@ INLINE int next_block(const ca_linear *A, struct block *b)
 #define FIRST_BLOCK { 0, 0, 0 }
 
 /* That block of n rows x; pairs are made in TO [n][ld], where rows have room for VL more. */
-LINEAR_APART void make_pairs(const struct lin *l, const struct block *b, GLOBAL const float *x, int n, GLOBAL float *to, int ld)
+LINEAR_APART void make_pairs(const struct lin *l, const struct block *b, struct rows x, int n, GLOBAL float *to, int ld)
 {
     const ca_linear *A = l->A;
     const int K = A->K, linear = HAS(map) == LIN_TAYLOR2 && b->first == 0; /* 1, x */
     const float part = HAS(map) == LIN_TAYLOR2 ? 0.70710678118654752f : 1.f;
     EACH_MINE(i, n) {
-        GLOBAL const float *row = x + i * l->X_;
+        GLOBAL const float *row = x.at + i * x.ld;
         GLOBAL float *y = to + (ca_long)i * ld;
         if (linear) *y++ = 1.f;
         for (int a = 0; a < (linear ? 1 : b->count / K); a++) {
@@ -391,14 +420,14 @@ INLINE void load_gates(const struct lin *l, ca_long t0, int n)
     SYNC;
 }
 
-/* k [n][X] turned; behind token n - 1 zeros. */
+/* The keys turned; behind token n - 1 zeros. */
 INLINE void turn_keys(const struct lin *l, int n)
 {
     const int across = l->X_ / VL, down = l->C_ / VL;
     EACH_MINE(t, across * down) {
         const int f = t % across * VL, j = t / across * VL;
         vf x[VL];
-        UNROLL for (int i = 0; i < VL; i++) x[i] = j + i < n ? VLOAD(l->xk + (j + i) * l->X_ + f) : SPLAT(0.f);
+        UNROLL for (int i = 0; i < VL; i++) x[i] = j + i < n ? VLOAD(l->k.at + (j + i) * l->k.ld + f) : SPLAT(0.f);
         transpose(x, VL);
         UNROLL for (int i = 0; i < VL; i++) VSTORE(x[i], l->kT + (f + i) * l->C_ + j);
     }
@@ -431,7 +460,7 @@ INLINE void decay_scores(const struct lin *l, GLOBAL float *att, int n, int keys
 }
 
 /* By dim: the keys are multiplied as the tokens go on; in the end kT is D_C k.  Then xt = e x. */
-INLINE void scores_by_dim(const struct lin *l, GLOBAL const float *x, GLOBAL float *att, int n, int keys)
+INLINE void scores_by_dim(const struct lin *l, struct rows x, GLOBAL float *att, int n, int keys)
 {
     const ca_linear *A = l->A;
     (void)A;
@@ -439,7 +468,7 @@ INLINE void scores_by_dim(const struct lin *l, GLOBAL const float *x, GLOBAL flo
     EACH_MINE(v, (n + VL - 1) / VL) {
         for (int i = v * VL; i < n; i++) {
             const vi before = lanes_below(v * VL, i);
-            GLOBAL const float *row = x + i * l->X_, *ga = l->ga + i * l->X_;
+            GLOBAL const float *row = x.at + i * x.ld, *ga = l->ga + i * l->X_;
             vf acc[4] = { SPLAT(0.f), SPLAT(0.f), SPLAT(0.f), SPLAT(0.f) };
             for (int f = 0; f < l->X_; f += 4)
                 UNROLL for (int c = 0; c < 4; c++) {
@@ -455,7 +484,7 @@ INLINE void scores_by_dim(const struct lin *l, GLOBAL const float *x, GLOBAL flo
     EACH_MINE(v, l->X_ / VL) {
         vf e = SPLAT(1.f);
         for (int i = 0; i < n; i++) {
-            const vf a = VLOAD(l->ga + i * l->X_ + v * VL), y = VLOAD(x + i * l->X_ + v * VL);
+            const vf a = VLOAD(l->ga + i * l->X_ + v * VL), y = VLOAD(x.at + i * x.ld + v * VL);
             if (!HAS(bonus)) e = e * a;
             VSTORE(y * e, l->xt + i * l->P_ + v * VL);
             if (HAS(bonus)) e = e * a;
@@ -475,19 +504,19 @@ INLINE float bonus_score(const struct lin *l, GLOBAL const float *x, GLOBAL cons
 }
 
 /* att = D (x k^T), of keys -beta D (x k^T). */
-LINEAR_APART void scores(const struct lin *l, GLOBAL const float *x, GLOBAL float *att, int n, int keys)
+LINEAR_APART void scores(const struct lin *l, struct rows x, GLOBAL float *att, int n, int keys)
 {
     const ca_linear *A = l->A;
     if (HAS(gate) == LIN_BY_DIM) scores_by_dim(l, x, att, n, keys);
     else {
-        const struct product p = { .c = att, .a = x, .b = l->kT, .ldc = l->C_, .a_row = l->X_, .a_col = 1, .ldb = l->C_, .m = n,
-                                   .nv = (n + VL - 1) / VL, .k = A->width, .tail = TAIL_TO_DIAGONAL };
+        const struct product p = { .c = att, .a = x.at, .b = l->kT, .ldc = l->C_, .a_row = x.ld, .a_col = 1, .ldb = l->C_, .m = n,
+                                   .nv = (n + VL - 1) / VL, .k = A->width, .by = 1.f, .ahead = x, .tail = TAIL_TO_DIAGONAL };
         product(&p);
         SYNC;
         if (HAS(gate) || PAIRED || HAS(bonus) || keys) decay_scores(l, att, n, keys);
     }
     if (HAS(bonus)) {
-        EACH_MINE(i, n) att[i * l->C_ + i] = bonus_score(l, x + i * l->X_, l->xk + i * l->X_);
+        EACH_MINE(i, n) att[i * l->C_ + i] = bonus_score(l, x.at + i * x.ld, l->k.at + i * l->k.ld);
         SYNC;
     }
 }
@@ -495,20 +524,20 @@ LINEAR_APART void scores(const struct lin *l, GLOBAL const float *x, GLOBAL floa
 /* --------------------------------------------------------------- with the state */
 
 /* o = x S, of n rows; with DIVISOR den = x z. */
-LINEAR_APART void through_state(const struct lin *l, GLOBAL const float *x, int n, int divisor)
+LINEAR_APART void through_state(const struct lin *l, struct rows x, int n, int divisor)
 {
     const ca_linear *A = l->A;
     struct block b = FIRST_BLOCK;
     while (next_block(A, &b)) {
         const int made = PAIRED || HAS(gate) == LIN_BY_DIM;
-        GLOBAL const float *rows = made ? l->xt : x;
-        const int ld = made ? l->P_ : l->X_;
+        GLOBAL const float *rows = made ? l->xt : x.at;
+        const int ld = made ? l->P_ : x.ld;
         if (PAIRED) {
             make_pairs(l, &b, x, n, l->xt, l->P_);
             SYNC;
         }
         const struct product p = { .c = l->o, .a = rows, .b = l->S + (ca_long)b.first * l->E_, .ldc = l->E_, .a_row = ld, .a_col = 1,
-                                   .ldb = l->E_, .m = n, .nv = l->nv, .k = b.count, .keeps = b.first > 0 };
+                                   .ldb = l->E_, .m = n, .nv = l->nv, .k = b.count, .keeps = b.first > 0, .old = { l->o, l->E_, 0, 0 }, .by = 1.f, .ahead = l->k };
         product(&p);
         if (divisor) EACH_MINE(i, n) l->den[i] = (b.first > 0 ? l->den[i] : 0.f) + dot(rows + i * ld, l->z + b.first, b.count);
         SYNC;
@@ -520,19 +549,21 @@ INLINE void update_state(const struct lin *l, int n)
 {
     const ca_linear *A = l->A;
     struct block b = FIRST_BLOCK;
+    struct rows u = l->v;
     if (HAS(gate) == LIN_BY_HEAD) {
         EACH_MINE(i, n) for (int c = 0; c < l->nv; c++)
-            VSTORE(SPLAT(l->rest[i]) * VLOAD(l->u + i * l->E_ + c * VL), l->u + i * l->E_ + c * VL);
+            VSTORE(SPLAT(l->rest[i]) * VLOAD(u.at + i * u.ld + c * VL), l->u + i * l->E_ + c * VL);
+        u.at = l->u, u.ld = l->E_;
         SYNC;
     }
     while (next_block(A, &b)) {
         if (PAIRED) {
-            make_pairs(l, &b, l->xk, n, l->xt, l->P_);
+            make_pairs(l, &b, l->k, n, l->xt, l->P_);
             SYNC;
         }
-        const struct product p = { .c = l->S + (ca_long)b.first * l->E_, .a = PAIRED ? l->xt : l->kT, .b = l->u, .ldc = l->E_,
-                                   .a_row = PAIRED ? 1 : l->C_, .a_col = PAIRED ? l->P_ : 1, .ldb = l->E_, .m = b.count, .nv = l->nv,
-                                   .k = n, .keeps = HAS(gate) ? 2 : 1, .keep = HAS(gate) == LIN_BY_DIM ? l->decay : l->all,
+        const struct product p = { .c = l->S + (ca_long)b.first * l->E_, .a = PAIRED ? l->xt : l->kT, .b = u.at, .ldc = l->E_,
+                                   .a_row = PAIRED ? 1 : l->C_, .a_col = PAIRED ? l->P_ : 1, .ldb = u.ld, .m = b.count, .nv = l->nv,
+                                   .k = n, .keeps = HAS(gate) ? 2 : 1, .old = { l->S + (ca_long)b.first * l->E_, l->E_, 0, 0 }, .by = 1.f, .keep = HAS(gate) == LIN_BY_DIM ? l->decay : l->all,
                                    .keep_step = HAS(gate) == LIN_BY_DIM };
         product(&p);
         if (HAS(normalize) && HAS(gate) == LIN_BY_DIM)
@@ -543,15 +574,16 @@ INLINE void update_state(const struct lin *l, int n)
             }
         else if (HAS(normalize))
             EACH_MINE(v, (b.count + VL - 1) / VL) {
-                GLOBAL const float *rows = PAIRED ? l->xt : l->xk;
+                GLOBAL const float *rows = PAIRED ? l->xt : l->k.at;
                 vf z = VLOAD(l->z + b.first + v * VL) * SPLAT(HAS(gate) ? l->all[0] : 1.f);
-                for (int j = 0; j < n; j++) z = VFMA(SPLAT(HAS(gate) ? l->rest[j] : 1.f), VLOAD(rows + j * (PAIRED ? l->P_ : l->X_) + v * VL), z);
+                for (int j = 0; j < n; j++) z = VFMA(SPLAT(HAS(gate) ? l->rest[j] : 1.f), VLOAD(rows + j * (PAIRED ? l->P_ : l->k.ld) + v * VL), z);
                 put_lanes(l->z + b.first + v * VL, z, b.count - v * VL);
             }
         SYNC;
     }
 }
 
+/* Values to u. */
 INLINE void load_values(const struct lin *l, ca_long t0, int n)
 {
     const ca_linear *A = l->A;
@@ -560,6 +592,24 @@ INLINE void load_values(const struct lin *l, ca_long t0, int n)
                  l->u + i * l->E_);
         for (int c = 0; HAS(ssd) && c < l->nv; c++) VSTORE(VLOAD(l->u + i * l->E_ + c * VL) * SPLAT(l->beta[i]), l->u + i * l->E_ + c * VL);
     }
+}
+
+/* The values of n tokens in u, or where they lie. */
+INLINE struct rows values_of(const struct lin *l, ca_long t0, int n)
+{
+    const ca_linear *A = l->A;
+    struct rows rows = { l->u, l->E_, 0, l->ne };
+    if (!HAS(ssd) && in_vectors(A, LIN_V, A->V, A->v.t)) {
+        rows.at = (GLOBAL const float *)l->X->t[LIN_V] + A->at[LIN_V] + l->b * A->v.b + l->h * A->v.h + t0 * A->v.t + l->e0;
+        rows.ld = (int)A->v.t;
+        rows.n = t0 + 2 * n <= A->T ? n : 0;
+    } else load_values(l, t0, n);
+    return rows;
+}
+
+INLINE ca_long lse_at(const struct lin *l, int h)
+{
+    return ((ca_long)l->b * l->A->H * l->A->group + h) * (l->A->T + l->A->late);
 }
 
 /* n rows of o, scaled and divided, to head h of out; of mamba2_ssd D x is added. */
@@ -576,45 +626,54 @@ LINEAR_APART void put_rows(const struct lin *l, int h, ca_long t0, int n, GLOBAL
                 x = VFMA(skip, lanes_of(A, l->X, LIN_V, l->b * A->v.b + l->h * A->v.h + (t0 + i) * A->v.t + l->e0, c * VL, l->ne), x);
             put(A, l->X, LIN_OUT, to + c * VL, x, l->ne - c * VL);
         }
+        if (HAS(normalize) && is_given(A, LIN_LSE) && l->e0 == 0)
+            store_as(l->X->t[LIN_LSE], A->type[LIN_LSE], A->at[LIN_LSE] + lse_at(l, h) + t0 + i, LOG(A->scale * l->den[i] + A->eps));
     }
     SYNC;
 }
 
 /* ----------------------------------------------------------------- chunked form */
 
-INLINE void chunk(const struct lin *l, ca_long t0, int n)
+INLINE void chunk(struct lin *l, ca_long t0, int n)
 {
     const ca_linear *A = l->A;
     const int reads = A->pass != LIN_SUMS, writes = A->pass != LIN_OUTPUTS, inside = A->pass == LIN_STREAM;
     if (writes) {
         if (HAS(gate) || HAS(delta)) load_gates(l, t0, n);
-        load_values(l, t0, n);
-        load_x(l, LIN_K, &A->k, l->h / A->share, t0, n, l->xk);
+        l->v = values_of(l, t0, n);
+        l->k = features_of(l, LIN_K, &A->k, l->h / A->share, t0, n, l->xk);
         if (HAS(gate) != LIN_BY_DIM) turn_keys(l, n);
     }
     if (HAS(delta)) {
-        scores(l, l->xk, l->mat, n, 1);
-        through_state(l, l->xk, n, 0);
+        scores(l, l->k, l->mat, n, 1);
+        through_state(l, l->k, n, 0);
         EACH_MINE(i, n) for (int c = 0; c < l->nv; c++) {
-            GLOBAL float *u = l->u + i * l->E_ + c * VL;
             const vf seen = SPLAT(HAS(gate) == LIN_BY_HEAD ? l->e[i] : 1.f) * VLOAD(l->o + i * l->E_ + c * VL);
-            VSTORE(SPLAT(l->beta[i]) * (VLOAD(u) - seen), u);
+            VSTORE(SPLAT(l->beta[i]) * (VLOAD(l->v.at + i * l->v.ld + c * VL) - seen), l->u + i * l->E_ + c * VL);
         }
+        const struct rows u = { l->u, l->E_, 0, 0 };
+        l->v = u;
         SYNC;
         const struct product p = { .c = l->u, .a = l->mat, .b = l->u, .ldc = l->E_, .a_row = l->C_, .a_col = 1, .ldb = l->E_, .m = n,
-                                   .nv = l->nv, .keeps = 1, .tail = TAIL_SOLVE };
+                                   .nv = l->nv, .keeps = 1, .old = l->v, .by = 1.f, .tail = TAIL_SOLVE };
         product(&p);
         SYNC;
     }
     for (int g = 0; reads && g < A->group; g++) {
-        const int h = l->h * A->group + g;
-        load_x(l, LIN_Q, &A->q, h / A->share, t0, n, l->xq);
-        if (inside) scores(l, l->xq, l->att, n, 0);
-        through_state(l, l->xq, n, HAS(normalize));
+        const int h = l->h * A->group + g, there = inside && !HAS(normalize) && !HAS(ssd) && in_vectors(A, LIN_OUT, A->V, A->o.t);
+        const struct rows q = features_of(l, LIN_Q, &A->q, h / A->share, t0, n, l->xq);
+        if (inside) scores(l, q, l->att, n, 0);
+        through_state(l, q, n, HAS(normalize));
         if (inside) {
             const int fades = HAS(gate) == LIN_BY_HEAD;
-            const struct product p = { .c = l->o, .a = l->att, .b = l->u, .ldc = l->E_, .a_row = l->C_, .a_col = 1, .ldb = l->E_, .m = n,
-                                       .nv = l->nv, .keeps = fades ? 2 : 1, .keep = l->e, .keep_step = 1, .tail = TAIL_THROUGH };
+            struct product p = { .c = l->o, .a = l->att, .b = l->v.at, .ldc = l->E_, .a_row = l->C_, .a_col = 1, .ldb = l->v.ld, .m = n,
+                                 .nv = l->nv, .keeps = fades ? 2 : 1, .old = { l->o, l->E_, 0, 0 }, .keep = l->e, .keep_step = 1, .by = 1.f,
+                                 .ahead = l->v, .tail = TAIL_THROUGH };
+            if (there) { /* into the tensor itself */
+                p.c = (GLOBAL float *)l->X->t[LIN_OUT] + A->at[LIN_OUT] + l->b * A->o.b + h * A->o.h + t0 * A->o.t + l->e0;
+                p.ldc = (int)A->o.t;
+                p.by = A->scale;
+            }
             product(&p);
             if (HAS(normalize)) EACH_MINE(i, n) {
                 vf sum = SPLAT(0.f);
@@ -623,14 +682,14 @@ INLINE void chunk(const struct lin *l, ca_long t0, int n)
             }
             SYNC;
         }
-        put_rows(l, h, t0, n, l->o);
+        if (!there) put_rows(l, h, t0, n, l->o);
     }
     if (writes) update_state(l, n);
 }
 
 /* --------------------------------------------------------------- recurrent form */
 
-struct rows { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; };
+struct states { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; };
 
 /* A row of columns in shapes of NV and 1 vectors: calls STEP(first, count). */
 #define EACH_COLUMNS(l, STEP) do { \
@@ -640,17 +699,23 @@ struct rows { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; };
             else STEP(wide_ * NV + x_ - wide_, 1); \
         } } while (0)
 
+/* Of arrays of NV vectors the first COUNT, a constant where this is inlined: unrolled before, or GPU compilers leave the arrays in memory. */
+#define EACH_VECTOR(n, count) UNROLL for (int n = 0; n < NV; n++) if (n < (count))
+
 /* o_g = q_g S for the columns c ... c + nc vectors. */
 INLINE void read_columns(const struct lin *l, int g, GLOBAL const float *S, int ld, int c, const int nc)
 {
     vf o[NV];
     GLOBAL const float *q = l->xq + g * l->X_;
-    UNROLL for (int n = 0; n < nc; n++) o[n] = SPLAT(0.f);
-    for (int f = 0; f < l->A->F; f++) UNROLL for (int n = 0; n < nc; n++) o[n] = VFMA(SPLAT(q[f]), VLOAD(S + (ca_long)f * ld + (c + n) * VL), o[n]);
-    UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + g * l->E_ + (c + n) * VL);
+    EACH_VECTOR(n, nc) o[n] = SPLAT(0.f);
+    for (int f = 0; f < l->A->F; f++) EACH_VECTOR(n, nc) o[n] = VFMA(SPLAT(q[f]), VLOAD(S + (ca_long)f * ld + (c + n) * VL), o[n]);
+    EACH_VECTOR(n, nc) VSTORE(o[n], l->o + g * l->E_ + (c + n) * VL);
 }
 
-INLINE void step_columns(const struct lin *l, const struct rows *s, int c, const int nc)
+/* Row f of S is read for the first time: the row that is so many further on, of the next state at last, is asked for. */
+#define AHEAD_OF(f, n) PREFETCH(S + (ca_long)((f) + 16) * s->from_ld + (n) * VL)
+
+INLINE void step_columns(const struct lin *l, const struct states *s, int c, const int nc)
 {
     const ca_linear *A = l->A;
     const int by_dim = HAS(gate) == LIN_BY_DIM, bonus = HAS(bonus), F = A->F;
@@ -658,16 +723,19 @@ INLINE void step_columns(const struct lin *l, const struct rows *s, int c, const
     GLOBAL const float *S = s->from + c * VL, *k = l->xk, *q = l->xq, *ga = l->ga;
     GLOBAL float *to = s->to + c * VL;
     vf u[NV], o[NV];
-    UNROLL for (int n = 0; n < nc; n++) {
+    EACH_VECTOR(n, nc) {
         u[n] = VLOAD(l->u + (c + n) * VL);
         o[n] = SPLAT(0.f);
     }
     if (HAS(delta)) {
         for (int f = 0; f < F; f++) {
             const vf x = SPLAT(by_dim ? ga[f] * k[f] : k[f]);
-            UNROLL for (int n = 0; n < nc; n++) o[n] = VFMA(x, VLOAD(S + (ca_long)f * s->from_ld + n * VL), o[n]);
+            EACH_VECTOR(n, nc) {
+                AHEAD_OF(f, n);
+                o[n] = VFMA(x, VLOAD(S + (ca_long)f * s->from_ld + n * VL), o[n]);
+            }
         }
-        UNROLL for (int n = 0; n < nc; n++) {
+        EACH_VECTOR(n, nc) {
             u[n] = SPLAT(l->beta[0]) * (u[n] - SPLAT(a) * o[n]);
             o[n] = SPLAT(0.f);
         }
@@ -675,13 +743,14 @@ INLINE void step_columns(const struct lin *l, const struct rows *s, int c, const
     for (int g = 1; bonus && g < A->group; g++) read_columns(l, g, s->from, s->from_ld, c, nc);
     for (int f = 0; f < F; f++) {
         const vf fade = SPLAT(by_dim ? ga[f] : a), kf = SPLAT(k[f]), qf = SPLAT(q[f]);
-        UNROLL for (int n = 0; n < nc; n++) {
+        EACH_VECTOR(n, nc) {
+            if (!HAS(delta)) AHEAD_OF(f, n);
             const vf old = VLOAD(S + (ca_long)f * s->from_ld + n * VL), x = VFMA(kf, u[n], HAS(gate) ? fade * old : old);
             o[n] = VFMA(qf, bonus ? old : x, o[n]);
             VSTORE(x, to + (ca_long)f * s->to_ld + n * VL);
         }
     }
-    UNROLL for (int n = 0; n < nc; n++) VSTORE(o[n], l->o + (c + n) * VL);
+    EACH_VECTOR(n, nc) VSTORE(o[n], l->o + (c + n) * VL);
     for (int g = 1; !bonus && g < A->group; g++) read_columns(l, g, s->to, s->to_ld, c, nc);
 }
 
@@ -691,13 +760,14 @@ INLINE void load_features(const struct lin *l, int k, const ca_lin_strides *s, i
     const ca_linear *A = l->A;
     struct block b = FIRST_BLOCK;
     load_x(l, k, s, h, t, 1, PAIRED ? l->xt : x);
-    while (PAIRED && next_block(A, &b)) make_pairs(l, &b, l->xt, 1, x + b.first, 0);
+    const struct rows row = { l->xt, 0, 0, 0 };
+    while (PAIRED && next_block(A, &b)) make_pairs(l, &b, row, 1, x + b.first, 0);
 }
 
 INLINE void steps(const struct lin *l)
 {
     const ca_linear *A = l->A;
-    struct rows s = { l->S, l->S, l->E_, l->E_ };
+    struct states s = { l->S, l->S, l->E_, l->E_ };
     if (l->out) s.to = l->out, s.to_ld = A->V;
     if (A->from > 0) s.from = s.to, s.from_ld = s.to_ld;
     else if (l->in) s.from = l->in, s.from_ld = A->V;
@@ -762,6 +832,21 @@ INLINE void end_state(const struct lin *l)
         EACH_MINE(v, (A->F + VL - 1) / VL) put(A, l->X, LIN_FINAL_Z, head * A->F + v * VL, VLOAD(l->z + v * VL), A->F - v * VL);
 }
 
+/* The rows of out before the first: they have no key, and lie before what AT says. */
+INLINE void put_late(const struct lin *l)
+{
+    const ca_linear *A = l->A;
+    for (int g = 0; g < A->group; g++) {
+        const int h = l->h * A->group + g;
+        EACH_MINE(i, A->late) {
+            for (int c = 0; c < l->nv; c++)
+                put(A, l->X, LIN_OUT, l->b * A->o.b + h * A->o.h + (i - A->late) * A->o.t + l->e0 + c * VL, SPLAT(0.f), l->ne - c * VL);
+            if (is_given(A, LIN_LSE) && l->e0 == 0)
+                store_as(l->X->t[LIN_LSE], A->type[LIN_LSE], A->at[LIN_LSE] + lse_at(l, h) + i - A->late, -CA_INFINITY);
+        }
+    }
+}
+
 /* The unit's own memory of a state tensor, when steps can work in it. */
 INLINE GLOBAL float *state_in_place(const struct lin *l, int k)
 {
@@ -786,7 +871,10 @@ INLINE void linear_unit(const ca_linear *A, const struct lin_io *X, ca_long unit
     if (HAS(map) == LIN_FAVOR)
         EACH_MINE(d, A->K)
             for (int f = 0; f < l.X_; f++) l.wT[d * l.X_ + f] = f < A->F ? element(A, X, LIN_PROJECTION, (ca_long)f * A->K + d) : 0.f;
-    if (A->from == 0 && A->pass != LIN_OUTPUTS) begin_state(&l);
+    if (A->from == 0 && A->pass != LIN_OUTPUTS) {
+        begin_state(&l);
+        put_late(&l);
+    }
     SYNC;
     if (HAS(recurrent)) steps(&l);
     else for (ca_long t = A->from; t < A->to; t += A->chunk) chunk(&l, t, A->to - t < A->chunk ? (int)(A->to - t) : A->chunk);

@@ -5,7 +5,7 @@
 
 #include "args.h"
 
-#define CA_OPERANDS 12      /* that an operation may have */
+#define CA_OPERANDS 14      /* that an operation may have */
 #define CA_ITEM_OPERANDS 6  /* that the kernels of item.h take */
 #define CA_SIZES 8
 

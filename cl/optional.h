@@ -70,6 +70,21 @@
 #ifndef PATTERN
 #define PATTERN 0
 #endif
+#ifndef LISTED
+#define LISTED 0
+#endif
+#ifndef HASHED
+#define HASHED 0
+#endif
+#ifndef ORDERED
+#define ORDERED 0
+#endif
+#ifndef PASSES
+#define PASSES 0
+#endif
+#ifndef BLOCK_MASK
+#define BLOCK_MASK 0
+#endif
 #ifndef SPAN
 #define SPAN 0
 #endif
@@ -117,7 +132,7 @@ typedef struct ca_optional {
     int (*tile_class)(void *data, int b, int h, int i0, int i1, int j0, int j1);
     void *mod_data;
     const struct ca_node *nodes;
-    int num_nodes, take_most;
+    int num_nodes, take_most, ordered; /* cl/order.h */
     float take_share;
     const struct ca_node *edges; /* the node whose edges have biases, NULL: none */
 #endif
@@ -182,6 +197,12 @@ enum { NO_KEY, SOME_KEYS, ALL_KEYS };
 static inline ca_int ca_within(ca_int x, ca_int least, ca_int most) { return x < least ? least : x > most ? most : x; }
 
 #include "pattern.h"
+#include "order.h"
+
+/* A block mask has said itself which of its blocks mask_mod is asked in. */
+#ifndef __OPENCL_C_VERSION__
+static inline int ca_has_block_mask(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_BLOCK_MASK; }
+#endif
 
 /* How much the pattern and the user's mask_mod let through of ROWS queries from row i on, which stand at p on, and KEYS keys from j on. */
 static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int rows, ca_int j,
@@ -191,6 +212,7 @@ static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_in
     if (IS_ON(PATTERN, x->num_nodes)) said = ca_pattern_class(a, x, b, h, i, ca_position(p), rows, j, keys);
     if (said == NO_KEY) return said;
     if (!IS_ON(MASK_MOD, x->mask_mod)) return said;
+    if (IS_ON(BLOCK_MASK, ca_has_block_mask(x))) return said;
     if (!IS_ON(TILE_CLASS, x->tile_class)) return SOME_KEYS;
     ca_int user = CALL_TILE_CLASS(a, x, b, h, (ca_int)p, (ca_int)p + rows, j, j + keys);
     return user == NO_KEY ? NO_KEY : user == ALL_KEYS ? said : SOME_KEYS;
@@ -253,6 +275,11 @@ static inline ca_int ca_means(const ca_optional *x, ca_int which)
     static const signed char place[] = { 0, 1, 3, 2 };
     return !ca_has_means(x) ? which == MEAN_BLOCK : which == MEAN_VALUES ? x->nodes->at : x->nodes->n[place[which]];
 }
+static inline int ca_has_lists(const ca_optional *x)
+{
+    return x->num_nodes == 1 && (x->nodes->type == CA_RANDOM || x->nodes->type == CA_CSR);
+}
+static inline int ca_has_hashes(const ca_optional *x) { return x->num_nodes == 1 && x->nodes->type == CA_LSH; }
 static inline int ca_has_span(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_ADAPTIVE_SPAN; }
 static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mask_mod; }
 #endif
@@ -260,8 +287,10 @@ static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mas
 /* Do the pattern and mask_mod let query i, which stands at p, see key j? */
 static inline int ca_lets(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_long p, ca_int j)
 {
-    if (IS_ON(PATTERN, x->num_nodes))
-        if (!ca_pattern_sees(a, x, b, h, i, ca_position(p), j)) return 0;
+    if (IS_ON(PATTERN, x->num_nodes)) {
+        const ca_int seen = ca_pattern_sees(a, x, b, h, i, ca_position(p), j);
+        if (seen != SOME_KEYS) return seen;
+    }
     return IS_ON(MASK_MOD, x->mask_mod) ? CALL_MASK_MOD(a, x, b, h, (ca_int)p, j) : 1;
 }
 

@@ -3,7 +3,7 @@
  *                       j = next          edge = next of edge
  *     keys   . . . . . . [#######] . . . . [#]         a leaf, that is one pattern, is four functions of the queries
  *                                                      i ... i + rows - 1, at positions p on:
- *     ca_sees    one query, one key                    does it see it?
+ *     ca_sees    one query, one key                    does it see it?  ALL_KEYS: whatever mask_mod says
  *     ca_class   rows x keys                           NO_KEY, SOME_KEYS, ALL_KEYS
  *     ca_next    from key j on                         the first key that any of the rows may see
  *     ca_edge    behind key j                          where what they say of the keys may change
@@ -20,7 +20,7 @@
 
 enum { CA_STRIDED = 1, CA_FIXED, CA_DILATED, CA_RANDOM, CA_TOKENS, CA_BIGBIRD, CA_LONGFORMER, CA_SINK_WINDOW, CA_PREFIX, CA_CHUNKED,
        CA_DOCUMENT, CA_NEIGHBORHOOD, CA_WINDOW2D, CA_BLOCK_SPARSE, CA_CSR, CA_LSH, CA_TOP_K, CA_BLOCK_TOP_K, CA_TOP_P, CA_ADAPTIVE_SPAN,
-       CA_HIERARCHICAL, CA_UNION, CA_INTERSECT }; /* clattn_pattern_type; CA_TOKENS is GLOBAL */
+       CA_HIERARCHICAL, CA_BLOCK_MASK, CA_UNION, CA_INTERSECT }; /* clattn_pattern_type; CA_TOKENS is GLOBAL */
 
 #define CA_NO_MORE 0x7fffffff
 #define CA_NODE_NUMBERS 12
@@ -33,6 +33,8 @@ typedef struct ca_node { ca_int type, kids, at, n[CA_NODE_NUMBERS]; } ca_node; /
 /* A leaf's numbers, N0 ... as the comment of its case names them. */
 #define NODE_PARAMS ca_int type, ca_int at, ca_int n0, ca_int n1, ca_int n2, ca_int n3, ca_int n4, ca_int n5, ca_int n6, ca_int n7, \
                     ca_int n8, ca_int n9, ca_int n10, ca_int n11
+#define NODE_UNUSED (void)type, (void)at, (void)n0, (void)n1, (void)n2, (void)n3, (void)n4, (void)n5, (void)n6, (void)n7, (void)n8, (void)n9, \
+                    (void)n10, (void)n11 /* some of them */
 #define NODE_ARGS type, at, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11
 
 /* Queries: ROWS of head h of batch row b from row i on, the first at position p. */
@@ -134,6 +136,33 @@ static inline float ca_edge_bias(const ca_args *a, const ca_optional *x, ca_int 
     return place < n && row[place] == j ? bias[row - ca_words(a, x, columns) + place] : 0.f;
 }
 
+/* The sorted list of all keys that query I of head H sees, and how long it is: of a random pattern or CSR. */
+static inline CA_GLOBAL const ca_int *ca_own_list(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int *n, NODE_PARAMS)
+{
+    NODE_UNUSED;
+    if (type == CA_CSR) return ca_edges_of(a, x, h, i, at, n2, n0, n1, n);
+    *n = n0;
+    return ca_words(a, x, at) + ((ca_long)b * a->Nq + i) * n0;
+}
+
+/* LSH: the keys of bucket C of a round, N of them, ascending, for head h of batch row b. */
+static inline CA_GLOBAL const ca_int *ca_bucket_keys(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int round, ca_int c, ca_int *n, NODE_PARAMS)
+{
+    const ca_long list = ((ca_long)b * a->Hkv + h / a->group) * n0 + round;
+    CA_GLOBAL const ca_int *begin = ca_words(a, x, n5) + list * (n3 + 1) + c;
+    NODE_UNUSED;
+    *n = begin[1] - begin[0];
+    return ca_words(a, x, n4) + list * a->Nk + begin[0];
+}
+
+/* Block mask: for query I, the class of each block of keys (list_blocks in prepare.h). */
+static inline CA_GLOBAL const ca_byte *ca_block_row(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int at, ca_int columns,
+                                                    ca_int block_rows, ca_int block, ca_int heads, ca_int batches)
+{
+    const ca_long row = ((ca_long)(batches > 1 ? b : 0) * heads + (heads > 1 ? h : 0)) * block_rows + ca_least(i / block, block_rows - 1);
+    return (CA_GLOBAL const ca_byte *)ca_words(a, x, at) + row * columns;
+}
+
 /* --------------------------------------------------------------- the four */
 
 static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int p, ca_int j, NODE_PARAMS)
@@ -167,12 +196,14 @@ static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_i
         if (r < 0 || r >= n2 || c >= n3) return 0;
         return ((CA_GLOBAL const ca_byte *)ca_words(a, x, at))[((ca_long)(n1 > 1 ? h : 0) * n2 + r) * n3 + c] != 0;
     }
+    case CA_BLOCK_MASK: /* block of keys, block columns, rows of all lists, their lengths, block rows, block of queries, heads, batches */
+        return ca_block_row(a, x, b, h, i, at, n1, n5, n6, n7, n8)[j / n0];
     case CA_CSR: { /* heads, edges, where the columns are, where the edges' biases are, heads of these or 0 */
         ca_int n;
         CA_GLOBAL const ca_int *edges = ca_edges_of(a, x, h, i, at, n2, n0, n1, &n);
         return ca_listed(edges, n, j);
     }
-    case CA_LSH: { /* rounds, where the keys' buckets are */
+    case CA_LSH: { /* rounds, where the keys' buckets are; then what ca_bucket_keys looks at */
         CA_GLOBAL const ca_int *q = ca_words(a, x, at) + (((ca_long)b * a->Hq + h) * a->Nq + i) * n0;
         CA_GLOBAL const ca_int *k = ca_words(a, x, n1) + (((ca_long)b * a->Hkv + h / a->group) * a->Nk + j) * n0;
         for (ca_int r = 0; r < n0; r++)
@@ -266,6 +297,17 @@ static inline ca_int ca_class(QUERY_PARAMS, ca_int j, ca_int keys, NODE_PARAMS)
             }
         return !any ? NO_KEY : all ? ALL_KEYS : SOME_KEYS;
     }
+    case CA_BLOCK_MASK: {
+        ca_int least = ALL_KEYS, most = NO_KEY;
+        if ((rows / n6 + 1) * (j1 / n0 - j / n0) > 256) return SOME_KEYS;
+        for (ca_int r = i; r < i + rows; r += n6 - r % n6)
+            for (ca_int c = j / n0; c <= j1 / n0; c++) {
+                ca_int said = ca_block_row(a, x, b, h, r, at, n1, n5, n6, n7, n8)[c];
+                least = ca_least(least, said);
+                most = ca_most(most, said);
+            }
+        return least == most ? least : SOME_KEYS;
+    }
     case CA_CSR:
         for (ca_int r = 0; r < rows; r++) {
             ca_int n;
@@ -337,6 +379,11 @@ static inline ca_int ca_next(QUERY_PARAMS, ca_int j, NODE_PARAMS)
                 if (ca_sees(a, x, b, h, by_row ? i + r : i, by_row ? p + r : r * n0, c * n0, NODE_ARGS)) return ca_most(j, c * n0);
         return CA_NO_MORE;
     }
+    case CA_BLOCK_MASK:
+        for (ca_int c = j / n0; c < n1; c++)
+            for (ca_int r = i; r < i + rows; r += n6 - r % n6)
+                if (ca_block_row(a, x, b, h, r, at, n1, n5, n6, n7, n8)[c]) return ca_most(j, c * n0);
+        return CA_NO_MORE;
     case CA_CSR: {
         ca_int next = CA_NO_MORE, n;
         for (ca_int r = 0; r < rows && next > j; r++) {
@@ -388,6 +435,7 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
     }
     case CA_BIGBIRD:
     case CA_BLOCK_SPARSE:
+    case CA_BLOCK_MASK:
     case CA_BLOCK_TOP_K: { /* where the next block has another class */
         ca_int said = ca_class(QUERY_ARGS, j, 1, NODE_ARGS), c = j / n0 + 1;
         for (ca_int n = 0; n < 8 && c * n0 < a->Nk && ca_class(QUERY_ARGS, c * n0, 1, NODE_ARGS) == said; n++) c++;
@@ -399,6 +447,18 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
 
 /* ---------------------------------------------------------------- the whole */
 
+#ifndef __OPENCL_C_VERSION__
+#define NODE(k) (k)->type, (k)->at, (k)->n[0], (k)->n[1], (k)->n[2], (k)->n[3], (k)->n[4], (k)->n[5], (k)->n[6], (k)->n[7], (k)->n[8], (k)->n[9], \
+                (k)->n[10], (k)->n[11]
+#define FIRST_NODE(x) NODE((x)->nodes)
+#else
+#define NODE(k) NODE_##k
+#if !PATTERN
+#define NODE_0 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#endif
+#define FIRST_NODE(x) NODE_0
+#endif
+
 /* A tree of nodes, on the host: children stand before their parent.  LEAF is an expression, UNITE and MEET combine X and Y. */
 #ifdef __OPENCL_C_VERSION__
 #ifdef __x86_64__ /* PoCL: what is inlined for each of 16 lanes takes it ten seconds */
@@ -408,7 +468,6 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
 #endif
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) \
     CA_TREE_FUNCTION ca_int name PARAMS { return PATTERN_TREE(LEAF, UNITE, MEET); }
-#define NODE(k) NODE_##k
 #elif !defined(CA_PATTERN_TREES) /* src/host/trees.c has them */
 #define CA_TREE(name, PARAMS, LEAF, UNITE, MEET) ca_int name PARAMS;
 #else
@@ -426,7 +485,6 @@ static inline ca_int ca_edge(QUERY_PARAMS, ca_int j, NODE_PARAMS)
         } \
         return stack[0]; \
     }
-#define NODE(k) k->type, k->at, k->n[0], k->n[1], k->n[2], k->n[3], k->n[4], k->n[5], k->n[6], k->n[7], k->n[8], k->n[9], k->n[10], k->n[11]
 #endif
 #define CA_EITHER(x, y) ((x) | (y))
 #define CA_BOTH(x, y) ((x) & (y))

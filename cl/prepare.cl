@@ -16,6 +16,12 @@ LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, O
     draw(&a, &x, &leaf, words, n);
 #elif WHAT == 1 || WHAT == 2
     bucket(&a, &x, &leaf, words, from, WHAT == 2, DQK, n);
+#elif WHAT == 6
+    (void)from;
+    sort(&a, &x, &leaf, words, n);
+#elif WHAT == 7
+    (void)from;
+    list_blocks(&x, &leaf, words, n);
 #else
     vf qv[ROW(LONGER)];
     float row[WHOLE(LONGER)];

@@ -2,8 +2,10 @@
  *
  *     draw      a row's list of random keys, or a block row's of random blocks
  *     bucket    LSH: the buckets of a query or a key
+ *     sort      the keys of a round by their buckets
  *     mean      the mean key, or value, of a block
  *     choose    the bits of the blocks that a query takes
+ *     list      the class of each block of a block mask
  *
  * One work-item, or turn of a loop on the host, does one row.  WORDS are those of the pattern. */
 
@@ -76,6 +78,18 @@ INLINE void bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
     bucket_row(leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
 }
 
+/* The keys of list N of [B][Hkv][rounds] by their buckets, and where each bucket begins. */
+INLINE void sort(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, int n)
+{
+    const int rounds = leaf->n[0], buckets = leaf->n[3], list = n / rounds, keys = ca_seq_of(A, X, list / A->Hkv).Nk;
+    GLOBAL const ca_int *bucket = words + leaf->n[1] + (ca_long)list * A->Nk * rounds + n % rounds;
+    GLOBAL ca_int *to = words + leaf->n[4] + (ca_long)n * A->Nk, *begin = words + leaf->n[5] + (ca_long)n * (buckets + 1);
+    for (int c = 0; c <= buckets; c++) begin[c] = 0;
+    for (int j = 0; j < keys; j++) begin[bucket[(ca_long)j * rounds]]++;
+    for (int c = 0, sum = 0; c <= buckets; c++) { sum += begin[c]; begin[c] = sum; } /* where each ends */
+    for (int j = keys - 1; j >= 0; j--) to[--begin[bucket[(ca_long)j * rounds]]] = j;
+}
+
 /* The mean of the keys, or values, that there are of block N of [B][Hkv][blocks].  SUM and KEY are scratch for a row each. */
 INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *k, int is_k, int D, int n,
                  float *sum, float *key)
@@ -120,5 +134,25 @@ INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
             if (!(bits[c / 32] >> c % 32 & 1) && (best < 0 || score[c] > score[best])) best = c;
         if (best < 0) break;
         bits[best / 32] |= (ca_int)(1u << best % 32);
+    }
+}
+
+/* Row N of a block mask, from its lists, which lie behind it: kv_num_blocks, kv_indices and, perhaps, the same of the full blocks.  A block that is
+ * full and partial is full; without a mask_mod to ask, all are. */
+INLINE void list_blocks(const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, int n)
+{
+    const int columns = leaf->n[1], rows = leaf->n[2];
+    GLOBAL ca_byte *to = (GLOBAL ca_byte *)(words + leaf->at) + (ca_long)n * columns;
+    GLOBAL const ca_int *counts = words + leaf->at + ((ca_long)rows * columns + 3) / 4;
+    int class = ALL_KEYS;
+    (void)X;
+    if (IS_ON(MASK_MOD, X->mask_mod)) class = SOME_KEYS;
+    for (int c = 0; c < columns; c++) to[c] = NO_KEY;
+    for (int full = 0; full < (leaf->n[4] ? 2 : 1); full++) {
+        const int most = leaf->n[3 + full], count = ca_within(counts[n], 0, most);
+        GLOBAL const ca_int *list = counts + rows + (ca_long)n * most;
+        for (int e = 0; e < count; e++)
+            if (list[e] >= 0 && list[e] < columns) to[list[e]] = (ca_byte)(full ? ALL_KEYS : class);
+        counts += rows + (ca_long)rows * most;
     }
 }

@@ -297,8 +297,14 @@ typedef enum clattn_pattern_type {
     CLATTN_ADAPTIVE_SPAN = 20, /* at distance x = i - j a key's weight is multiplied by clamp((ramp + span[h] - x) / ramp, 0, 1) before
                                 normalising, 1 for x < 0; 0 is not listed (Sukhbaatar et al., "Adaptive Attention Span", 2019) */
     CLATTN_HIERARCHICAL = 21, /* the own block of `block` keys, and each other block as one key and value, the means over its existing
-                                keys, of weight e^s once; with .causal the blocks before */
-    CLATTN_UNION = 22, CLATTN_INTERSECT = 23 /* of patterns, but not of TOP_K, TOP_P, ADAPTIVE_SPAN and HIERARCHICAL */
+                                keys, of weight e^s once; with .causal the blocks before; without a window */
+    CLATTN_BLOCK_MASK = 22,  /* a tile map of one's own, as FlexAttention's BlockMask (Dong et al., 2024): for each block of block_size[0]
+                                query rows (rows of the tensor, whatever their positions), and for each b and h or for all, lists of the
+                                blocks of block_size[1] keys that it sees: kv_indices[b][h][row block][0 ... kv_num_blocks[b][h][row block]
+                                - 1], where mask_mod is asked if there is one, and full_kv_indices[...], where it is not.  In any order; listed
+                                twice counts once, in both lists as full.  What is in no list is not read.  Without tile_class.
+                                clattn_create_block_mask makes such lists */
+    CLATTN_UNION = 23, CLATTN_INTERSECT = 24 /* of patterns, but not of TOP_K, TOP_P, ADAPTIVE_SPAN, HIERARCHICAL and BLOCK_MASK */
 } clattn_pattern_type;
 
 /* Set it up with clattn_pattern_init; the fields that its type does not name are not looked at. */
@@ -326,6 +332,10 @@ typedef struct clattn_pattern {
     int64_t row_heads;       /* CSR: 1 (the default) row_ptr [q_len + 1]; q_heads: row_ptr [q_heads][q_len + 1], all into one col_idx */
     int64_t edges;           /* CSR: numbers in col_idx */
     int64_t edge_heads;      /* CSR: 0 (the default) no edge_bias; 1: edge_bias [edges]; q_heads, with row_heads 1: [q_heads][edges] */
+    int64_t block_size[2];   /* BLOCK_MASK: query rows and keys of a block, 1 ...; neither has to divide its length */
+    int64_t list_batch, list_heads; /* BLOCK_MASK: lists for batch rows, 1 (the default) or batch, and for heads, 1 (the default) or q_heads */
+    int64_t max_blocks, max_full_blocks; /* BLOCK_MASK: the last axis of kv_indices and of full_kv_indices; 0 ..., max_full_blocks 0 (the
+                                default): there are no full lists */
     int64_t rounds, buckets; /* LSH: rotations f32 [rounds][head_dim][buckets / 2]; buckets even, 2 ... */
     int64_t k;               /* TOP_K: 0 ... kv_len */
     double p;                /* TOP_P: 0 ... 1 */
@@ -428,6 +438,16 @@ typedef struct clattn_attention {
 /* Sets every field to its default (and size), lengths and dims to 0. */
 CLATTN_API void clattn_attention_init(clattn_attention *a) CLATTN_NONNULL(1);
 
+/* Fills the lists of A's pattern, a CLATTN_BLOCK_MASK, from A's mask_callback, as FlexAttention's create_block_mask: it is asked for each
+ * pair of a query, by its position, and a key, until a block is known to have both kinds.  For lists that all b or all h share it is asked with 0.
+ * Where max_full_blocks is 0, there are no full lists (NULL) and full blocks are listed as partial.  The arrays are as in clattn_buffers; what is
+ * behind a list's end is left alone.  Runs on the calling thread.
+ * Errors: those of A; E_ARGUMENT: no block mask, no mask_callback, an array is NULL; E_TOO_LARGE: a list is longer than max_blocks or
+ * max_full_blocks; E_UNSUPPORTED: positions depend on kv_lens or on a ragged batch (CLATTN_BOTTOM_RIGHT). */
+CLATTN_API clattn_status clattn_create_block_mask(const clattn_attention *a, int32_t *kv_num_blocks, int32_t *kv_indices,
+                                                  int32_t *full_kv_num_blocks, int32_t *full_kv_indices)
+    CLATTN_CHECK CLATTN_NONNULL(1);
+
 /* -------------------------------------------------------- attention: how */
 
 /* One algorithm with its parameters and kernels, for one problem on one context. */
@@ -496,6 +516,10 @@ typedef struct clattn_buffers {
     clattn_buffer row_ptr, col_idx; /* in, CLATTN_CSR: int32; row_ptr never falls, a row's col_idx ascend; what is out of range in device
                                 memory is not read */
     clattn_buffer edge_bias; /* in, CLATTN_CSR with .edge_heads: f32 */
+    clattn_buffer kv_num_blocks; /* in, CLATTN_BLOCK_MASK: int32 [list_batch][list_heads][q_len / block_size[0], rounded up] */
+    clattn_buffer kv_indices; /* in, int32 [list_batch][list_heads][...][max_blocks]; what is out of range in device memory is not there, and
+                                what is behind kv_num_blocks is not looked at */
+    clattn_buffer full_kv_num_blocks, full_kv_indices; /* in, if .max_full_blocks: the same */
     clattn_buffer rotations; /* in, CLATTN_LSH: f32 */
     clattn_buffer span;      /* in, CLATTN_ADAPTIVE_SPAN: f32 [q_heads] */
     clattn_buffer spent;     /* out, CLATTN_TOP_P, optional: int32 [batch][q_heads][q_len], 0 for rows that a ragged batch row has not */
@@ -529,7 +553,9 @@ typedef struct clattn_pointers {
     const int32_t *prefix, *doc_ids;
     const uint8_t *block_layout;
     const int32_t *row_ptr, *col_idx; /* refused with the index when out of range or out of order */
-    const float *edge_bias, *rotations, *span;
+    const float *edge_bias;
+    const int32_t *kv_num_blocks, *kv_indices, *full_kv_num_blocks, *full_kv_indices; /* refused with the index when out of range */
+    const float *rotations, *span;
     int32_t *spent;          /* may be NULL */
 } clattn_pointers;
 
@@ -728,7 +754,7 @@ CLATTN_API clattn_status clattn_initialise(clattn_context *ctx, clattn_initialis
  *
  *     rule          S becomes
  *     LINEAR        S + phi(k) v^T
- *     GATED         e^g S + phi(k) v^T                            RetNet, Mamba 2, GLA
+ *     GATED         e^g S + phi(k) v^T                            RetNet, Mamba 2, GLA, RWKV 6
  *     DELTA         S + beta phi(k) (v - S^T phi(k))^T            DeltaNet (Schlag et al., 2021; Yang et al., 2024)
  *     GATED_DELTA   e^g S, then DELTA                             Gated DeltaNet (Yang et al., 2024)
  *
@@ -770,7 +796,11 @@ typedef struct clattn_linear {
     int bidirectional;       /* nonzero: each query reads the state of all tokens; LINEAR alone, without initial state */
     int l2norm_qk;           /* nonzero: rows of q and k are divided by sqrt(sum of squares + 1e-6) before the map */
     int64_t max_len;         /* of CLATTN_MAP_COS; 0 (the default) = T */
-    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule */
+    int64_t chunk;           /* tokens that are computed at once, 2 ... 1024; 1: step by step; 0 (the default): by length and rule.
+                                The delta rules take at most 32, with a feature map 16: longer ones add rounding errors */
+    int64_t lag;             /* token t reads the state of the tokens up to t - lag; 0 (the default): its own too.  The tokens before
+                                LAG read nothing, out is 0; the final state is that of the first T - lag tokens.  Causal alone, without
+                                u, not for CLATTN_MAP_COS */
 } clattn_linear;
 CLATTN_API void clattn_linear_init(clattn_linear *linear) CLATTN_NONNULL(1);
 
@@ -783,15 +813,23 @@ typedef struct clattn_linear_tensors {
                                            g[h] = log(1 - 2^(-5 - h)) */
     const clattn_tensor *beta;          /* delta rules: [B,Hkv,T] */
     const clattn_tensor *u;             /* optional [Hkv,K], LINEAR and GATED with F = K: the token itself is read as (u k) v^T, and the
-                                           state before its update (RWKV-6, Peng et al., 2024) */
+                                           state before its update: RWKV-6 (Peng et al., 2024) is GATED with g by key dim, u and
+                                           scale 1 */
     const clattn_tensor *projection;    /* CLATTN_MAP_FAVOR: [F,K], see clattn_favor_projection */
     const clattn_tensor *initial_state; /* optional [B,Hkv,F,V], else 0 */
     const clattn_tensor *initial_z;     /* optional [B,Hkv,F], normalised alone */
     const clattn_tensor *out;           /* [B,H,T,V] */
+    const clattn_tensor *lse;           /* optional [B,H,T] in both layouts, normalised alone: the logarithm of the row's divisor, for
+                                           clattn_merge.  -inf where the divisor is 0 or nothing is read, NaN where it is negative, which
+                                           features below 0 can make: then there is nothing to merge */
     const clattn_tensor *final_state;   /* optional, as initial_state, and may be it: decoding then works in place, best with V a
                                            multiple of 16 and f32 */
     const clattn_tensor *final_z;       /* optional, as initial_z, and may be it */
 } clattn_linear_tensors;
+
+/* Softmax over a window of W tokens and linear attention of all before it, under one divisor (LoLCATs, Zhang et al., 2024), is three
+ * calls, with outs [2,B,H,T,V] and lses [2,B,H,T], both f32: clattn_execute of an attention that is causal with window_left W - 1 fills
+ * the first halves, out and lse; clattn_linear_attention with normalize, scale 1 and lag W the second ones; clattn_merge makes one of both. */
 
 /* Computes it on the device of CTX, memory and LAUNCH as for the operations around attention.  A sequence may be cut anywhere:
  * the final state of one part is the initial one of the next (CLATTN_MAP_COS counts t from 0 in each).

@@ -81,6 +81,7 @@ struct data {
     float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
     int32_t *prefix, *doc_ids, *row_ptr, *col_idx;                  /* of the pattern */
     float *layout, *rotations, *span, *edge_bias;
+    int32_t *count[2], *blocks[2];
 };
 /* What came out, packed likewise. */
 struct result { float *out, *lse, *weights, *spent; }; /* the last two NULL where the shape has none */
@@ -110,6 +111,10 @@ extern char attend_problem[WHAT_TEXT];
 
 /* Names of the algorithms that are legal for S on this device, parameters that matter behind them; returns how many. */
 size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES]);
+
+/* Oclgrind takes its time for each work-item, also for those that have nothing to do: NAME with small groups and tiles there, so that few items
+ * make several tiles; else NAME. */
+const char *attend_small(const char *name);
 
 /* Normal-like values; the same seed gives the same data. */
 bool data_draw(const struct shape *s, uint64_t seed, struct data *d);

@@ -12,7 +12,8 @@ static const struct { const char *name; size_t at; int count; } fields[] = {
     FIELD(stride, 1), FIELD(summary, 1), FIELD(width, 1), FIELD(count, 1), FIELD(seed, 1), FIELD(block, 1), FIELD(random, 1), FIELD(globals, 1),
     FIELD(radius, 1), FIELD(window, 1), FIELD(sinks, 1), FIELD(chunk, 1), FIELD(rounds, 1), FIELD(buckets, 1), FIELD(k, 1), FIELD(max, 1),
     FIELD(own, 1), FIELD(grid, 3), FIELD(kernel, 3), FIELD(dilation, 3), FIELD(causal, 3), FIELD(shift, 3), FIELD(layout, 3),
-    FIELD(row_heads, 1), FIELD(degree, 1), FIELD(edge_heads, 1), FIELD(tokens, ORACLE_TOKENS),
+    FIELD(row_heads, 1), FIELD(degree, 1), FIELD(edge_heads, 1), FIELD(tokens, ORACLE_TOKENS), FIELD(block_size, 2), FIELD(list_batch, 1), FIELD(list_heads, 1),
+    FIELD(longest, 2),
 };
 
 /* The type and what is not 0. */
@@ -71,6 +72,34 @@ static bool draw_graph(const struct shape *s, const struct oracle_pattern *t, ui
     return at == edges;
 }
 
+/* Lists in any order; some blocks come twice, or in both, some lists are empty, and behind their ends there is anything. */
+static bool draw_blocks(const struct shape *s, const struct oracle_pattern *t, uint64_t *state, struct data *d)
+{
+    const long blocks = (s->Nk + t->block_size[1] - 1) / t->block_size[1];
+    long n[5];
+    oracle_block_lists(t, s->B, s->Hq, s->Nq, s->Nk, n);
+    for (int full = 0; full < 2; full++) {
+        const long most = n[3 + full], lists = n[0] * n[1] * n[2];
+        if (full && !most) continue;
+        d->count[full] = malloc((size_t)(lists + 1) * sizeof(int32_t));
+        d->blocks[full] = malloc((size_t)(lists * most + 1) * sizeof(int32_t));
+        if (!d->count[full] || !d->blocks[full]) return false;
+        for (long r = 0; r < lists; r++) {
+            int32_t *list = d->blocks[full] + r * most, count = 0;
+            for (long e = 0; e < most; e++) list[e] = draw_below(state, 2) ? -7 : INT32_MAX;
+            for (long c = 0, some = draw_below(state, 6); c < blocks && some; c++) {
+                if (count >= most || draw_below(state, 3)) continue;
+                int place = draw_below(state, ++count);
+                list[count - 1] = list[place];
+                list[place] = (int32_t)c;
+            }
+            if (count && count < most && draw_below(state, 2)) list[count] = list[0], count++;
+            d->count[full][r] = count;
+        }
+    }
+    return true;
+}
+
 static float *draw_numbers(size_t count, uint64_t *state, float (*draw)(uint64_t *state))
 {
     float *x = malloc((count + 1) * sizeof *x);
@@ -100,6 +129,7 @@ bool pattern_draw(const struct shape *s, uint64_t *seed, struct data *d)
     if (csr) ok = ok && draw_graph(s, csr, seed, d);
     if (csr && csr->edge_heads)
         ok = ok && (d->edge_bias = draw_numbers((size_t)((csr->edge_heads > 1 ? s->Hq : 1) * oracle_edges(csr, s->Hq, s->Nq)), seed, draw_edge));
+    if (oracle_find(s->pattern, ORACLE_BLOCK_MASK)) ok = ok && draw_blocks(s, s->pattern, seed, d);
     if (lsh) ok = ok && (d->rotations = draw_numbers((size_t)(lsh->rounds * s->D * (lsh->buckets / 2)), seed, draw_rotation));
     if (oracle_find(s->pattern, ORACLE_ADAPTIVE_SPAN)) ok = ok && (d->span = draw_numbers((size_t)s->Hq, seed, draw_span));
     return ok;
@@ -107,7 +137,8 @@ bool pattern_draw(const struct shape *s, uint64_t *seed, struct data *d)
 
 struct oracle_lists pattern_lists(const struct data *d)
 {
-    return (struct oracle_lists){ d->prefix, d->doc_ids, d->row_ptr, d->col_idx, d->layout, d->rotations, d->span, d->edge_bias };
+    return (struct oracle_lists){ d->prefix, d->doc_ids, d->row_ptr, d->col_idx, d->layout, d->rotations, d->span, d->edge_bias,
+                                  { d->count[0], d->count[1] }, { d->blocks[0], d->blocks[1] } };
 }
 
 /* ------------------------------------------------------------------ certainty */
@@ -185,6 +216,12 @@ const clattn_pattern *pattern_describe(const struct shape *s, const struct oracl
     }
     if (t->type == ORACLE_CSR)
         to->row_heads = t->row_heads > 1 ? s->Hq : 1, to->edge_heads = t->edge_heads > 1 ? s->Hq : t->edge_heads, to->edges = oracle_edges(t, s->Hq, s->Nq);
+    if (t->type == ORACLE_BLOCK_MASK) {
+        long n[5];
+        oracle_block_lists(t, s->B, s->Hq, s->Nq, s->Nk, n);
+        to->list_batch = n[0], to->list_heads = n[1], to->max_blocks = n[3], to->max_full_blocks = n[4];
+        to->block_size[0] = t->block_size[0], to->block_size[1] = t->block_size[1];
+    }
     const clattn_pattern **of = room->of + room->parts;
     while (to->num_of < ORACLE_PARTS && t->of[to->num_of]) to->num_of++;
     room->parts += (int)to->num_of;

@@ -68,6 +68,16 @@ void attend_close(void)
     context = NULL;
 }
 
+const char *attend_small(const char *name)
+{
+    static const char *const small[] = { "tiled rm=2 rn=2 tx=4 ty=2 dc=4 vc=4", "split form=1 rb=2 tx=4 ty=2 ki=1 part=16", "rows w=8" };
+    for (size_t i = 0; is_oclgrind() && i < sizeof small / sizeof *small; i++) {
+        size_t n = strcspn(small[i], " ");
+        if (strlen(name) == n && !strncmp(small[i], name, n)) return small[i];
+    }
+    return name;
+}
+
 size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
 {
     struct tensors t = { 0 };
@@ -134,7 +144,8 @@ static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
                           start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN),
                           start_of(t, CA_SCOREW), start_of(t, CA_LEAKS), { start_of(t, CA_MOD) },
                           start_of(t, CA_PREFIX_LENS), start_of(t, CA_DOCS), start_of(t, CA_LAYOUT), start_of(t, CA_ROWS), start_of(t, CA_COLUMNS),
-                          start_of(t, CA_EDGES), start_of(t, CA_ROTATIONS), start_of(t, CA_SPANS), start_of(t, CA_SPENT) };
+                          start_of(t, CA_EDGES), start_of(t, CA_KV_BLOCKS), start_of(t, CA_KV_INDICES), start_of(t, CA_FULL_BLOCKS), start_of(t, CA_FULL_INDICES),
+                          start_of(t, CA_ROTATIONS), start_of(t, CA_SPANS), start_of(t, CA_SPENT) };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
         if (is_input(t, i) && (before[i] = malloc(image_bytes(&t->m[i])))) memcpy(before[i], t->m[i].bytes, image_bytes(&t->m[i]));
@@ -311,7 +322,8 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
         [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_SCOREW] = &b.score_w,
         [CA_LEAKS] = &b.leaks, [CA_MOD] = &b.mods[0], [CA_MOD + 1] = &b.mods[1], [CA_MOD + 2] = &b.mods[2], [CA_MOD + 3] = &b.mods[3], [CA_KNEW] = &b.k_new,
         [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights, [CA_PREFIX_LENS] = &b.prefix, [CA_DOCS] = &b.doc_ids, [CA_LAYOUT] = &b.block_layout,
-        [CA_ROWS] = &b.row_ptr, [CA_COLUMNS] = &b.col_idx, [CA_EDGES] = &b.edge_bias, [CA_ROTATIONS] = &b.rotations, [CA_SPANS] = &b.span, [CA_SPENT] = &b.spent,
+        [CA_ROWS] = &b.row_ptr, [CA_COLUMNS] = &b.col_idx, [CA_EDGES] = &b.edge_bias, [CA_KV_BLOCKS] = &b.kv_num_blocks, [CA_KV_INDICES] = &b.kv_indices,
+        [CA_FULL_BLOCKS] = &b.full_kv_num_blocks, [CA_FULL_INDICES] = &b.full_kv_indices, [CA_ROTATIONS] = &b.rotations, [CA_SPANS] = &b.span, [CA_SPENT] = &b.spent,
     };
     cl_int state = CL_COMPLETE;
     bool ok = false, open = is_oclgrind(); /* where clFlush waits for what was enqueued, a closed gate is for ever */

@@ -284,6 +284,14 @@ static bool make_pattern(struct tensors *t, const struct shape *s, const struct 
     if (d->row_ptr) ok = ok && make_ints(t, CA_ROWS, rows * (s->Nq + 1), d->row_ptr) && make_ints(t, CA_COLUMNS, (int)oracle_edges(csr, s->Hq, s->Nq), d->col_idx);
     if (d->edge_bias)
         ok = ok && make_list(t, CA_EDGES, CLATTN_F32, csr->edge_heads > 1 ? s->Hq : 1, (int)oracle_edges(csr, s->Hq, s->Nq), d->edge_bias);
+    for (int full = 0; full < 2; full++) {
+        long n[5];
+        if (!d->count[full]) continue;
+        oracle_block_lists(s->pattern, s->B, s->Hq, s->Nq, s->Nk, n);
+        const int lists = (int)(n[0] * n[1] * n[2]);
+        ok = ok && make_ints(t, full ? CA_FULL_BLOCKS : CA_KV_BLOCKS, lists, d->count[full]) &&
+             make_ints(t, full ? CA_FULL_INDICES : CA_KV_INDICES, lists * (int)n[3 + full], d->blocks[full]);
+    }
     if (d->rotations) ok = ok && make_image(t, CA_ROTATIONS, CLATTN_F32, PACKED, (const long[4]){ 1, lsh->rounds, s->D, lsh->buckets / 2 }, d->rotations, NULL);
     if (d->span) ok = ok && make_list(t, CA_SPANS, CLATTN_F32, 1, s->Hq, d->span);
     if (oracle_find(s->pattern, ORACLE_TOP_P)) ok = ok && make_image(t, CA_SPENT, IMAGE_I32, PACKED, (const long[4]){ s->B, s->Hq, s->Nq, 1 }, NULL, NULL);

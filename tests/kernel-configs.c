@@ -1,12 +1,14 @@
 /* kernel-configs.c -- prints every kernel configuration that the planner would take on a GPU, for perf/gpu-table:
  * representative problems on made-up GPUs, through the table of algorithms, so that a new one is included.
  *
- *     [@TARGETS] FILE.cl KERNEL,KERNEL... OPTIONS         one line each, none twice
+ *     [@TARGETS] [+private] FILE.cl KERNEL,KERNEL... OPTIONS     one line each, none twice
  *
  * clattn-kernels DIR: where a user's functions stand before a kernel, the text is written to DIR/mods-FILE.cl. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
 #include <stdlib.h>
 #include <string.h>
+#include "algo/algo.h"
+#include "host/host.h"
 #include "ops/ops.h"
 
 /* Made-up GPUs: what these vendors' allow, and for AMD what an older driver allows.  A demanded sub-group is an
@@ -66,17 +68,27 @@ static const struct ca_source *source(const char *name)
     return s->name ? s : NULL;
 }
 
-/* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which
- * suits CPU-like devices alone. */
-static void put_kernels(const struct gpu *g, const struct algo *algo, const struct problem *p, const char *options)
+/* The next kernel's head in a text: "__kernel", or a name for that and its attributes. */
+static const char *next_kernel(const char *at)
 {
-    const struct ca_source *s = source(algo->source);
+    while ((at = strchr(at, '\n'))) {
+        at++;
+        if (!strncmp(at, "__kernel", 8) || !strncmp(at, "LANE_KERNEL", 11)) return at;
+    }
+    return NULL;
+}
+
+/* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which
+ * suits CPU-like devices alone.  TAG tells one user's or pattern's text from another. */
+static void put_kernels(const struct gpu *g, const char *text, const struct problem *p, const char *tag, const char *options)
+{
+    const struct ca_source *s = source(text);
     char line[1024], path[512], name[64], names[256] = "";
     if (!s) {
-        fprintf(stderr, "%s: no text cl/%s.cl\n", algo->name, algo->source);
+        fprintf(stderr, "no text cl/%s.cl\n", text);
         exit(1);
     }
-    for (const char *at = s->text; (at = strstr(at, "\n__kernel"));) {
+    for (const char *at = s->text; (at = next_kernel(at));) {
         at = strstr(at, "void ");
         if (!at || sscanf(at, "void %63[A-Za-z0-9_]", name) != 1) break;
         size_t n = strlen(name);
@@ -84,15 +96,17 @@ static void put_kernels(const struct gpu *g, const struct algo *algo, const stru
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? "," : "", name);
     }
     if (!names[0]) return;
-    snprintf(path, sizeof path, "%s%s%s.cl", p->mods[0] ? folder : "", p->mods[0] ? "/mods-" : "", algo->source);
+    snprintf(path, sizeof path, "%s%s%s%s.cl", p->mods[0] ? folder : "", p->mods[0] ? "/mods-" : "", p->mods[0] ? tag : "", text);
     if (p->mods[0]) {
         FILE *f = fopen(path, "w");
-        if (!f || fprintf(f, "%s\n#include \"%s.cl\"\n", p->mods, algo->source) < 0 || fclose(f)) {
+        if (!f || fprintf(f, "%s\n#include \"%s.cl\"\n", p->mods, text) < 0 || fclose(f)) {
             perror(path);
             exit(1);
         }
     }
-    snprintf(line, sizeof line, "%s %s %s %s", g->targets, path, names, options);
+    /* gather keeps a row of q and one of out: at home on a CPU, as its cost says.  So does what prepares: in registers, but for Intel's compiler. */
+    const char *private = !strcmp(text, "gather") || (!strcmp(text, "prepare") && g->subgroup_min) ? "+private " : "";
+    snprintf(line, sizeof line, "%s %s%s %s %s", g->targets, private, path, names, options);
     put(line);
 }
 
@@ -107,7 +121,7 @@ static void put_problem(const struct gpu *g, const struct problem *p)
         if ((*a)->defaults) (*a)->defaults(p, &dev, &t);
         if ((*a)->check && (*a)->check(p, &dev, &t, why)) continue;
         if ((*a)->options) (*a)->options(p, &dev, &t, options, sizeof options);
-        put_kernels(g, *a, p, options);
+        put_kernels(g, (*a)->source, p, "", options);
     }
 }
 
@@ -171,6 +185,73 @@ static void put_ops(void)
         }
 }
 
+/* The kernels that a pattern alone has: gather, by what it does with keys, and what makes a pattern's words. */
+static clattn_status put_patterns(const struct gpu *g)
+{
+    static const struct { const char *tag, *problem; } forms[] = {
+        { "listed-", "f32 b2 h8 q1024 k1024 d64 pattern=dilated:64,3" }, { "taken-", "f32 b2 h8 q1024 k1024 d64 pattern=top_k:24" },
+        { "means-", "f32 b2 h8 q1024 k1024 d64 pattern=hierarchical:64" },
+    };
+    const struct algo *const *gather = ca_algos;
+    struct device dev;
+    clattn_status st = CLATTN_OK;
+    fake_device(g, &dev);
+    while (strcmp((*gather)->name, "gather")) gather++;
+    for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
+        clattn_attention a;
+        struct ca_lengths l;
+        struct problem p;
+        struct params t = { { 0 } };
+        char options[512];
+        CA_TRY(ca_problem_parse_lengths(forms[n].problem, &a, &l));
+        st = ca_problem_init(&p, &a);
+        ca_lengths_free(&l);
+        if (st) break;
+        (*gather)->defaults(&p, &dev, &t);
+        (*gather)->options(&p, &dev, &t, options, sizeof options);
+        put_kernels(g, (*gather)->source, &p, forms[n].tag, options);
+        for (int what = HOST_DRAW; what <= HOST_LIST && n == 0; what++) {
+            ca_prepare_options(&p, &dev, what, options, sizeof options);
+            put_kernels(g, "prepare", &p, forms[n].tag, options);
+        }
+    }
+done:
+    return st;
+}
+
+/* Linear attention, in its chunked and its recurrent form.  Not for Intel yet, whose compiler takes 32 lanes and spills. */
+static clattn_status put_linear(const struct gpu *g)
+{
+    enum { B = 2, H = 8, T = 1024, D = 64 };
+    static const struct { int rule, map, chunk; } forms[] = {
+        { CLATTN_RULE_LINEAR, CLATTN_MAP_TAYLOR2, 0 }, { CLATTN_RULE_GATED_DELTA, CLATTN_MAP_IDENTITY, 0 }, { CLATTN_RULE_GATED_DELTA, CLATTN_MAP_IDENTITY, 1 },
+    };
+    const clattn_tensor x = { .size = sizeof x, .rank = 4, .shape = { B, H, T, D }, .host = (void *)64 };
+    const clattn_tensor gates = { .size = sizeof x, .rank = 3, .shape = { B, H, T }, .host = (void *)64 };
+    struct device dev;
+    clattn_status st = CLATTN_OK;
+    fake_device(g, &dev);
+    for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
+        clattn_linear l;
+        struct ca_call c;
+        struct ca_linear_form form;
+        char line[512];
+        ca_linear_defaults(&l);
+        l.rule = (clattn_update_rule)forms[n].rule, l.map = (clattn_feature_map)forms[n].map, l.chunk = forms[n].chunk;
+        l.normalize = l.map != CLATTN_MAP_IDENTITY;
+        const clattn_linear_tensors t = { .size = sizeof t, .q = &x, .k = &x, .v = &x, .g = l.rule == CLATTN_RULE_LINEAR ? NULL : &gates,
+                                          .beta = l.rule == CLATTN_RULE_GATED_DELTA ? &gates : NULL, .out = &x };
+        CA_TRY(ca_op_linear(&c, &l, &t));
+        st = ca_linear_plan(&c, &dev, 0, &form);
+        ca_call_free(&c);
+        if (st) break;
+        snprintf(line, sizeof line, "%s linear.cl linear_attention %s", g->targets, form.options);
+        put(line);
+    }
+done:
+    return st;
+}
+
 int main(int argc, char **argv)
 {
     folder = argc > 1 ? argv[1] : NULL;
@@ -182,6 +263,11 @@ int main(int argc, char **argv)
                     fprintf(stderr, "%s\n", ca_message());
                     return 1;
                 }
+    for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
+        if ((folder && put_patterns(g) != CLATTN_OK) || (!g->subgroup_min && put_linear(g) != CLATTN_OK)) {
+            fprintf(stderr, "%s\n", ca_message());
+            return 1;
+        }
     for (size_t i = 0; i < count; i++) free(lines[i]);
     free(lines);
     return ferror(stdout) || fflush(stdout) ? 1 : 0;

@@ -45,7 +45,8 @@ static void NAME(features)(const struct linear_case *c, const double *x, const d
 
 /* One state, S [F][V] and z [F], and its heads of q; v[t] of tensors in the layout of the case.  terms: the sum of the sizes of what
  * an element of out is the sum of. */
-static void NAME(head)(const struct linear_case *c, const double *const *v, int b, int h, double *out, double *terms, double *S_out, double *z_out)
+static void NAME(head)(const struct linear_case *c, const double *const *v, int b, int h, double *out, double *terms, double *S_out, double *z_out,
+                       double *lse)
 {
     const int F = linear_features(c), V = c->V, K = c->K, group = c->H / c->Hkv;
     const bool gated = c->rule == CLATTN_RULE_GATED || c->rule == CLATTN_RULE_GATED_DELTA, delta = c->rule >= CLATTN_RULE_DELTA;
@@ -54,8 +55,14 @@ static void NAME(head)(const struct linear_case *c, const double *const *v, int 
     const size_t s0 = ((size_t)b * (size_t)c->Hkv + (size_t)h) * (size_t)F;
     for (int i = 0; v[L_STATE] && i < F * V; i++) S[i] = (REAL)v[L_STATE][s0 * (size_t)V + (size_t)i];
     for (int f = 0; v[L_Z] && f < F; f++) z[f] = (REAL)v[L_Z][s0 + (size_t)f];
+    for (int g = 0; g < group; g++)
+        for (int t = 0; t < c->T && t < c->lag; t++) { /* nothing is read */
+            const size_t row = linear_row(c, b, h * group + g, t, c->H) * (size_t)V;
+            for (int e = 0; e < V; e++) out[row + (size_t)e] = terms[row + (size_t)e] = 0;
+            lse[((size_t)b * (size_t)c->H + (size_t)(h * group + g)) * (size_t)c->T + (size_t)t] = -INFINITY;
+        }
     for (int pass = c->bidirectional ? 0 : 1; pass < 2; pass++)
-        for (int t = 0; t < c->T; t++) {
+        for (int t = 0; t < c->T - c->lag; t++) {
             const size_t kv = linear_row(c, b, h, t, c->Hkv);
             NAME(features)(c, v[L_K] + kv * (size_t)K, v[L_PROJECTION], t, k);
             for (int e = 0; e < V; e++) u[e] = (REAL)v[L_V][kv * (size_t)V + (size_t)e];
@@ -91,10 +98,12 @@ static void NAME(head)(const struct linear_case *c, const double *const *v, int 
                 }
             }
             for (int g = 0; g < group && !v[L_U] && read; g++) {
-                const size_t row = linear_row(c, b, h * group + g, t, c->H);
+                const size_t row = linear_row(c, b, h * group + g, t + c->lag, c->H);
                 REAL divisor = 0;
                 NAME(features)(c, v[L_Q] + row * (size_t)K, v[L_PROJECTION], t, q);
                 for (int f = 0; f < F; f++) divisor += q[f] * z[f];
+                if (c->normalize)
+                    lse[((size_t)b * (size_t)c->H + (size_t)(h * group + g)) * (size_t)c->T + (size_t)(t + c->lag)] = log(scale * divisor + (REAL)c->eps);
                 for (int e = 0; e < V; e++) {
                     REAL o = 0, size = 0, by = c->normalize ? scale * divisor + (REAL)c->eps : 1;
                     for (int f = 0; f < F; f++) o += S[f * V + e] * q[f], size += fabs(S[f * V + e] * q[f]);
@@ -108,8 +117,8 @@ static void NAME(head)(const struct linear_case *c, const double *const *v, int 
     free(S);
 }
 
-static void NAME(linear)(const struct linear_case *c, const double *const *v, double *out, double *terms, double *S, double *z)
+static void NAME(linear)(const struct linear_case *c, const double *const *v, double *out, double *terms, double *S, double *z, double *lse)
 {
     for (int b = 0; b < c->B; b++)
-        for (int h = 0; h < c->Hkv; h++) NAME(head)(c, v, b, h, out, terms, S, z);
+        for (int h = 0; h < c->Hkv; h++) NAME(head)(c, v, b, h, out, terms, S, z, lse);
 }

@@ -67,14 +67,16 @@ int oracle_tile_class(long p0, long p1, long j0, long j1)
 bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
 {
     long p = i + o->offset[b];
-    if (o->listed && !o->listed[((b * o->Hq + h) * o->Nq + i) * o->Nk + j]) return false;
+    const int listed = o->listed ? o->listed[((b * o->Hq + h) * o->Nq + i) * o->Nk + j] : 1;
+    const bool asked = listed < 2; /* is the user's mask? */
+    if (!listed) return false;
     if (o->lens && j >= o->lens[b]) return false;
     if (o->causal && j > p) return false;
     if (o->left >= 0 && j < p - o->left) return false;
     if (o->right >= 0 && j > p + o->right) return false;
-    if (o->seen == ORACLE_NONE) return false;
-    if (o->seen == ORACLE_FOURTHS && ((p + j) & 3) == 0) return false;
-    if (o->seen == ORACLE_TILES && !oracle_in_tiles(p, j)) return false;
+    if (asked && o->seen == ORACLE_NONE) return false;
+    if (asked && o->seen == ORACLE_FOURTHS && ((p + j) & 3) == 0) return false;
+    if (asked && o->seen == ORACLE_TILES && !oracle_in_tiles(p, j)) return false;
     if (o->mask.x && at(&o->mask, b, h, i, j, 0) == 0) return false;
     if (o->bias.x && at(&o->bias, b, h, i, j, -INFINITY) == -INFINITY) return false;
     if (oracle_edge(o, h, i, j) == -INFINITY) return false;

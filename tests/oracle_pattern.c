@@ -147,6 +147,15 @@ static bool block_sparse(const struct oracle *o, const struct oracle_pattern *t,
     return r >= 0 && r < n[1] && c < n[2] && o->lists.layout[((n[0] > 1 ? q.h : 0) * n[1] + r) * n[2] + c] != 0;
 }
 
+void oracle_block_lists(const struct oracle_pattern *t, long B, long Hq, long Nq, long Nk, long n[5])
+{
+    n[0] = t->list_batch > 1 ? B : 1;
+    n[1] = t->list_heads > 1 ? Hq : 1;
+    n[2] = (Nq + t->block_size[0] - 1) / t->block_size[0];
+    for (int full = 0; full < 2; full++)
+        n[3 + full] = t->longest[full] < 0 ? 0 : t->longest[full] ? t->longest[full] : (Nk + t->block_size[1] - 1) / t->block_size[1];
+}
+
 long oracle_edges(const struct oracle_pattern *t, long Hq, long Nq) { return (t->row_heads > 1 ? Hq : 1) * Nq * t->degree; }
 
 static bool csr(const struct oracle *o, const struct oracle_pattern *t, struct query q, long j)
@@ -222,6 +231,18 @@ static void bigbird(struct listing *l, const struct oracle_pattern *t, struct qu
     for (long j = 0; j < l->o->Nk; j++) to[j] = l->taken[j / t->block] || (r >= 0 && r < t->globals);
 }
 
+/* 2: the user's mask does not count. */
+static void block_mask(struct listing *l, const struct oracle_pattern *t, struct query q, unsigned char *to)
+{
+    long n[5];
+    oracle_block_lists(t, l->o->B, l->o->Hq, l->o->Nq, l->o->Nk, n);
+    const long list = ((n[0] > 1 ? q.b : 0) * n[1] + (n[1] > 1 ? q.h : 0)) * n[2] + q.i / t->block_size[0];
+    for (int full = 0; full < 2; full++)
+        for (long e = 0; n[3 + full] && e < l->o->lists.count[full][list]; e++)
+            for (long j = 0; j < l->o->Nk; j++)
+                if (j / t->block_size[1] == l->o->lists.blocks[full][list * n[3 + full] + e]) to[j] = (unsigned char)(1 + full);
+}
+
 /* Marks the first COUNT of the N places in l->order; those that could as well be others make ROW undecided.  TWINS: equal scores of
  * equal keys are equal in f32 too. */
 static void take_best(struct listing *l, size_t row, long n, long count, bool (*twins)(const struct listing *l, size_t row, long a, long b))
@@ -291,7 +312,7 @@ static void top_p(struct listing *l, const struct oracle_pattern *t, struct quer
         if (sum > t->p - off) l->o->undecided[q.row] = 1;
         sum += exp(l->score[l->order[count]] - most) / all;
     }
-    if (count < n && sum < t->p + off && count != t->max) l->o->undecided[q.row] = 1;
+    if (count > 0 && count < n && sum < t->p + off && count != t->max) l->o->undecided[q.row] = 1;
     take_best(l, q.row, n, count, equal_keys);
     memcpy(to, l->taken, (size_t)l->o->Nk);
     l->o->spent[q.row] = (int32_t)count;
@@ -365,6 +386,7 @@ static const struct { const char *name; sees *sees; choose *choose; } types[ORAC
     [ORACLE_BLOCK_SPARSE] = { "block_sparse", block_sparse, NULL }, [ORACLE_CSR] = { "csr", csr, NULL }, [ORACLE_LSH] = { "lsh", NULL, lsh },
     [ORACLE_TOP_K] = { "top_k", NULL, top_k }, [ORACLE_BLOCK_TOP_K] = { "block_top_k", NULL, block_top_k }, [ORACLE_TOP_P] = { "top_p", NULL, top_p },
     [ORACLE_ADAPTIVE_SPAN] = { "adaptive_span", adaptive_span, NULL }, [ORACLE_HIERARCHICAL] = { "hierarchical", all_keys, NULL },
+    [ORACLE_BLOCK_MASK] = { "block_mask", NULL, block_mask },
     [ORACLE_UNION] = { "union", NULL, NULL }, [ORACLE_INTERSECT] = { "intersect", NULL, NULL },
 };
 

@@ -13,7 +13,7 @@
 enum oracle_pattern_type { ORACLE_STRIDED = 1, ORACLE_FIXED, ORACLE_DILATED, ORACLE_RANDOM, ORACLE_GLOBAL, ORACLE_BIGBIRD, ORACLE_LONGFORMER,
                            ORACLE_SINK_WINDOW, ORACLE_PREFIX, ORACLE_CHUNKED, ORACLE_DOCUMENT, ORACLE_NEIGHBORHOOD, ORACLE_WINDOW2D,
                            ORACLE_BLOCK_SPARSE, ORACLE_CSR, ORACLE_LSH, ORACLE_TOP_K, ORACLE_BLOCK_TOP_K, ORACLE_TOP_P, ORACLE_ADAPTIVE_SPAN,
-                           ORACLE_HIERARCHICAL, ORACLE_UNION, ORACLE_INTERSECT, ORACLE_PATTERNS };
+                           ORACLE_HIERARCHICAL, ORACLE_BLOCK_MASK, ORACLE_UNION, ORACLE_INTERSECT, ORACLE_PATTERNS };
 
 enum { ORACLE_TOKENS = 6, ORACLE_PARTS = 4 };
 struct oracle_pattern {
@@ -27,11 +27,17 @@ struct oracle_pattern {
     long row_heads;  /* of CSR; 0 = 1 */
     long degree;     /* edges of a CSR row on the average */
     long edge_heads; /* of CSR: 1, or more for all heads, have biases of edges */
+    long block_size[2], list_batch, list_heads, longest[2]; /* of BLOCK_MASK; lists for one or all, of the partial and the full blocks: so long at most,
+                        0 = as many as the keys have, -1 = there are none */
     const struct oracle_pattern *of[ORACLE_PARTS];
 };
 
 /* The tensors that patterns come with, packed as clattn.h says. */
-struct oracle_lists { const int32_t *prefix, *doc_ids, *row_ptr, *col_idx; const float *layout, *rotations, *span, *edge_bias; };
+struct oracle_lists {
+    const int32_t *prefix, *doc_ids, *row_ptr, *col_idx;
+    const float *layout, *rotations, *span, *edge_bias;
+    const int32_t *count[2], *blocks[2]; /* of BLOCK_MASK, partial and full */
+};
 
 struct oracle;
 /* Fills O->listed, O->undecided, O->undecided_keys and O->spent for O->pattern; false: no memory. */
@@ -47,6 +53,8 @@ const struct oracle_pattern *oracle_find(const struct oracle_pattern *t, enum or
 const char *oracle_pattern_name(enum oracle_pattern_type type);
 /* The sizes of BLOCK_SPARSE's layout, and the edges of CSR. */
 void oracle_layout(const struct oracle_pattern *t, long Hq, long Nk, long n[3]);
+/* Of BLOCK_MASK's lists: batch rows, heads, blocks of queries, and both longest. */
+void oracle_block_lists(const struct oracle_pattern *t, long B, long Hq, long Nq, long Nk, long n[5]);
 long oracle_edges(const struct oracle_pattern *t, long Hq, long Nq);
 
 #endif

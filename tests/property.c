@@ -83,12 +83,36 @@ void fill(float *x, size_t n, float value)
     for (size_t e = 0; e < n; e++) x[e] = value;
 }
 
+bool in_share(unsigned n)
+{
+    const char *share = getenv("CLATTN_SHARE");
+    unsigned first = 0, every = 1;
+    if (share) ck_assert_msg(sscanf(share, "%u/%u", &first, &every) == 2 && first < every, "CLATTN_SHARE=%s", share);
+    return n % every == first;
+}
+
+/* A number of the kernels that ALGO runs S with, the same on each device and for all properties; 0 for those of plain f32. */
+static unsigned kernels_of(const struct shape *s, const char *algo)
+{
+    char text[SHAPE_TEXT + 64] = "";
+    unsigned hash = 0;
+    if (s->pattern) pattern_print(s->pattern, text, SHAPE_TEXT);
+    const int n = (int)strlen(text), on = s->dtype || s->mask || s->bias || s->lens || s->softcap || s->dropout || s->shared || s->kv_format || s->score;
+    snprintf(text + n, 64, " %d%d%d%d%d%d%d%d%d", s->dtype, s->mask != NULL, s->bias != NULL, s->lens != NULL, s->softcap != 0, s->dropout != 0,
+             s->shared != 0, s->kv_format, s->score);
+    for (const char *c = text; *c; c++) hash = hash * 31 + (unsigned char)*c;
+    for (const char *c = algo; *c; c++) hash = hash * 31 + (unsigned char)*c;
+    return on || s->pattern ? hash : 0;
+}
+
 void on_every_algo(struct shape s, property *f)
 {
     const char *names[CA_MAX_CANDIDATES];
     size_t n = attend_algos(&s, names);
     for (size_t i = 0; i < n; i++) {
         struct data d;
+        unsigned number = kernels_of(&s, names[i]);
+        if (number && !in_share(number)) continue;
         if (!data_draw(&s, 7, &d)) return;
         f(&s, names[i], &d);
         data_free(&d);

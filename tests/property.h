@@ -29,8 +29,11 @@ void make_eighths(float *x, size_t n, uint64_t seed);
 
 /* A property of S on ALGO with the data D, which it may change. */
 typedef void property(const struct shape *s, const char *algo, struct data *d);
-/* PROPERTY on every legal algorithm, each time with fresh data. */
+/* PROPERTY on every legal algorithm, each time with fresh data; of features and 16-bit types a device with a share (below) takes its own
+ * kernels alone. */
 void on_every_algo(struct shape s, property *f);
+/* Devices whose compilers are slow share work: with CLATTN_SHARE=K/N a device takes what has the number K, K + N, ...; else all. */
+bool in_share(unsigned n);
 /* Runs ALGO; a derived problem that is empty goes to what the planner chooses. */
 bool solve(const struct shape *s, const char *algo, const struct data *d, struct result *r);
 

@@ -6,7 +6,7 @@
 
 #include "property.h"
 
-enum { SCENE_ARGS = 12, SCENE_GUARD = 64 };
+enum { SCENE_ARGS = 13, SCENE_GUARD = 64 };
 
 /* One tensor: its numbers, and their form in memory between guards. */
 struct arg {

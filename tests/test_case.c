@@ -164,6 +164,8 @@ static const struct bad { const char *json, *field, *words; } bad[] = {
     {ATTENTION("\"pattern\": [{\"type\": \"chunked\", \"chunk\": 2}]"), "attrs.pattern", "object"},
     {ATTENTION("\"pattern\": {\"type\": \"union\", \"of\": [3]}"), "attrs.pattern", "object"},
     {ATTENTION("\"pattern\": {\"type\": \"csr\"}"), "attrs.pattern", "row_ptr"},
+    {ATTENTION("\"pattern\": {\"type\": \"block_mask\", \"block_size\": [2, 2]}"), "attrs.pattern", "kv_num_blocks"},
+    {ATTENTION("\"pattern\": {\"type\": \"block_mask\"}"), "attrs.pattern", "block_size is missing"},
     {CASE("attention", "", QKV ", \"keys\": \"k.npy\"", OUT, ""), "inputs.keys", "unknown input"},
     {CASE("attention", "", "\"q\": \"q.npy\", \"k\": \"k.npy\"", OUT, ""), "inputs.v", "missing"},
     {CASE("attention", "", "\"q\": \"q3.npy\", \"k\": \"k.npy\", \"v\": \"v.npy\"", OUT, ""), "inputs.q", "rank 3, must be 4"},
@@ -316,7 +318,7 @@ START_TEST(reads_graphs)
     snprintf(text, sizeof text, "f32 q3 k4 d4 pattern=union(chunked:2;csr:%s)", path);
     ck_assert_msg(ca_cli_problem(text, &p) == CLATTN_OK, "%s", ca_message());
     ck_assert(clattn_context_create("host", &ctx) == CLATTN_OK);
-    ck_assert_msg(ca_sample_create(ctx, &p.a, &p.lengths, NULL, 1, &s) == CLATTN_OK, "%s", ca_message());
+    ck_assert_msg(ca_sample_create(ctx, &p.a, &p.lengths, NULL, NULL, 1, &s) == CLATTN_OK, "%s", ca_message());
     ck_assert(ca_slot_elements(s.p, CA_ROWS) == 4 && ca_slot_elements(s.p, CA_COLUMNS) == (size_t)graphs[_i].count);
     ck_assert(!memcmp(s.host[CA_ROWS], graphs[_i].rows, sizeof graphs[_i].rows));
     ck_assert(!memcmp(s.host[CA_COLUMNS], graphs[_i].columns, (size_t)graphs[_i].count * sizeof(int32_t)));

@@ -66,6 +66,7 @@ ENQUEUE(EnqueueWriteBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, 
      (q, m, b, o, s, p, n, w, e))
 ENQUEUE(EnqueueReadBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, WAIT),
      (q, m, b, o, s, p, n, w, e))
+ENQUEUE(EnqueueCopyBuffer, (cl_command_queue q, cl_mem m, cl_mem to, size_t o, size_t t, size_t s, WAIT), (q, m, to, o, t, s, n, w, e))
 ENQUEUE(EnqueueMarkerWithWaitList, (cl_command_queue q, WAIT), (q, n, w, e))
 CODE(GetMemObjectInfo, (cl_mem m, cl_mem_info i, size_t s, void *v, size_t *r), (m, i, s, v, r))
 CODE(GetEventInfo, (cl_event x, cl_event_info i, size_t s, void *v, size_t *r), (x, i, s, v, r))
@@ -117,7 +118,7 @@ static void intercept(void)
     SET(EnqueueReadBuffer) SET(EnqueueMarkerWithWaitList) SET(GetMemObjectInfo) SET(GetEventInfo)
     SET(GetCommandQueueInfo) SET(WaitForEvents) SET(RetainEvent) SET(Flush) SET(Finish) SET(ReleaseContext)
     SET(ReleaseCommandQueue) SET(ReleaseMemObject) SET(ReleaseProgram) SET(ReleaseKernel) SET(ReleaseEvent)
-    SET(EnqueueUnmapMemObject)
+    SET(EnqueueUnmapMemObject) SET(EnqueueCopyBuffer)
 #undef SET
 }
 
@@ -203,24 +204,53 @@ static bool attention_done(void)
     return right && weights_done();
 }
 
-/* An operation around attention, with a table of the library's own, in place of an attention. */
-static bool around;
+/* Patterns that list every key, so that the answer stays: one if all that it needs is copied, drawn and chosen before; the other takes the keys
+ * by their scores, which are kept somewhere. */
+static const char *algorithm;
+static clattn_pattern pattern, leaf[4];
+static const clattn_pattern *const leaves[] = { &leaf[0], &leaf[1], &leaf[2], &leaf[3] };
+static const uint8_t layout[9] = { 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+
+static void add_pattern(clattn_pattern_type type)
+{
+    static const int64_t tokens[SMALL_NK] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
+    const clattn_pattern_type types[4] = { CLATTN_RANDOM, CLATTN_BLOCK_SPARSE, CLATTN_BLOCK_TOP_K, CLATTN_GLOBAL };
+    for (int n = 0; n < 4; n++) clattn_pattern_init(&leaf[n], types[n]);
+    clattn_pattern_init(&pattern, type);
+    leaf[0].count = leaf[2].count = SMALL_NK, leaf[2].own = 1, leaf[1].block = leaf[2].block = 4;
+    leaf[1].layout[0] = 1, leaf[1].layout[1] = leaf[1].layout[2] = 3;
+    leaf[3].tokens = tokens, leaf[3].num_tokens = SMALL_NK;
+    pattern.k = SMALL_NK, pattern.of = leaves, pattern.num_of = 4;
+    s.a.pattern = &pattern, s.p.block_layout = type == CLATTN_INTERSECT ? layout : NULL;
+    algorithm = "gather";
+}
+
+/* An operation around attention in its place: with a table of the library's own, or linear attention. */
+static enum { ATTENTION, TABLE, LINEAR } call;
 static clattn_status use_around(clattn_context *ctx, float *to)
 {
     const clattn_tensor table = { .size = sizeof table, .rank = 2, .shape = { 8, 4 }, .host = s.q };
     const clattn_tensor bias = { .size = sizeof bias, .rank = 3, .shape = { 4, 8, SMALL_Q / 32 }, .host = to };
-    return clattn_t5_bias(ctx, &table, 1, 16, &bias, NULL);
+    const clattn_tensor x = { .size = sizeof x, .rank = 4, .shape = { SMALL_B, SMALL_HQ, SMALL_NQ, SMALL_D }, .host = s.q };
+    clattn_tensor out = x;
+    out.host = to;
+    const clattn_linear_tensors t = { .size = sizeof t, .q = &x, .k = &x, .v = &x, .out = &out };
+    clattn_linear l;
+    clattn_linear_init(&l);
+    return call == TABLE ? clattn_t5_bias(ctx, &table, 1, 16, &bias, NULL) : clattn_linear_attention(ctx, &l, &t, NULL);
 }
 
 /* The answer is that of the host, and the guards are as they were. */
 static bool done(void)
 {
-    if (!around) return attention_done();
+    if (call == ATTENTION) return attention_done();
+    bool near = true;
     static float wanted[SMALL_Q];
     clattn_context *host = NULL;
     if (wanted[0] == 0 && (clattn_context_create("host", &host) || use_around(host, wanted))) return false;
     clattn_context_destroy(host);
-    return !memcmp(wanted, s.out + SMALL_GUARD, sizeof wanted) && s.out[SMALL_GUARD - 1] == SMALL_CANARY &&
+    for (int e = 0; e < SMALL_Q; e++) near = near && fabsf(wanted[e] - s.out[SMALL_GUARD + e]) <= (call == TABLE ? 0 : 1e-5f);
+    return near && s.out[SMALL_GUARD - 1] == SMALL_CANARY &&
            s.out[SMALL_GUARD + SMALL_Q] == SMALL_CANARY;
 }
 
@@ -230,8 +260,9 @@ static bool all_right; /* what said that it was done was; told later, for here i
 static clattn_status use(clattn_context *ctx)
 {
     clattn_plan *plan = NULL;
-    if (around) return use_around(ctx, s.out + SMALL_GUARD);
-    clattn_status st = clattn_plan_create(ctx, &s.a, NULL, &plan);
+    if (call) return use_around(ctx, s.out + SMALL_GUARD);
+    const clattn_plan_options how = { .size = sizeof how, .algorithm = algorithm };
+    clattn_status st = clattn_plan_create(ctx, &s.a, &how, &plan);
     for (int n = 0; n < 2 && st == CLATTN_OK; n++) {
         canaries();
         st = clattn_execute_host(plan, &s.p);
@@ -278,42 +309,45 @@ static const cl_int codes[] = {
 
 enum { CODES = sizeof codes / sizeof codes[0] };
 
-/* For devices whose compiler is slow: each call that fails does so with the next code, not with each. */
-static bool by_turns(void) { return getenv("CLATTN_TURNS") != NULL; }
+/* What is used: the first ones with each code at each call; the others, whose calls are the same ones, by turns: each call that fails does so
+ * with the next code.  So do all where the compiler is slow. */
+enum { PLAIN, STEPS, WITH_TABLE, EACH_CODE, MADE = EACH_CODE, TAKEN, OF_TOKENS, KINDS };
+static bool by_turns(int kind) { return kind >= EACH_CODE || getenv("CLATTN_TURNS"); }
 
-/* An attention, one with steps, an operation around. */
-static void walk(atomic_int *count, const char *what)
+static void walk(atomic_int *count, const char *what, int kind)
 {
-    for (int kind = 0; kind < 3; kind++) {
-        bool again = true;
-        if (kind == 1) add_steps();
-        around = kind == 2;
-        for (int n = 1; again; n++) {
-            if (by_turns()) fault_code = codes[n % CODES];
-            scenario(count, n, what, &again);
-        }
+    bool again = true;
+    if (kind == STEPS) add_steps();
+    if (kind == MADE || kind == TAKEN) add_pattern(kind == MADE ? CLATTN_INTERSECT : CLATTN_TOP_K);
+    call = kind == WITH_TABLE ? TABLE : kind == OF_TOKENS ? LINEAR : ATTENTION;
+    for (int n = 1; again; n++) {
+        if (by_turns(kind)) fault_code = codes[n % CODES];
+        scenario(count, n, what, &again);
     }
 }
 
 START_TEST(opencl_call_fails)
 {
     char what[64];
+    int kind = _i < KINDS ? _i : (_i - KINDS) % EACH_CODE; /* first all of them */
     small_init(&s);
     if (!small_device(&dev)) return;
-    fault_code = codes[_i];
-    snprintf(what, sizeof what, "%s from call", by_turns() ? "a code" : clattn_status_name(fault_code));
+    fault_code = codes[_i < KINDS ? 0 : 1 + (_i - KINDS) / EACH_CODE];
+    snprintf(what, sizeof what, "%d: %s from call", kind, by_turns(kind) ? "a code" : clattn_status_name(fault_code));
     intercept();
-    walk(&countdown, what);
+    walk(&countdown, what, kind);
 }
 END_TEST
 
 START_TEST(allocation_fails)
 {
+    char what[64];
     small_init(&s);
-    if (_i == 0) ca_device_host(&dev);
+    if (_i < KINDS) ca_device_host(&dev);
     else if (!small_device(&dev)) return;
     else intercept();
-    walk(&alloc_countdown, "no memory at allocation");
+    snprintf(what, sizeof what, "%d: no memory at allocation", _i % KINDS);
+    walk(&alloc_countdown, what, _i % KINDS);
 }
 END_TEST
 
@@ -323,7 +357,7 @@ int main(void)
     TCase *t = tcase_create("faults");
     suite_add_tcase(suite, t);
     tcase_set_timeout(t, 240);
-    tcase_add_loop_test(t, opencl_call_fails, 0, by_turns() ? 1 : CODES);
-    tcase_add_loop_test(t, allocation_fails, 0, 2);
+    tcase_add_loop_test(t, opencl_call_fails, 0, by_turns(PLAIN) ? KINDS : KINDS + (CODES - 1) * EACH_CODE);
+    tcase_add_loop_test(t, allocation_fails, 0, 2 * KINDS);
     return run_suite(suite);
 }

@@ -101,6 +101,7 @@ static const struct shape lengths[] = {
     { F32, ODD, H(2, 1), N(3, 9), .lens = three, .causal = 1, .align = CLATTN_OFFSET, .offsets = places,
       PATTERN(UNION, .of = { LEAF(BIGBIRD, .block = 2, .random = 1), LEAF(LSH, .rounds = 1, .buckets = 4), LEAF(BLOCK_TOP_K, .block = 2, .count = 1, .own = 1),
                              LEAF(INTERSECT, .of = { LEAF(NEIGHBORHOOD, .axes = 2, .grid = { 3, 3 }, .kernel = { 3, 1 }), LEAF(BLOCK_SPARSE, .block = 2) }) }) },
+    { F32, ODD, H(2, 1), N(3, 9), .lens = three, .mod = 1, PATTERN(BLOCK_MASK, .block_size = { 2, 2 }, .list_batch = 2, .list_heads = 2) },
     { F32, ODD, H(2, 1), N(3, 9), .lens = three, .align = CLATTN_OFFSET, .offsets = places, PATTERN(TOP_P, .p = 0.5, .max = 3) },
 };
 /* Two may have the same page or the same rows: that is a race, and for nobody to mend. */
@@ -127,7 +128,7 @@ static void fill_with_garbage(const struct shape *list, int count, int i)
     size_t legal = attend_algos(&s, names);
     for (size_t h = 0; h < sizeof hows / sizeof hows[0]; h++)
         for (size_t n = 0; n < legal; n++)
-            if (!strcmp(names[n], hows[h].algo)) attend_garbage(&s, hows[h].algo, hows[h].params, &d, 100 * h + (uint64_t)i, small_or(3, 40));
+            if (!strcmp(names[n], hows[h].algo) && in_share((unsigned)h + (unsigned)i)) attend_garbage(&s, hows[h].algo, hows[h].params, &d, 100 * h + (uint64_t)i, small_or(2, 40));
     data_free(&d);
     finish();
 }

@@ -4,14 +4,14 @@
 #include <tgmath.h>
 #include "scene.h"
 
-enum { L_Q, L_K, L_V, L_G, L_BETA, L_U, L_PROJECTION, L_STATE, L_Z, L_OUT, L_FINAL, L_FINAL_Z };
+enum { L_Q, L_K, L_V, L_G, L_BETA, L_U, L_PROJECTION, L_STATE, L_Z, L_OUT, L_FINAL, L_FINAL_Z, L_LSE };
 
 /* A linear attention in a few words. */
 struct linear_case {
     clattn_update_rule rule;
     clattn_feature_map map;
     int B, H, Hkv, T, K, V;
-    int M, max_len, chunk;
+    int M, max_len, chunk, lag;
     int by_dim, u, normalize, l2norm, bidirectional, bshd, states; /* states: there are initial ones */
     int mixed;                                                     /* each tensor of another type */
     double scale, eps, gate;                                       /* NAN: the default; decays are e^-gate or so */
@@ -48,6 +48,7 @@ CALL(call_linear)
     const clattn_linear_tensors list = {
         .size = sizeof list, .q = t[L_Q], .k = t[L_K], .v = t[L_V], .g = t[L_G], .beta = t[L_BETA], .u = t[L_U], .projection = t[L_PROJECTION],
         .initial_state = t[L_STATE], .initial_z = t[L_Z], .out = t[L_OUT], .final_state = t[L_FINAL], .final_z = t[L_FINAL_Z],
+        .lse = t[L_LSE],
     };
     (void)s;
     return clattn_linear_attention(ctx, &now, &list, l);
@@ -66,10 +67,10 @@ static void make(const struct linear_case *c, struct scene *s)
 #define BY_LAYOUT(rank, heads, ...) rank, (const int64_t[]){ c->B, c->bshd ? c->T : (heads), c->bshd ? (heads) : c->T, __VA_ARGS__ }
 #define TENSOR(k, name, output, ...) add(s, k, name, type_of(c, k), output, __VA_ARGS__)
     *s = (struct scene){ .call = call_linear };
-    snprintf(s->what, sizeof s->what, "%s %s%s%s%s%s%s%s%s b%d h%d/%d t%d d%d/%d m%d chunk %d types %d gate %g", rules[c->rule], map_names[c->map],
+    snprintf(s->what, sizeof s->what, "%s %s%s%s%s%s%s%s%s b%d h%d/%d t%d d%d/%d m%d chunk %d lag %d types %d gate %g", rules[c->rule], map_names[c->map],
              c->by_dim ? " by dim" : "", c->u ? " u" : "", c->normalize ? " normalize" : "", c->l2norm ? " l2norm" : "",
              c->bidirectional ? " bidirectional" : "", c->bshd ? " bshd" : "", c->states ? " states" : "", c->B, c->H, c->Hkv, c->T, c->K, c->V,
-             c->M, c->chunk, c->mixed, c->gate);
+             c->M, c->chunk, c->lag, c->mixed, c->gate);
     TENSOR(L_Q, "q", false, BY_LAYOUT(4, c->H, c->K));
     TENSOR(L_K, "k", false, BY_LAYOUT(4, c->Hkv, c->K));
     TENSOR(L_V, "v", false, BY_LAYOUT(4, c->Hkv, c->V));
@@ -82,12 +83,13 @@ static void make(const struct linear_case *c, struct scene *s)
     TENSOR(L_OUT, "out", true, BY_LAYOUT(4, c->H, c->V));
     TENSOR(L_FINAL, "final_state", true, SHAPE(c->B, c->Hkv, F, c->V));
     if (c->normalize) TENSOR(L_FINAL_Z, "final_z", true, SHAPE(c->B, c->Hkv, F));
+    if (c->normalize) TENSOR(L_LSE, "lse", true, SHAPE(c->B, c->H, c->T));
 #undef TENSOR
 #undef BY_LAYOUT
     clattn_linear_init(&now);
     now.layout = c->bshd ? CLATTN_BSHD : CLATTN_BHSD;
     now.rule = c->rule, now.map = c->map, now.scale = c->scale, now.normalize = c->normalize, now.eps = c->eps;
-    now.bidirectional = c->bidirectional, now.l2norm_qk = c->l2norm, now.max_len = c->max_len, now.chunk = c->chunk;
+    now.bidirectional = c->bidirectional, now.l2norm_qk = c->l2norm, now.max_len = c->max_len, now.chunk = c->chunk, now.lag = c->lag;
 }
 
 /* Keys are short, so that the delta rules stay stable; decays run from none to strong. */
@@ -109,7 +111,7 @@ static void fill_scene(const struct linear_case *c, struct scene *s, uint64_t se
 }
 
 /* What an element's errors are relative to: the largest sum of sizes of its head so far; of a state, its largest number. */
-static void units_of(const struct linear_case *c, const double *terms, const double *S, const double *z, double *unit[3])
+static void units_of(const struct linear_case *c, const double *terms, const double *S, const double *z, double *unit[4])
 {
     const size_t F = (size_t)linear_features(c), V = (size_t)c->V;
     for (int b = 0; b < c->B; b++)
@@ -121,6 +123,7 @@ static void units_of(const struct linear_case *c, const double *terms, const dou
                 for (size_t e = 0; e < V; e++) unit[0][at + e] = most;
             }
         }
+    for (size_t e = 0; e < (size_t)(c->B * c->H * c->T); e++) unit[3][e] = 1;
     for (size_t n = 0; n < (size_t)(c->B * c->Hkv); n++) {
         double most = 0, most_z = 0;
         for (size_t i = 0; i < F * V; i++) most = fmax(most, fabs(S[n * F * V + i]));
@@ -131,30 +134,42 @@ static void units_of(const struct linear_case *c, const double *terms, const dou
 }
 
 enum { SEEDS = 6 };
-static const int slots[3] = { L_OUT, L_FINAL, L_FINAL_Z };
+static const int slots[4] = { L_OUT, L_FINAL, L_FINAL_Z, L_LSE };
+
+/* Rows that read nothing have the logarithm -inf, which errors cannot be relative to. */
+static void check_nothing(struct arg *lse, double *exact)
+{
+    for (size_t e = 0; lse->name && e < count_of(lse); e++) {
+        if (exact[e] != -INFINITY) continue;
+        if (lse->v[e] != -INFINITY) wrong("lse %zu is %g, should be -inf", e, lse->v[e]);
+        lse->v[e] = exact[e] = 0;
+    }
+}
 
 static void linear_on(struct linear_case c, uint64_t seed)
 {
     struct scene s;
-    double *exact[3], *plain[3], *unit[3], *terms, rho[3] = { 0 };
+    double *exact[4], *plain[4], *unit[4], *terms, rho[4] = { 0 };
     make(&c, &s);
     const size_t F = (size_t)linear_features(&c), states = (size_t)(c.B * c.Hkv) * F;
-    const size_t count[3] = { count_of(&s.a[L_OUT]), states * (size_t)c.V, states };
-    for (int i = 0; i < 3; i++) exact[i] = numbers(count[i]), plain[i] = numbers(count[i]), unit[i] = numbers(count[i]);
+    const size_t count[4] = { count_of(&s.a[L_OUT]), states * (size_t)c.V, states, (size_t)(c.B * c.H * c.T) };
+    for (int i = 0; i < 4; i++) exact[i] = numbers(count[i]), plain[i] = numbers(count[i]), unit[i] = numbers(count[i]);
     terms = numbers(count[0]);
     for (int n = count[1] < 400 ? 8 * SEEDS : SEEDS; n > 0; n--) { /* the last numbers are the library's: the plain computation may be lucky with some */
         const double *v[SCENE_ARGS];
         fill_scene(&c, &s, seed * 8 * SEEDS + (uint64_t)n);
         for (int k = 0; k < SCENE_ARGS; k++) v[k] = s.a[k].name ? s.a[k].v : NULL;
-        linear_plain(&c, v, plain[0], terms, plain[1], plain[2]);
-        linear_exact(&c, v, exact[0], terms, exact[1], exact[2]);
+        linear_plain(&c, v, plain[0], terms, plain[1], plain[2], plain[3]);
+        linear_exact(&c, v, exact[0], terms, exact[1], exact[2], exact[3]);
         units_of(&c, terms, exact[1], exact[2], unit);
-        for (int i = 0; i < 3; i++) rho[i] = fmax(rho[i], rho_of(count[i], exact[i], plain[i], unit[i]));
+        for (int i = 0; i < 4; i++) rho[i] = fmax(rho[i], rho_of(count[i], exact[i], plain[i], unit[i]));
     }
-    if (run(&s))
-        for (int i = 0; i < 3; i++)
+    if (run(&s)) {
+        check_nothing(&s.a[L_LSE], exact[3]);
+        for (int i = 0; i < 4; i++)
             if (s.a[slots[i]].name) judge_with(rho[i], &s, slots[i], exact[i], unit[i]);
-    for (int i = 0; i < 3; i++) free(exact[i]), free(plain[i]), free(unit[i]);
+    }
+    for (int i = 0; i < 4; i++) free(exact[i]), free(plain[i]), free(unit[i]);
     free(terms);
     free_scene(&s);
 }
@@ -166,10 +181,11 @@ static void linear_on(struct linear_case c, uint64_t seed)
 static const struct linear_case shapes[] = {
     { .rule = CLATTN_RULE_GATED_DELTA, .B = 1, .H = 2, .Hkv = 1, .T = 21, .K = 8, .V = 6, .chunk = 8, .states = 1, .l2norm = 1, USUAL },
     { .rule = CLATTN_RULE_GATED, .map = CLATTN_MAP_ELU1, .B = 1, .H = 1, .Hkv = 1, .T = 9, .K = 5, .V = 3, .chunk = 1, .normalize = 1,
-      .states = 1, USUAL },
+      .states = 1, .lag = 3, USUAL },
     { .B = 2, .H = 4, .Hkv = 2, .T = 70, .K = 24, .V = 40, .states = 1, .bshd = 1, USUAL },
     { .rule = CLATTN_RULE_GATED, .by_dim = 1, .u = 1, .B = 1, .H = 2, .Hkv = 1, .T = 37, .K = 16, .V = 20, .mixed = 1, .states = 1, USUAL },
-    { .map = CLATTN_MAP_TAYLOR2, .normalize = 1, .eps = 0.01, .B = 1, .H = 2, .Hkv = 2, .T = 40, .K = 7, .V = 9, .chunk = 16, .states = 1, USUAL },
+    { .map = CLATTN_MAP_TAYLOR2, .normalize = 1, .eps = 0.01, .B = 1, .H = 2, .Hkv = 2, .T = 40, .K = 7, .V = 9, .chunk = 16, .states = 1,
+      .lag = 5, USUAL },
     { .rule = CLATTN_RULE_DELTA, .map = CLATTN_MAP_SQUARE, .B = 1, .H = 2, .Hkv = 2, .T = 33, .K = 6, .V = 17, .chunk = 16, .l2norm = 1, USUAL },
     { .rule = CLATTN_RULE_GATED_DELTA, .by_dim = 1, .B = 1, .H = 2, .Hkv = 2, .T = 20, .K = 12, .V = 16, .bshd = 1, .states = 1, USUAL },
     { .map = CLATTN_MAP_COS, .normalize = 1, .eps = 1e-3, .bidirectional = 1, .B = 1, .H = 2, .Hkv = 1, .T = 50, .K = 8, .V = 8, .mixed = 2,
@@ -203,10 +219,10 @@ START_TEST(test_all)
             bool positive = map != CLATTN_MAP_IDENTITY && map != CLATTN_MAP_SQUARE && map != CLATTN_MAP_RELU;
             struct linear_case c = { .rule = rule, .map = map, .B = 1 + with % 2, .H = 2, .Hkv = 1 + (with + n) % 2, .T = n == 1 ? 19 : 69, .K = 10,
                                      .V = with < 2 ? 17 : 32, .M = 21, .chunk = chunks[n], .l2norm = delta, .states = with > 0, USUAL };
-            if (delta && c.chunk > (map ? 16 : 33)) c.chunk = map ? 16 : 33; /* longer ones add to a delta rule's rounding errors */
             if (with == 1) c.by_dim = gated && keeps, c.bshd = 1;
             if (with == 2 && !delta) c.u = keeps, c.by_dim = gated && keeps && n % 2;
             if (with == 3) c.normalize = positive && !delta, c.mixed = n % 3;
+            if (with == 3 && map != CLATTN_MAP_COS) c.lag = n == 1 ? 30 : 7 * n;
             if (with == 0 && rule == CLATTN_RULE_LINEAR && n != 1) c.bidirectional = 1, c.normalize = positive;
             linear_on(c, (uint64_t)(100 + _i * 24 + n * 4 + with));
         }
@@ -263,12 +279,12 @@ START_TEST(test_random)
         bool delta = c.rule >= CLATTN_RULE_DELTA, keeps = c.map < CLATTN_MAP_SQUARE || c.map == CLATTN_MAP_SOFTMAX;
         c.H = c.Hkv * PICK(1, 1, 2, 3);
         c.l2norm = delta || PICK(0, 0, 1);
-        if (delta && c.chunk > (c.map ? 16 : 32)) c.chunk = c.map ? 16 : 32;
         c.by_dim = c.rule % 2 && keeps && PICK(0, 1);
         if (!delta && c.map != CLATTN_MAP_IDENTITY && c.map != CLATTN_MAP_SQUARE && c.map != CLATTN_MAP_RELU) c.normalize = PICK(0, 1);
         if (c.rule == CLATTN_RULE_LINEAR && c.chunk != 1) c.bidirectional = PICK(0, 0, 1);
+        if (!c.bidirectional && c.map != CLATTN_MAP_COS) c.lag = PICK(0, 0, 0, 1, 20, 200);
         if (c.bidirectional) c.states = 0;
-        else if (!delta && keeps && !c.normalize) c.u = PICK(0, 1);
+        else if (!delta && keeps && !c.normalize && !c.lag) c.u = PICK(0, 1);
         if (c.map == CLATTN_MAP_COS) c.max_len = 200;
         linear_on(c, x);
     }
@@ -363,6 +379,53 @@ START_TEST(test_heads)
                              memcmp(b.a[L_OUT].v + half, a.a[L_OUT].v, half * sizeof(double))))
         wrong("heads that change places give other bits");
     free_scene(&a), free_scene(&b);
+    finish();
+}
+END_TEST
+
+/* Softmax over a window and linear attention of what is before it, by the calls that clattn.h names, and as it is defined. */
+START_TEST(test_hybrid)
+{
+    enum { H = 2, T = 40, D = 8, V = 8, W = 9 };
+    static float q[H * T * D], k[H * T * D], v[H * T * V], outs[2][H * T * V], lses[2][H * T], out[H * T * V];
+    uint64_t seed = 6;
+    clattn_plan *plan = NULL;
+    clattn_attention a;
+    clattn_linear l;
+    if (attend_is_slow()) return;
+    for (int i = 0; i < H * T * D; i++)
+        q[i] = (float)draw_below(&seed, 2000) / 500 - 2, k[i] = (float)draw_below(&seed, 2000) / 500 - 2, v[i] = (float)draw_below(&seed, 2000) / 1000 - 1;
+    clattn_attention_init(&a);
+    a.q_heads = H, a.q_len = a.kv_len = T, a.head_dim = D, a.causal = 1, a.window_left = W - 1;
+    clattn_pointers p = { .size = sizeof p, .q = q, .k = k, .v = v, .out = outs[0], .lse = lses[0] };
+    clattn_linear_init(&l);
+    l.map = CLATTN_MAP_ELU1, l.normalize = 1, l.scale = 1, l.lag = W;
+#define AT(p, ...) { .size = sizeof(clattn_tensor), .rank = sizeof((int64_t[]){ __VA_ARGS__ }) / 8, .shape = { __VA_ARGS__ }, .host = p }
+    const clattn_tensor tq = AT(q, 1, H, T, D), tk = AT(k, 1, H, T, D), tv = AT(v, 1, H, T, V), rest = AT(outs[1], 1, H, T, V);
+    const clattn_tensor lse = AT(lses[1], 1, H, T), both = AT(outs, 2, 1, H, T, V), logs = AT(lses, 2, 1, H, T), to = AT(out, 1, H, T, V);
+#undef AT
+    const clattn_linear_tensors t = { .size = sizeof t, .q = &tq, .k = &tk, .v = &tv, .out = &rest, .lse = &lse };
+    if (clattn_plan_create(attend_context(), &a, NULL, &plan) != CLATTN_OK || clattn_execute_host(plan, &p) != CLATTN_OK ||
+        clattn_linear_attention(attend_context(), &l, &t, NULL) != CLATTN_OK || clattn_merge(attend_context(), &both, &logs, &to, NULL, NULL) != CLATTN_OK)
+        wrong("hybrid: %s", clattn_last_message());
+    clattn_plan_destroy(plan);
+    for (int h = 0; h < H; h++)
+        for (int i = 0; i < T; i++) {
+            double sum[V] = { 0 }, by = 0;
+            for (int j = 0; j <= i; j++) {
+                double s = 0, f = 0;
+                for (int d = 0; d < D; d++) {
+                    const double x = q[(h * T + i) * D + d], y = k[(h * T + j) * D + d];
+                    s += x * y / sqrt((double)D);
+                    f += (x > 0 ? x + 1 : exp(x)) * (y > 0 ? y + 1 : exp(y));
+                }
+                const double w = j > i - W ? exp(s) : f;
+                by += w;
+                for (int e = 0; e < V; e++) sum[e] += w * v[(h * T + j) * V + e];
+            }
+            for (int e = 0; e < V; e++)
+                if (!near(out[(h * T + i) * V + e], sum[e] / by, 1e-5)) wrong("hybrid: head %d, token %d: %g, should be %g", h, i, out[(h * T + i) * V + e], sum[e] / by);
+        }
     finish();
 }
 END_TEST
@@ -630,6 +693,7 @@ START_TEST(test_bad)
     const clattn_tensor q = HOST(in, 1, 4, 3, 2), k = HOST(in, 1, 2, 3, 2), v = HOST(in, 1, 2, 3, 5), g = HOST(in, 1, 2, 3), out = HOST(room, 1, 4, 3, 5);
     const clattn_tensor gd = HOST(in, 1, 2, 3, 2), w = HOST(in, 7, 2), state = HOST(in, 1, 2, 2, 5), z = HOST(in, 1, 2, 2), u = HOST(in, 2, 2);
     const clattn_tensor three = HOST(in, 1, 3, 3, 2), other = HOST(in, 1, 2, 4, 5), one = HOST(in, 6);
+    const clattn_tensor lse = HOST(in, 1, 4, 3), k3 = HOST(in, 1, 2, 3);
     const clattn_linear_tensors all = { .size = sizeof all, .q = &q, .k = &k, .v = &v, .out = &out };
     clattn_linear fine;
     clattn_linear_init(&fine);
@@ -653,6 +717,10 @@ START_TEST(test_bad)
     BAD("g is by key dim: map square has other features than dims", (l.rule = CLATTN_RULE_GATED, l.map = CLATTN_MAP_SQUARE, t.g = &gd));
     BAD("g: shape[2] is 4, must be 3", (l.rule = CLATTN_RULE_GATED, t.g = &other));
     BAD("initial_z needs normalize", t.initial_z = &z);
+    BAD("lse is given: without normalize", t.lse = &lse);
+    BAD("lse: shape[1] is 2, must be 4", (l.normalize = 1, t.lse = &k3));
+    BAD("lag is -1, must be", l.lag = -1);
+    BAD("u is given: lag 2 takes none", (l.lag = 2, t.u = &u));
     BAD("max_len is 5, which map identity does not take", l.max_len = 5);
     BAD("bidirectional (causal false) needs rule linear, not gated", (l.bidirectional = 1, l.rule = CLATTN_RULE_GATED, t.g = &g));
     BAD("initial_state: bidirectional (causal false) takes none", (l.bidirectional = 1, t.initial_state = &state));
@@ -669,6 +737,8 @@ START_TEST(test_bad)
     FAILS(CLATTN_E_UNSUPPORTED, "normalize with rule delta", clattn_linear_attention(attend_context(), &l, &t, NULL));
     l = fine, l.bidirectional = 1, l.chunk = 1;
     FAILS(CLATTN_E_UNSUPPORTED, "chunk 1, the recurrent form, is causal", clattn_linear_attention(attend_context(), &l, &all, NULL));
+    l = fine, l.map = CLATTN_MAP_COS, l.lag = 1;
+    FAILS(CLATTN_E_UNSUPPORTED, "lag 1 with map cos", clattn_linear_attention(attend_context(), &l, &all, NULL));
     l = fine;
     FAILS(CLATTN_E_ARGUMENT, "linear is NULL", clattn_linear_attention(attend_context(), NULL, &all, NULL));
     FAILS(CLATTN_E_ARGUMENT, "tensors is NULL", clattn_linear_attention(attend_context(), &l, NULL, NULL));
@@ -692,7 +762,7 @@ int main(void)
     const struct test tests[] = {
         { "shapes", test_shapes, SHAPES }, { "all", test_all, 36 }, { "sizes", test_sizes, 1 }, { "gates", test_gates, 2 },
         { "random", test_random, 1 }, { "parts", test_parts, 1 }, { "causal", test_causal, 1 }, { "heads", test_heads, 1 },
-        { "in_place", test_in_place, 1 }, { "mamba", test_mamba, 1 }, { "few_keys", test_few_keys, 1 }, { "projection", test_projection, 1 }, { "bad", test_bad, 1 },
+        { "hybrid", test_hybrid, 1 }, { "in_place", test_in_place, 1 }, { "mamba", test_mamba, 1 }, { "few_keys", test_few_keys, 1 }, { "projection", test_projection, 1 }, { "bad", test_bad, 1 },
         { NULL, NULL, 0 },
     };
     return run_tests("linear", tests);

@@ -90,6 +90,7 @@ END_TEST
 #define GRID(n0, n1) .axes = 2, .grid = { n0, n1 }
 static const int32_t two_documents[] = { 7, 7, 3, 3, 7, 3 }, a_prefix[] = { 2 }, edges[] = { 1, 1, 4, 0, 2, 5, 3 }, edge_rows[] = { 0, 3, 3, 5, 6, 7, 7 };
 static const float blocks[] = { 1, 0, 0, 1 };
+static const int32_t counts[] = { 1, 2 }, full_counts[] = { 0, 1 }, listed_blocks[] = { 1, 9, 2, 2 }, full_blocks[] = { 2, 0 };
 static const struct { const struct oracle_pattern *t; int32_t offset; bool causal; int32_t keys; const char *rows[6]; } pictures[] = {
     { LEAF(STRIDED, .stride = 3), 0, true, 6, { "x.....", "xx....", "xxx...", "xxxx..", ".xxxx.", "..xxxx" } },
     { LEAF(STRIDED, .stride = 4), 3, true, 6, { "xxxx..", "xxxxx.", ".xxxxx", "..xxxx", "...xxx", "x...xx" } },
@@ -114,6 +115,7 @@ static const struct { const struct oracle_pattern *t; int32_t offset; bool causa
     { LEAF(BLOCK_SPARSE, .block = 3), 0, false, 6, { "xxx...", "xxx...", "xxx...", "...xxx", "...xxx", "...xxx" } },
     { LEAF(BLOCK_SPARSE, .block = 2, .layout = { 1, 2, 2 }), 1, false, 6, { "xx....", "..xx..", "..xx..", "......", "......", "......" } },
     { LEAF(CSR), 9, false, 6, { ".x..x.", "......", "x.x...", ".....x", "...x..", "......" } }, /* rows are no positions; a key is listed twice */
+    { LEAF(BLOCK_MASK, .block_size = { 4, 2 }, .longest = { 2, 1 }), 9, false, 6, { "..xx..", "..xx..", "..xx..", "..xx..", "xx..xx", "xx..xx" } },
     { LEAF(BIGBIRD, .block = 1, .globals = 1), 0, false, 6, { "xxxxxx", "xxx...", "xxxx..", "x.xxx.", "x..xxx", "x...xx" } },
     { LEAF(BIGBIRD, .block = 2), 0, true, 6, { "x.....", "xx....", "xxx...", "xxxx..", "..xxx.", "..xxxx" } },
     { LEAF(BIGBIRD, .block = 1, .random = 9), 0, false, 6, { "xxxxxx", "xxxxxx", "xxxxxx", "xxxxxx", "xxxxxx", "xxxxxx" } },
@@ -142,7 +144,8 @@ START_TEST(test_patterns)
     static const float q[] = { 1, 1, 1, 1, 1, 1 }, k[] = { 0.125f, 1, 2, 3, 4, 5 }, rotations[] = { 1 };
     struct oracle o = { .B = 1, .Hq = 1, .Hkv = 1, .Nq = 6, .Nk = 6, .D = 1, .Dv = 1, .scale = 1, .causal = pictures[_i].causal, .left = -1, .right = -1,
                         .offset = &pictures[_i].offset, .lens = &pictures[_i].keys, .q = q, .k = k, .pattern = pictures[_i].t,
-                        .lists = { a_prefix, two_documents, edge_rows, edges, blocks, rotations, NULL, NULL } };
+                        .lists = { a_prefix, two_documents, edge_rows, edges, blocks, rotations, NULL, NULL,
+                                   { counts, full_counts }, { listed_blocks, full_blocks } } };
     ck_assert(oracle_list(&o));
     for (long i = 0; i < 6 && pictures[_i].rows[i]; i++)
         for (long j = 0; j < pictures[_i].keys; j++)

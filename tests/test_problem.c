@@ -165,12 +165,14 @@ END_TEST
 
 /* Patterns that a rule refuses, of simple() with 6 heads, 5 queries and 24 keys; the message must hold both WORDS. */
 #define FIELDS(name, ...) { .size = sizeof(clattn_pattern), .type = CLATTN_##name, .row_heads = 1, .max = -1, __VA_ARGS__ }
+#define MASK(...) { .size = sizeof(clattn_pattern), .type = CLATTN_BLOCK_MASK, __VA_ARGS__ }
 #define LEAF(name, ...) &(const clattn_pattern)FIELDS(name, __VA_ARGS__)
 #define GRID(axes_, ...) .axes = axes_, .grid = { __VA_ARGS__ }, .dilation = { 1, 1, 1 }
 static const int64_t wrong_tokens[] = { 3, -4 }, many_tokens[CLATTN_MAX_TOKENS + 1], far_tokens[] = { INT64_C(1) << 31 };
 static const clattn_pattern *const stale[] = { LEAF(STRIDED, .stride = 0) }, *const null_part[] = { NULL }, *const pair_of_rows[] = { LEAF(CSR), LEAF(CSR) },
     *const choosing[] = { LEAF(TOP_K, .k = 3) }, *const spans[] = { LEAF(PREFIX), LEAF(ADAPTIVE_SPAN, .ramp = 1) },
     *const weighing[] = { LEAF(TOP_P, .p = 0.5) }, *const blocks[] = { LEAF(HIERARCHICAL, .block = 4) }, *const prefix[] = { LEAF(PREFIX) },
+    *const lists[] = { &(const clattn_pattern)MASK(.list_batch = 1, .list_heads = 1, .block_size = { 4, 4 }) },
     *const many[] = { LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1),
                       LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1),
                       LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1), LEAF(CHUNKED, .chunk = 1) };
@@ -215,6 +217,15 @@ static const struct { clattn_pattern pattern; clattn_status status; const char *
     { FIELDS(BLOCK_SPARSE, .block = 4, .layout = { 2, 2, 2 }), CLATTN_E_ARGUMENT, { "layout[0] is 2", "6" } },
     { FIELDS(BLOCK_SPARSE, .block = 4, .layout = { 1, 0, 2 }), CLATTN_E_ARGUMENT, { "layout [1][0][2]", "below 1" } },
     { FIELDS(BLOCK_SPARSE, .block = 4, .layout = { 1, 1 << 20, 1 << 20 }), CLATTN_E_TOO_LARGE, { "block_sparse", "words" } },
+    { MASK(.list_batch = 1, .list_heads = 1, .block_size = { 0, 4 }), CLATTN_E_ARGUMENT, { "block_mask: block_size[0] 0", "1" } },
+    { MASK(.list_batch = 1, .list_heads = 1, .block_size = { 4, -2 }), CLATTN_E_ARGUMENT, { "block_mask: block_size[1] -2", "1" } },
+    { MASK(.list_batch = 5, .list_heads = 1, .block_size = { 4, 4 }), CLATTN_E_ARGUMENT, { "block_mask: list_batch is 5", "batch 2" } },
+    { MASK(.list_batch = 1, .list_heads = 3, .block_size = { 4, 4 }), CLATTN_E_ARGUMENT, { "block_mask: list_heads is 3", "q_heads 6" } },
+    { MASK(.list_batch = 1, .list_heads = 1, .block_size = { 4, 4 }, .max_blocks = -1), CLATTN_E_ARGUMENT, { "block_mask: max_blocks", "-1" } },
+    { MASK(.list_batch = 1, .list_heads = 1, .block_size = { 4, 4 }, .max_full_blocks = INT64_MAX), CLATTN_E_ARGUMENT,
+      { "block_mask: max_full_blocks 9223372036854775807", "1073741824" } },
+    { MASK(.list_batch = 1, .list_heads = 6, .block_size = { 1, 4 }, .max_blocks = 1 << 30), CLATTN_E_TOO_LARGE, { "block_mask", "words" } },
+    { FIELDS(UNION, OF(lists)), CLATTN_E_UNSUPPORTED, { "block_mask within", "union" } },
     { FIELDS(CSR, .edges = -1), CLATTN_E_ARGUMENT, { "csr: edges", "-1" } },
     { FIELDS(CSR, .edges = (1 << 30) + 1), CLATTN_E_ARGUMENT, { "csr: edges", "1073741825" } },
     { { .size = sizeof(clattn_pattern), .type = CLATTN_CSR, .row_heads = 3 }, CLATTN_E_ARGUMENT, { "row_heads is 3", "6" } },
@@ -257,6 +268,31 @@ START_TEST(ladder_of_patterns)
     for (int w = 0; w < 2; w++)
         ck_assert_msg(strstr(ca_message(), pattern_rules[_i].words[w]) != NULL, "\"%s\" lacks \"%s\"", ca_message(), pattern_rules[_i].words[w]);
     ck_assert(same(&p, &before));
+}
+END_TEST
+
+/* What a pattern does not go with. */
+START_TEST(patterns_alone)
+{
+    static const clattn_pattern means = FIELDS(HIERARCHICAL, .block = 4), mask = MASK(.list_batch = 1, .list_heads = 1, .block_size = { 4, 4 });
+    static const struct { const clattn_pattern *pattern; int64_t left, right; const char *tile_class, *words[2]; } pairs[] = {
+        { &means, 3, -1, NULL, { "hierarchical with a window", "3 to the left and -1" } },
+        { &means, -1, 0, NULL, { "hierarchical with a window", "-1 to the left and 0" } },
+        { &mask, -1, -1, "return 1;", { "block_mask with tile_class", "not supported" } },
+    };
+    for (size_t n = 0; n < sizeof pairs / sizeof *pairs; n++)
+        for (int causal = 0; causal < 2; causal++) {
+            clattn_attention a = simple();
+            struct problem p;
+            a.kv_len = 24, a.pattern = pairs[n].pattern, a.causal = causal;
+            made(&a);
+            a.window_left = pairs[n].left, a.window_right = pairs[n].right, a.tile_class = pairs[n].tile_class;
+            if (a.tile_class) a.mask_mod = "return 1;";
+            ca_message_clear();
+            ck_assert_int_eq(ca_problem_init(&p, &a), CLATTN_E_UNSUPPORTED);
+            for (int w = 0; w < 2; w++)
+                ck_assert_msg(strstr(ca_message(), pairs[n].words[w]) != NULL, "\"%s\" lacks \"%s\"", ca_message(), pairs[n].words[w]);
+        }
 }
 END_TEST
 
@@ -657,6 +693,7 @@ int main(void)
     tcase_add_loop_test(t, ladder, 0, COUNT(rules));
     tcase_add_loop_test(t, ladder_of_fields_together, 0, COUNT(together));
     tcase_add_loop_test(t, ladder_of_patterns, 0, COUNT(pattern_rules));
+    tcase_add_test(t, patterns_alone);
     tcase_add_test(t, patterns_are_copied);
     tcase_add_test(t, too_many_sequences);
     tcase_add_test(t, weights_too_large);

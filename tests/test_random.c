@@ -1,6 +1,7 @@
 /* test_random.c -- random legal combinations of features, shapes and types on the legal algorithms of the environment's
- * device (one of them each where that is slow), against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how
- * many; problem n of a run is the first one of the seed n higher. */
+ * device, against the oracle.  CLATTN_SEED draws others, CLATTN_RANDOM says how many; problem n of a run is the first one of the
+ * seed n higher.  CLATTN_TURNS=N, for devices whose compiler is slow, takes one algorithm a problem, another one each time that a set of
+ * features comes again, beginning with number N. */
 #include "property.h"
 
 static int pick(uint64_t *seed, const int *from, int n) { return from[draw_below(seed, n)]; }
@@ -144,6 +145,8 @@ static void draw_leaf(uint64_t *seed, const struct shape *s, enum oracle_pattern
     t->rounds = 1 + draw_below(seed, 3), t->buckets = 2 * (1 + draw_below(seed, 9));
     t->k = draw_below(seed, n + 1), t->p = (1 + draw_below(seed, 60)) / 64.0, t->max = draw_below(seed, 2) ? 0 : 1 + draw_below(seed, n);
     t->ramp = 1 << draw_below(seed, 8);
+    t->block_size[0] = 1 + draw_below(seed, s->Nq), t->block_size[1] = 1 + draw_below(seed, n), t->list_batch = 1 + draw_below(seed, 2);
+    t->list_heads = 1 + draw_below(seed, 2), t->longest[0] = draw_below(seed, 4) - 1, t->longest[1] = draw_below(seed, 4) - 1;
     t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->edge_heads = draw_below(seed, t->row_heads ? 2 : 3), t->degree = draw_below(seed, n / 2 + 1);
     if (type == ORACLE_NEIGHBORHOOD || type == ORACLE_WINDOW2D) draw_grid(seed, s, t);
 }
@@ -153,6 +156,7 @@ static bool suits(const struct shape *s, int on, enum oracle_pattern_type type)
 {
     if (type == ORACLE_LSH) return !(on & (QUANT | ROPE)) && !s->score;
     if (type == ORACLE_BLOCK_TOP_K) return !s->score;
+    if (type == ORACLE_BLOCK_MASK) return !s->tiles;
     if (type == ORACLE_ADAPTIVE_SPAN) return s->weights != CLATTN_WEIGHTS_BIASED;
     if (type == ORACLE_HIERARCHICAL) return !s->score && !(on & (ALIBI | BIAS | MASK | MOD | DROPOUT)) && !s->weights && !s->window;
     return true;
@@ -215,8 +219,9 @@ static bool run_one(int n, uint64_t seed, int count[FEATURES])
     struct result r;
     if (!data_draw(&s, draw_bits(&seed), &d)) return false;
     size_t legal = attend_algos(&s, algos);
+    const char *turns = getenv("CLATTN_TURNS");
     size_t from = 0, to = legal;
-    if (attend_is_slow() && legal) from = (size_t)n % legal, to = from + 1;
+    if ((turns || attend_is_slow()) && legal) from = (size_t)((turns ? atoi(turns) : 0) + n + n / SETS) % legal, to = from + 1;
     if (attend_oracle(&s, &d, &o)) {
         for (size_t i = from; i < to; i++) {
             if (!attend(&s, algos[i], &d, &r)) continue;
@@ -245,9 +250,9 @@ static uint64_t usual_seed(void)
 
 START_TEST(test_random)
 {
-    const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM");
+    const char *wanted = getenv("CLATTN_SEED"), *many = getenv("CLATTN_RANDOM"), *turns = getenv("CLATTN_TURNS");
     uint64_t seed = wanted ? strtoull(wanted, NULL, 0) : usual_seed();
-    int problems = many ? atoi(many) : attend_is_host() ? 2000 : small_or(2 * SETS, 4 * SETS), count[FEATURES] = { 0 }, bad = 0;
+    int problems = many ? atoi(many) : attend_is_host() ? 1500 : (turns || attend_is_slow() ? 3 : 4) * SETS, count[FEATURES] = { 0 }, bad = 0;
     printf("%d random problems, CLATTN_SEED=%llu\n", problems, (unsigned long long)seed);
     const int more = many ? 0 : (int)(sizeof found / sizeof *found);
     for (int n = 0; n < problems + more && bad < 20; n++) {

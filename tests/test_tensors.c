@@ -3,7 +3,7 @@
  * and the same plan then gives the answer that it gave before. */
 #include "api.h"
 
-enum { DENSE, RAGGED, PAGED, FORMS };
+enum { DENSE, RAGGED, PAGED, GRAPH, LISTS, FORMS };
 
 static char *memory[CA_SLOTS];     /* each of the plan's tensors; NULL: it takes none */
 static char *before[CA_SLOTS], *answer[CA_SLOTS];
@@ -12,12 +12,19 @@ static size_t bytes[CA_SLOTS];
 static clattn_attention form(int which)
 {
     clattn_attention a;
+    static clattn_pattern pattern;
     clattn_attention_init(&a);
     a.batch = 2, a.q_heads = 4, a.kv_heads = 2, a.q_len = 4, a.kv_len = 8, a.head_dim = 8, a.causal = 1;
     a.weights = CLATTN_WEIGHTS_PROBS;
-    if (which != RAGGED) a.kv_lens = 4, a.new_len = 2;
+    if (which == DENSE || which == PAGED) a.kv_lens = 4, a.new_len = 2;
     if (which == RAGGED) a.layout = CLATTN_THD, a.q_total = 6, a.kv_total = 12;
     if (which == PAGED) a.page_size = 2, a.pages = 9;
+    if (which == GRAPH || which == LISTS) {
+        clattn_pattern_init(&pattern, which == GRAPH ? CLATTN_CSR : CLATTN_BLOCK_MASK);
+        pattern.edges = 12;
+        pattern.block_size[0] = 2, pattern.block_size[1] = 3, pattern.list_heads = 4, pattern.max_blocks = 2, pattern.max_full_blocks = 1;
+        a.pattern = &pattern;
+    }
     if (which != DENSE) return a;
     a.align = CLATTN_OFFSET, a.alibi = CLATTN_ALIBI_BATCH_HEAD, a.sinks = 1;
     a.bias.shape[0] = 1, a.bias.shape[1] = 4, a.bias.shape[2] = 4, a.bias.shape[3] = 8;
@@ -27,7 +34,12 @@ static clattn_attention form(int which)
 
 static const int32_t lens[] = { 3, 4 }, offsets[] = { 1, -1 }, cu_q[] = { 0, 4, 6 }, cu_k[] = { 0, 8, 12 };
 static const int32_t table[] = { 8, 0, 5, -1, 2, 7, 1, -1 };
+static const int32_t row_ptr[] = { 0, 3, 3, 7, 12 }, col_idx[] = { 0, 3, 7, 1, 2, 2, 6, 0, 1, 4, 5, 7 };
+static const int32_t counts[] = { 1, 2, 0, 1, 2, 1, 1, 0 }, blocks[] = { 0, 9, 2, 1, -1, -1, 1, 0, 2, 2, 0, 5, 1, 1, 7, 7 };
+static const int32_t full_counts[] = { 0, 1, 1, 0, 0, 0, 1, 1 }, full_blocks[] = { 9, 0, 2, -5, 3, 3, 1, 0 };
 static const struct { int slot; const void *from; } lists[] = {
+    { CA_ROWS, row_ptr }, { CA_COLUMNS, col_idx }, { CA_KV_BLOCKS, counts }, { CA_KV_INDICES, blocks }, { CA_FULL_BLOCKS, full_counts },
+    { CA_FULL_INDICES, full_blocks },
     { CA_LENS, lens }, { CA_QOFF, offsets }, { CA_CUQ, cu_q }, { CA_CUK, cu_k }, { CA_TABLE, table },
 };
 
@@ -57,7 +69,8 @@ static clattn_pointers pointers_to(char *const m[CA_SLOTS])
         .k_rope_cos = (float *)m[CA_KCOS], .k_rope_sin = (float *)m[CA_KSIN], .score_w = (float *)m[CA_SCOREW],
         .leaks = (float *)m[CA_LEAKS], .mods = { (float *)m[CA_MOD], (float *)m[CA_MOD + 1], (float *)m[CA_MOD + 2], (float *)m[CA_MOD + 3] },
         .prefix = (int32_t *)m[CA_PREFIX_LENS], .doc_ids = (int32_t *)m[CA_DOCS], .block_layout = (uint8_t *)m[CA_LAYOUT],
-        .row_ptr = (int32_t *)m[CA_ROWS], .col_idx = (int32_t *)m[CA_COLUMNS], .edge_bias = (float *)m[CA_EDGES], .rotations = (float *)m[CA_ROTATIONS],
+        .row_ptr = (int32_t *)m[CA_ROWS], .col_idx = (int32_t *)m[CA_COLUMNS], .edge_bias = (float *)m[CA_EDGES], .kv_num_blocks = (int32_t *)m[CA_KV_BLOCKS],
+        .kv_indices = (int32_t *)m[CA_KV_INDICES], .full_kv_num_blocks = (int32_t *)m[CA_FULL_BLOCKS], .full_kv_indices = (int32_t *)m[CA_FULL_INDICES], .rotations = (float *)m[CA_ROTATIONS],
         .span = (float *)m[CA_SPANS], .spent = (int32_t *)m[CA_SPENT],
     };
 }
@@ -189,6 +202,19 @@ static const struct { int form, slot, index; int32_t value; const char *words; }
     { PAGED, CA_TABLE, 7, 9, "block_table[1][3] is 9;" },
     { PAGED, CA_TABLE, 5, INT32_MAX, "block_table[1][1] is 2147483647" },
     { PAGED, CA_TABLE, 5, INT32_MIN, "block_table[1][1] is -2147483648" },
+    { GRAPH, CA_ROWS, 0, -1, "row_ptr[0] is -1, not in 0 ... 12" },
+    { GRAPH, CA_ROWS, 2, 2, "row_ptr[2] is 2, below 3 before it" },
+    { GRAPH, CA_ROWS, 4, 13, "row_ptr[4] is 13, not in 0 ... 12" },
+    { GRAPH, CA_ROWS, 1, INT32_MIN, "row_ptr[1] is -2147483648" },
+    { GRAPH, CA_COLUMNS, 1, 8, "col_idx[1] is 8, not in 0 ... 7" },
+    { GRAPH, CA_COLUMNS, 3, -1, "col_idx[3] is -1, not in 0 ... 7" },
+    { GRAPH, CA_COLUMNS, 5, 1, "col_idx[5] is 1, below 2 before it in its row" },
+    { LISTS, CA_KV_BLOCKS, 3, 3, "kv_num_blocks[3] is 3, not in 0 ... 2" },
+    { LISTS, CA_KV_BLOCKS, 7, -1, "kv_num_blocks[7] is -1, not in 0 ... 2" },
+    { LISTS, CA_KV_INDICES, 2, 3, "kv_indices[2] is 3, not in 0 ... 2" },
+    { LISTS, CA_KV_INDICES, 6, INT32_MIN, "kv_indices[6] is -2147483648" },
+    { LISTS, CA_FULL_BLOCKS, 1, 2, "full_kv_num_blocks[1] is 2, not in 0 ... 1" },
+    { LISTS, CA_FULL_INDICES, 6, -1, "full_kv_indices[6] is -1, not in 0 ... 2" },
 };
 
 START_TEST(values)
@@ -224,6 +250,7 @@ static clattn_buffers buffers_of(const clattn_buffer b[CA_SLOTS])
         .k_rope_sin = b[CA_KSIN], .score_w = b[CA_SCOREW], .leaks = b[CA_LEAKS],
         .mods = { b[CA_MOD], b[CA_MOD + 1], b[CA_MOD + 2], b[CA_MOD + 3] },
         .prefix = b[CA_PREFIX_LENS], .doc_ids = b[CA_DOCS], .block_layout = b[CA_LAYOUT], .row_ptr = b[CA_ROWS], .col_idx = b[CA_COLUMNS], .edge_bias = b[CA_EDGES],
+        .kv_num_blocks = b[CA_KV_BLOCKS], .kv_indices = b[CA_KV_INDICES], .full_kv_num_blocks = b[CA_FULL_BLOCKS], .full_kv_indices = b[CA_FULL_INDICES],
         .rotations = b[CA_ROTATIONS], .span = b[CA_SPANS], .spent = b[CA_SPENT],
     };
 }

@@ -20,6 +20,8 @@ struct io {
     struct tensor workspace;
 };
 
+#define CA_PATTERN_WORKS 3 /* kernels that make a leaf's words, at most */
+
 struct algo;
 struct staging; /* device buffers of ca_plan_run_host, kept between executions */
 struct clattn_plan {
@@ -31,11 +33,13 @@ struct clattn_plan {
     struct program *steps;     /* cl/steps.cl, where new keys or weights are wanted */
     size_t workspace;          /* bytes */
     size_t pattern_at;         /* where in it the pattern's words are, on an OpenCL device */
-    cl_mem constants;          /* of the pattern: prepare.c; and the programs that make its words, leaf by leaf */
-    struct program *prepare[CA_MAX_NODES][2];
+    int32_t *words;            /* of the pattern, those that no execution changes (prepare.c), */
+    cl_mem constants;          /* the same on the device, and the programs that make the others, leaf by leaf */
+    struct program *prepare[CA_MAX_NODES][CA_PATTERN_WORKS];
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
     struct staging *staging;   /* NULL on the host */
+    struct spare *spare;       /* on the host: memory.c */
 };
 
 struct algo {
@@ -78,8 +82,10 @@ int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu
 clattn_status ca_steps_build(struct clattn_plan *plan);
 /* prepare.c: a pattern's words, and what their making needs. */
 clattn_status ca_prepare_build(struct clattn_plan *plan);
+/* The options of the kernel that does WHAT, a host_prepare. */
+void ca_prepare_options(const struct problem *p, const struct device *dev, int what, char *text, size_t size);
 size_t ca_prepare_bytes(const struct problem *p);
-/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free. */
+/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free, unless it is the plan's. */
 clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c);
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c);
@@ -93,6 +99,8 @@ int ca_feature_options(const struct problem *p, char *text, size_t size);
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size);
 /* Milliseconds for the problem's arithmetic at the device's rate: the unit of every cost. */
 double ca_flops_ms(const struct problem *p, const struct device *dev);
+/* How many times the listed pairs' work tiles of ROWS neighbouring queries make of a pattern; 1 without one. */
+double ca_tiles_waste(const struct problem *p, double rows);
 /* Work-items of a group where each has its own of WIDTH elements side by side: as many as that keeps busy, 64 at most.
  * Never the device's choice: PoCL builds a kernel anew for each size that it chooses. */
 size_t ca_group_for(const struct device *dev, int64_t width);
@@ -101,6 +109,18 @@ static inline int64_t ca_tiles(const struct problem *p, int64_t rows)
 {
     return p->ragged ? p->Tq / rows + p->B : ca_ceil_div(p->Nq, rows);
 }
+
+/* memory.c: memory of an execution on the host, at least BYTES of it, on a line of a cache; the plan keeps the last for the next one, since fresh pages
+ * take as long as a short attention.  NULL: there is none. */
+clattn_status ca_spare_create(struct spare **spare);
+void *ca_spare_take(struct spare *spare, size_t bytes);
+void ca_spare_give(struct spare *spare, void *memory);
+void ca_spare_destroy(struct spare *spare);
+
+/* Those of the lane kernels, which go through some patterns in an order of their own (cl/order.h), and the bytes of what rows leave where
+ * that takes several passes. */
+int64_t ca_lane_tiles(const struct problem *p, int64_t rows);
+size_t ca_passes_bytes(const struct problem *p);
 
 /* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);
@@ -112,5 +132,8 @@ static inline int ca_optional_end(const struct problem *p) { return p->pattern.n
 #define CA_MAX_ARGS 48
 cl_uint ca_kernel_args(const struct problem *p, const struct io *io, const ca_args *a, const struct tensor *const *first, cl_uint count,
                        struct launch_arg args[CA_MAX_ARGS]);
+/* Where a row's states lie in the workspace, STATES of them: po first, then pml; and merges them (cl/merge.h). */
+void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a);
+clattn_status ca_merge(const struct clattn_plan *plan, const struct io *io, const ca_args *a, struct chain *c);
 
 #endif

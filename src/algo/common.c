@@ -24,7 +24,7 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
                         io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host, { NULL },
                         io->t[CA_PATTERN].host,
                         p->score_callback, p->mask_callback, p->tile_callback, p->callback_data, p->pattern.node, p->pattern.num_nodes,
-                        p->pattern.most, p->pattern.share, NULL };
+                        p->pattern.most, p->pattern.passes, p->pattern.share, NULL };
     for (int k = 0; k < p->pattern.num_nodes && p->pattern.edge_heads; k++)
         if (p->pattern.node[k].type == CA_CSR) x->edges = &p->pattern.node[k];
 }
@@ -69,6 +69,16 @@ int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu
     int64_t key = p->k.s * (int64_t)ca_slot_size(p, CA_K), near = (int64_t)1 << 20;
     if (cpu && p->Hkv > 1 && p->k.h < p->k.s && keys * key > near) keys = ca_max(near / key / 64 * 64, 128);
     return (int)(p->split_len ? p->split_len : keys);
+}
+
+int64_t ca_lane_tiles(const struct problem *p, int64_t rows)
+{
+    return p->pattern.passes ? ca_order_tiles((ca_int)p->Nq, (ca_int)rows, NODE(p->pattern.node)) : ca_tiles(p, rows);
+}
+
+size_t ca_passes_bytes(const struct problem *p)
+{
+    return p->pattern.passes < 2 ? 0 : (size_t)(ca_all_rows(p) * p->pattern.passes * (p->Dv + 2)) * sizeof(float);
 }
 
 size_t ca_parts_bytes(const struct problem *p, int64_t part)
@@ -132,4 +142,34 @@ double ca_flops_ms(const struct problem *p, const struct device *dev)
 {
     double guess = (ca_is_cpu_like(dev) ? 4.0 : 20.0) * dev->compute_units;
     return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : guess);
+}
+
+double ca_tiles_waste(const struct problem *p, double rows)
+{
+    /* Keys that are hidden one by one are asked for lane by lane, which takes longer than the products. */
+    bool scattered = ca_has_pattern(p, CA_RANDOM) || ca_has_pattern(p, CA_CSR) || ca_has_pattern(p, CA_LSH) || ca_has_pattern(p, CA_BLOCK_TOP_K) ||
+                     ca_has_pattern(p, CA_DILATED) || ca_has_pattern(p, CA_NEIGHBORHOOD) || ca_has_pattern(p, CA_WINDOW2D);
+    return ca_pattern_share(p, rows) / ca_pattern_share(p, 1) * (scattered ? 10 : 1);
+}
+
+void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a)
+{
+    a->splits = (ca_int)states;
+    a->ws_po = (ca_long)(io->workspace.offset / sizeof(float));
+    a->ws_pml = a->ws_po + ca_all_rows(p) * states * p->Dv;
+}
+
+clattn_status ca_merge(const struct clattn_plan *plan, const struct io *io, const ca_args *a, struct chain *c)
+{
+    const struct problem *p = &plan->p;
+    const struct tensor *const tensors[] = { &io->workspace, &io->t[CA_OUT], &io->t[CA_LSE] };
+    const size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
+    struct launch_arg args[CA_MAX_ARGS];
+    cl_uint num_args = ca_kernel_args(p, io, a, tensors, 3, args);
+    struct launch l = {
+        .program = plan->program, .kernel = "attn_split_merge", .dims = 2, .local = { side, 1 },
+        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)ca_all_rows(p) }, .args = args, .num_args = num_args,
+        .flops = 4.0 * (double)(ca_all_rows(p) * p->Dv * a->splits),
+    };
+    return ca_launch(plan->ctx, &l, c);
 }

@@ -41,7 +41,7 @@ static double rounds(const struct problem *p, const struct params *t)
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)t;
-    return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) || ca_is_host(dev) ? 3 : 60);
+    return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) || ca_is_host(dev) ? 8 : 60);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)

@@ -102,7 +102,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     (void)t;
     /* The scores go through memory three times; the library's generic GEMM rarely beats a fused kernel. */
     double score_bytes = 3 * 4.0 * (double)(p->B * p->Hq) * (double)p->Nq * (double)p->Nk;
-    return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) ? 60 : 15) + score_bytes / 20e6 + 0.5;
+    return ca_flops_ms(p, dev) / ca_pattern_share(p, 1) * (ca_is_cpu_like(dev) ? 60 : 15) + score_bytes / 20e6 + 0.5;
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)

@@ -41,8 +41,9 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    (void)t;
-    return ca_flops_ms(p, dev);
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    const int rows = t->v[FORM] == WIDE ? k->wide_rows : t->v[FORM] == NARROW ? k->narrow_rows : 1;
+    return ca_flops_ms(p, dev) * (p->pattern.passes && t->v[FORM] != PARTS ? 1.5 : ca_tiles_waste(p, rows));
 }
 
 struct job {
@@ -69,7 +70,7 @@ static void unit(const struct job *j, int64_t n, void *scratch)
         return;
     }
     int hb = (int)(n / j->blocks), tile = (int)(j->blocks - 1 - n % j->blocks); /* the longest tiles of a causal head first */
-    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
+    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, j->po, j->pml, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
 }
 
 static void store(clattn_dtype type, void *o, int64_t i, float x)
@@ -110,11 +111,9 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)dev;
-    if (t->v[FORM] != PARTS) return 0;
+    if (t->v[FORM] != PARTS) return ca_passes_bytes(p);
     return ca_parts_bytes(p, t->v[PART]);
 }
-
-static void *aligned(size_t bytes) { return aligned_alloc(64, (size_t)ca_round_up((int64_t)bytes, 64)); }
 
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
@@ -124,9 +123,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         .k = ca_host_isa()->type[p->dtype], .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
         .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .form = plan->params.v[FORM],
     };
-    clattn_status st = CLATTN_OK;
-    float *parts = NULL;
-    char *scratch = NULL;
+    char *scratch;
     int threads = ca_host_threads();
     size_t each;
     int64_t units = j.form == PARTS ? p->B * p->Hkv : ca_out_batch(p) * p->Hq, rows = ca_all_rows(p);
@@ -134,35 +131,34 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_io_args(p, io, &j.a);
     ca_optional_host(p, io, &j.x);
     j.a.split_len = plan->params.v[PART];
-    j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : 1;
+    j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : (int)ca_max(p->pattern.passes, 1);
     j.shared = j.form == PARTS ? ca_shared_parts(p, j.a.split_len) : 0;
     j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
     j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
-                               : ca_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
-    units *= j.blocks * (j.a.splits - j.shared);
+                               : ca_lane_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
+    units *= j.blocks;
+    if (j.form == PARTS) units *= j.a.splits - j.shared;
     units += j.shared * j.shared_blocks * p->Hkv;
     if (threads > units) threads = (int)units;
     each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
-    if (!(scratch = aligned(each * (size_t)threads))) { st = ca_no_memory(each * (size_t)threads, "the threads' scratch"); goto done; }
+    const size_t both = plan->workspace > SIZE_MAX / 2 ? SIZE_MAX : each * (size_t)threads + plan->workspace;
+    if (!(scratch = ca_spare_take(plan->spare, both))) return ca_no_memory(both, "the threads' scratch and partial results");
     if (plan->workspace) {
-        if (!(parts = aligned(plan->workspace))) { st = ca_no_memory(plan->workspace, "partial results"); goto done; }
-        j.po = parts;
-        j.pml = parts + rows * j.a.splits * p->Dv;
+        j.po = (float *)(scratch + each * (size_t)threads);
+        j.pml = j.po + rows * j.a.splits * p->Dv;
     }
 #pragma omp parallel num_threads(threads)
     {
         char *mine = scratch + each * (size_t)ca_host_thread();
 #pragma omp for schedule(dynamic, 1)
         for (int64_t n = 0; n < units; n++) unit(&j, n, mine);
-        if (j.form == PARTS) {
+        if (j.a.splits > 1 || j.form == PARTS) {
 #pragma omp for schedule(static)
             for (int64_t r = 0; r < rows; r++) merge(&j, p->dtype, r);
         }
     }
-done:
-    free(parts);
-    free(scratch);
-    return st;
+    ca_spare_give(plan->spare, scratch);
+    return CLATTN_OK;
 }
 
 const struct algo ca_algo_host = {

@@ -57,7 +57,8 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 {
     double padded = (double)ca_round_up(p->Nq, t->v[VECTOR] * t->v[ROWS]) / (double)ca_max(p->Nq, 1);
     /* On a GPU each work-item would be alone with its private arrays. */
-    return ca_flops_ms(p, dev) * padded * (ca_is_cpu_like(dev) ? 1 : 50);
+    double waste = p->pattern.passes ? 1.5 : ca_tiles_waste(p, t->v[VECTOR] * t->v[ROWS]);
+    return ca_flops_ms(p, dev) * waste * padded * (ca_is_cpu_like(dev) ? 1 : 50);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
@@ -67,24 +68,34 @@ static void options(const struct problem *p, const struct device *dev, const str
              t->v[KEYS], t->v[DIMS], t->v[TILE], t->v[MAD] ? " -DUSE_MAD" : "");
 }
 
+static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
+{
+    (void)dev, (void)t;
+    return ca_passes_bytes(p);
+}
+
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
     const struct problem *p = &plan->p;
+    const bool merges = p->pattern.passes > 1;
+    clattn_status st;
     ca_args a;
     ca_io_args(p, io, &a);
-    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
+    if (merges) ca_states_args(p, io, p->pattern.passes, &a);
+    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE], &io->workspace };
     struct launch_arg args[CA_MAX_ARGS];
-    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 5, args);
-    int64_t tiles = ca_tiles(p, plan->params.v[VECTOR] * plan->params.v[ROWS]);
+    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, merges ? 6 : 5, args);
+    int64_t tiles = ca_lane_tiles(p, plan->params.v[VECTOR] * plan->params.v[ROWS]);
     struct launch l = {
         .program = plan->program, .kernel = "attn_lanes", .dims = 2,
         .global = { (size_t)tiles, (size_t)(ca_out_batch(p) * p->Hq) }, .local = { 1, 1 },
         .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
     };
-    return ca_launch(plan->ctx, &l, c);
+    st = ca_launch(plan->ctx, &l, c);
+    return st == CLATTN_OK && merges ? ca_merge(plan, io, &a, c) : st;
 }
 
 const struct algo ca_algo_lanes = {
     .name = "lanes", .source = "lanes", .params = { "vl", "qv", "kb", "db", "bk", "mad" }, .legal = legal,
-    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
+    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

@@ -1,10 +1,11 @@
-/* prepare.c -- a pattern's words, made anew for each execution: tokens and the user's tensors are copied, what is drawn, hashed or chosen is
- * computed (cl/prepare.h).
+/* prepare.c -- a pattern's words (cl/pattern.h).  Those that are the same for all executions, tokens and what is drawn, the plan makes, on the host; an
+ * execution copies them and the user's tensors, and computes what depends on the others (cl/prepare.h).
  *
- *     plan's tokens ──┐
- *     user's tensors ─┼─► copies ─► words in the workspace ─► draw, bucket, mean, choose ─► the algorithm
- *     q, k ───────────┘
- */
+ *     tokens, draw ─► plan's words ──┐
+ *     user's tensors ────────────────┼─► copies ─► words in the workspace ─► bucket, mean, choose ─► the algorithm
+ *     q, k ──────────────────────────┘
+ *
+ * Where there are no others, the plan's words are the algorithm's. */
 #include "algo/algo.h"
 #include <stdlib.h>
 #include <string.h>
@@ -13,48 +14,67 @@
 
 /* A stretch of the words that is copied: from a tensor, or (slot CA_SLOTS) from the plan's own constants. */
 struct piece { enum ca_slot slot; ca_int at; size_t from, bytes; };
-#define MAX_PIECES (2 * CA_MAX_NODES)
+#define MAX_PIECES (4 * CA_MAX_NODES)
+
+/* Words of a leaf, from its first on, that no execution changes: what is drawn among the keys that there are depends on how many. */
+static int64_t fixed(const struct problem *p, const ca_node *n)
+{
+    switch (n->type) {
+    case CA_TOKENS: case CA_LONGFORMER: return n->n[0];
+    case CA_ADAPTIVE_SPAN: return 1;
+    case CA_BIGBIRD: return (int64_t)n->n[1] * n->n[3];
+    case CA_RANDOM: return p->ragged || p->lens || p->has_qoff ? 0 : p->B * p->Nq * n->n[0];
+    default: return 0;
+    }
+}
+
+static int64_t all_fixed(const struct problem *p)
+{
+    int64_t sum = 0;
+    for (int k = 0; k < p->pattern.num_nodes; k++) sum += fixed(p, &p->pattern.node[k]);
+    return sum;
+}
+
+static bool is_all_fixed(const struct problem *p) { return all_fixed(p) == p->pattern.words; }
 
 static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
 {
     int count = 0;
-    size_t tokens = 0;
     for (int k = 0; k < p->pattern.num_nodes; k++) {
         const ca_node *n = &p->pattern.node[k];
-        const struct { int type; enum ca_slot slot; ca_int at; } tensors[] = {
+        const int64_t rows = n->n[2], lists = n->at + ca_ceil_div(rows * n->n[1], 4), full = lists + rows * (1 + (int64_t)n->n[3]); /* of CA_BLOCK_MASK */
+        const struct { int type; enum ca_slot slot; int64_t at; } tensors[] = {
             { CA_PREFIX, CA_PREFIX_LENS, n->at }, { CA_DOCUMENT, CA_DOCS, n->at }, { CA_BLOCK_SPARSE, CA_LAYOUT, n->at },
             { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_CSR, CA_EDGES, n->n[3] },
             { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
+            { CA_BLOCK_MASK, CA_KV_BLOCKS, lists }, { CA_BLOCK_MASK, CA_KV_INDICES, lists + rows },
+            { CA_BLOCK_MASK, CA_FULL_BLOCKS, full }, { CA_BLOCK_MASK, CA_FULL_INDICES, full + rows },
         };
         for (size_t t = 0; t < sizeof tensors / sizeof tensors[0]; t++)
             if (n->type == tensors[t].type)
-                piece[count++] = (struct piece){ tensors[t].slot, tensors[t].at, 0, ca_slot_bytes(p, tensors[t].slot) };
-        size_t own = n->type == CA_TOKENS || n->type == CA_LONGFORMER ? (size_t)n->n[0] : n->type == CA_ADAPTIVE_SPAN ? 1 : 0;
-        if (own) piece[count++] = (struct piece){ CA_SLOTS, n->at, tokens * sizeof(int32_t), own * sizeof(int32_t) };
-        tokens += own;
+                piece[count++] = (struct piece){ tensors[t].slot, (ca_int)tensors[t].at, 0, ca_slot_bytes(p, tensors[t].slot) };
+        size_t own = (size_t)fixed(p, n) * sizeof(int32_t);
+        if (own) piece[count++] = (struct piece){ CA_SLOTS, n->at, (size_t)n->at * sizeof(int32_t), own };
     }
     return count;
 }
 
-/* The plan's constants: all tokens, or the one ramp. */
-static const void *constants(const struct problem *p)
-{
-    return ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? (const void *)&p->pattern.ramp : p->pattern.tokens;
-}
-
 /* What is computed for leaf K, in this order: WHAT of the host, the kernel, the tensor that it reads, and for how many rows. */
 struct work { enum host_prepare what; enum ca_slot from; int64_t rows; double rounds; };
-static int works(const struct problem *p, const ca_node *n, struct work w[2])
+#define MAX_WORKS CA_PATTERN_WORKS
+static int works(const struct problem *p, const ca_node *n, struct work w[MAX_WORKS])
 {
     const int64_t queries = p->Nk ? p->B * p->Hq * p->Nq : 0, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
     switch (n->type) {
-    case CA_RANDOM: w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[0] ? p->B * p->Nq : 0, 24.0 * n->n[0] * n->n[0] }; return 1;
-    case CA_BIGBIRD: w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[1] ? n->n[3] : 0, 24.0 * n->n[1] * n->n[1] }; return 1;
+    case CA_RANDOM:
+        w[0] = (struct work){ HOST_DRAW, CA_Q, n->n[0] ? p->B * p->Nq : 0, 24.0 * n->n[0] * n->n[0] };
+        return fixed(p, n) == 0;
     case CA_LSH:
         for (int k = 0; k < 2; k++)
             w[k] = (struct work){ k ? HOST_BUCKET_K : HOST_BUCKET_Q, k ? CA_K : CA_Q,
                                   k ? p->B * p->Hkv * p->Nk : queries, (double)n->n[0] * (double)(n->n[3] / 2 + 16) * ((double)p->D + 16) / 4 };
-        return 2;
+        w[2] = (struct work){ HOST_SORT, CA_K, p->B * p->Hkv * n->n[0], 2.0 * (double)(p->Nk + n->n[3]) };
+        return 3;
     case CA_BLOCK_TOP_K:
         w[0] = (struct work){ HOST_MEAN_K, CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
         w[1] = (struct work){ HOST_CHOOSE, CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
@@ -64,6 +84,7 @@ static int works(const struct problem *p, const ca_node *n, struct work w[2])
             w[k] = (struct work){ k ? HOST_MEAN_K : HOST_MEAN_V, k ? CA_K : CA_V, p->B * p->Hkv * blocks,
                                   (double)n->n[0] * (double)(p->D + p->Dv) };
         return 2;
+    case CA_BLOCK_MASK: w[0] = (struct work){ HOST_LIST, CA_Q, n->n[2], (double)n->n[1] + n->n[3] + n->n[4] }; return 1;
     default: return 0;
     }
 }
@@ -75,13 +96,53 @@ static ca_leaf leaf_of(const struct pattern *t, int k)
     return l;
 }
 
+/* The plan's words, and on a device a buffer of them. */
+static clattn_status make_fixed(struct clattn_plan *plan)
+{
+    const struct problem *p = &plan->p;
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    const int threads = ca_host_threads();
+    const size_t size = (size_t)p->pattern.words;
+    const int32_t *tokens = p->pattern.tokens;
+    const struct io none = { .workspace = { .mem = NULL } };
+    ca_args a;
+    ca_optional x;
+    if (!all_fixed(p)) return CLATTN_OK;
+    int32_t *words = plan->words = calloc(size, sizeof *words);
+    if (!words) return ca_no_memory(size * sizeof *words, "the pattern");
+    ca_io_args(p, &none, &a);
+    ca_optional_host(p, &none, &x);
+    for (int node = 0; node < p->pattern.num_nodes; node++) {
+        const ca_node *n = &p->pattern.node[node];
+        const ca_leaf leaf = leaf_of(&p->pattern, node);
+        const int64_t fixed_words = fixed(p, n), rows = n->type == CA_BIGBIRD ? n->n[3] : p->Nq;
+        if (!fixed_words) continue;
+        if (n->type == CA_ADAPTIVE_SPAN) memcpy(words + n->at, &p->pattern.ramp, sizeof p->pattern.ramp);
+        else if (n->type != CA_BIGBIRD && n->type != CA_RANDOM) {
+            memcpy(words + n->at, tokens, (size_t)fixed_words * sizeof *words);
+            tokens += fixed_words;
+        } else {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
+            for (int64_t row = 0; row < rows; row++) k->prepare(&a, &x, &leaf, HOST_DRAW, words, NULL, (int)row);
+            for (int64_t b = 1; n->type == CA_RANDOM && b < p->B; b++) /* the same for every one */
+                memcpy(words + n->at + b * p->Nq * n->n[0], words + n->at, (size_t)(p->Nq * n->n[0]) * sizeof *words);
+        }
+    }
+    if (ca_is_host(&plan->ctx->dev)) return CLATTN_OK;
+    return ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, size * sizeof *words, words, "the pattern", &plan->constants);
+}
+
+void ca_prepare_options(const struct problem *p, const struct device *dev, int what, char *text, size_t size)
+{
+    int n = ca_common_options(p, dev, text, size);
+    snprintf(text + n, size - (size_t)n, " -DVL=%d -DWHAT=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, what);
+}
+
 /* The program of one of them: a plan has few of the kernels, and its first execution should not wait for others. */
 static clattn_status build(const struct clattn_plan *plan, enum host_prepare what, struct program **program)
 {
-    const struct device *dev = &plan->ctx->dev;
     char options[1024];
-    int n = ca_common_options(&plan->p, dev, options, sizeof options);
-    snprintf(options + n, sizeof options - (size_t)n, " -DVL=%d -DWHAT=%d", dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, (int)what);
+    ca_prepare_options(&plan->p, &plan->ctx->dev, (int)what, options, sizeof options);
     return ca_program_get_with(plan->ctx, "prepare", plan->p.mods, options, program);
 }
 
@@ -90,33 +151,32 @@ clattn_status ca_prepare_build(struct clattn_plan *plan)
     const struct problem *p = &plan->p;
     const struct device *dev = &plan->ctx->dev;
     clattn_status st = CLATTN_OK;
-    struct work w[2];
+    struct work w[MAX_WORKS];
     for (int k = 0; k < p->pattern.num_nodes && !ca_is_host(dev); k++)
         for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++) {
             CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
                        "for a row of the pattern a work-item may take %.0f rounds of its loops, the device ends it after %d", w[e].rounds, CA_MAX_ROUNDS);
             if (w[e].rows) CA_TRY(build(plan, w[e].what, &plan->prepare[k][e]));
         }
-    size_t bytes = sizeof(int32_t) * (size_t)(ca_has_pattern(p, CA_ADAPTIVE_SPAN) ? 1 : p->pattern.num_tokens);
-    if (!ca_is_host(dev) && bytes)
-        CA_TRY(ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, bytes, constants(p), "tokens", &plan->constants));
+    CA_TRY(make_fixed(plan));
 done:
     return st;
 }
 
-size_t ca_prepare_bytes(const struct problem *p) { return (size_t)p->pattern.words * sizeof(int32_t); }
+size_t ca_prepare_bytes(const struct problem *p) { return is_all_fixed(p) ? 0 : (size_t)p->pattern.words * sizeof(int32_t); }
 
-static void prepare_on_host(const struct problem *p, const struct io *io, int32_t *words)
+static void prepare_on_host(const struct clattn_plan *plan, const struct io *io, int32_t *words)
 {
+    const struct problem *p = &plan->p;
     struct piece piece[MAX_PIECES];
-    struct work w[2];
+    struct work w[MAX_WORKS];
     ca_args a;
     ca_optional x;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int threads = ca_host_threads();
     for (int i = 0, n = pieces(p, piece); i < n; i++)
         if (piece[i].bytes)
-            memcpy(words + piece[i].at, (const char *)(piece[i].slot == CA_SLOTS ? constants(p) : io->t[piece[i].slot].host) + piece[i].from, piece[i].bytes);
+            memcpy(words + piece[i].at, (const char *)(piece[i].slot == CA_SLOTS ? plan->words : io->t[piece[i].slot].host) + piece[i].from, piece[i].bytes);
     ca_io_args(p, io, &a);
     ca_optional_host(p, io, &x);
     for (int node = 0; node < p->pattern.num_nodes; node++) {
@@ -161,14 +221,18 @@ clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct c
 {
     const struct problem *p = &plan->p;
     struct piece piece[MAX_PIECES];
-    struct work w[2];
+    struct work w[MAX_WORKS];
     clattn_status st = CLATTN_OK;
     if (!p->pattern.words) return CLATTN_OK; /* without a key there are weights to fill */
     if (ca_is_host(&plan->ctx->dev)) {
-        int32_t *words = calloc((size_t)p->pattern.words, sizeof *words);
+        int32_t *words = is_all_fixed(p) ? plan->words : malloc(ca_prepare_bytes(p));
         if (!words) return ca_no_memory(ca_prepare_bytes(p), "the pattern");
-        io->t[CA_PATTERN].host = words; /* the caller's to free */
-        prepare_on_host(p, io, words);
+        io->t[CA_PATTERN].host = words;
+        if (words != plan->words) prepare_on_host(plan, io, words);
+        return CLATTN_OK;
+    }
+    if (is_all_fixed(p)) {
+        io->t[CA_PATTERN] = (struct tensor){ .mem = plan->constants };
         return CLATTN_OK;
     }
     io->t[CA_PATTERN] = (struct tensor){ .mem = io->workspace.mem, .offset = io->workspace.offset + plan->pattern_at };

@@ -86,7 +86,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
     /* Long packs are the tile kernels' domain: their rows share registers, here only the cache. */
     double share = pack_rows(p) <= 2 * t->v[ROWS] ? 0.3 : 2 + reads / 8;
-    return ca_flops_ms(p, dev) * share;
+    return ca_flops_ms(p, dev) * ca_tiles_waste(p, 1) * share;
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
@@ -114,25 +114,15 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_io_args(p, io, &a);
     a.split_len = t->v[PART];
     int64_t shared = ca_shared_parts(p, t->v[PART]);
-    a.splits = (ca_int)ca_parts(p, t->v[PART]);
-    /* The parts' states lie in one workspace: po first, then pml, both counted from its start. */
-    a.ws_po = (ca_long)(io->workspace.offset / sizeof(float));
-    a.ws_pml = a.ws_po + ca_all_rows(p) * a.splits * p->Dv;
+    ca_states_args(p, io, ca_parts(p, t->v[PART]), &a);
     const struct tensor *const parts_of[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->workspace };
-    const struct tensor *const merged[] = { &io->workspace, &io->t[CA_OUT], &io->t[CA_LSE] };
-    struct launch_arg first[CA_MAX_ARGS], second[CA_MAX_ARGS];
-    cl_uint num_first = ca_kernel_args(p, io, &a, parts_of, 4, first), num_second = ca_kernel_args(p, io, &a, merged, 3, second);
+    struct launch_arg first[CA_MAX_ARGS];
+    cl_uint num_first = ca_kernel_args(p, io, &a, parts_of, 4, first);
     size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
     struct launch parts_launch = {
         .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,
         .global = { (size_t)(p->B * p->Hkv) * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(a.splits - shared) },
         .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = num_first,
-    };
-    size_t side = ca_group_for(&plan->ctx->dev, p->Dv);
-    struct launch merge_launch = {
-        .program = plan->program, .kernel = "attn_split_merge", .dims = 2, .local = { side, 1 },
-        .global = { (size_t)ca_round_up(p->Dv, (int64_t)side), (size_t)ca_all_rows(p) }, .args = second, .num_args = num_second,
-        .flops = 4.0 * (double)(ca_all_rows(p) * p->Dv * a.splits),
     };
     if (shared) { /* the rows of all batch rows at once */
         struct launch together = parts_launch;
@@ -143,7 +133,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         a.first_part = (ca_int)shared;
     }
     if (a.splits > shared) CA_TRY(ca_launch(plan->ctx, &parts_launch, c));
-    CA_TRY(ca_launch(plan->ctx, &merge_launch, c));
+    CA_TRY(ca_merge(plan, io, &a, c));
 done:
     return st;
 }

@@ -108,7 +108,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 {
     double padded = (double)(tiles(p, t) * queries(t)) / (double)ca_out_rows(p);
     double idle = (double)dev->compute_units / (double)(tiles(p, t) * ca_out_batch(p) * p->Hq);
-    return ca_flops_ms(p, dev) * padded * fmax(1, idle) * (ca_is_cpu_like(dev) ? 20 : 1);
+    return ca_flops_ms(p, dev) * ca_tiles_waste(p, queries(t)) * padded * fmax(1, idle) * (ca_is_cpu_like(dev) ? 20 : 1);
 }
 
 /* Are rows, heads and batches multiples of four elements apart? */

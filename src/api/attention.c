@@ -18,6 +18,19 @@ void clattn_pattern_init(clattn_pattern *pattern, clattn_pattern_type type)
     if (pattern) ca_pattern_defaults(pattern, type);
 }
 
+clattn_status clattn_create_block_mask(const clattn_attention *a, int32_t *kv_num_blocks, int32_t *kv_indices, int32_t *full_kv_num_blocks,
+                                       int32_t *full_kv_indices)
+{
+    struct problem p;
+    clattn_status st;
+    CA_ENTER();
+    CA_GIVEN(a);
+    CA_TRY(ca_problem_init(&p, a));
+    CA_TRY(ca_block_mask_lists(&p, (int32_t *[]){ kv_num_blocks, full_kv_num_blocks }, (int32_t *[]){ kv_indices, full_kv_indices }));
+done:
+    return st;
+}
+
 /* ----------------------------------------------------------------- session */
 
 #define CA_KEPT_PLANS 8

@@ -67,7 +67,10 @@ clattn_status clattn_execute(const clattn_plan *plan, cl_command_queue queue, co
         [CA_MOD + 3] = from_buffer(buffers->mods[3]), [CA_PREFIX_LENS] = from_buffer(buffers->prefix),
         [CA_DOCS] = from_buffer(buffers->doc_ids), [CA_LAYOUT] = from_buffer(buffers->block_layout),
         [CA_ROWS] = from_buffer(buffers->row_ptr), [CA_COLUMNS] = from_buffer(buffers->col_idx),
-        [CA_EDGES] = from_buffer(buffers->edge_bias), [CA_ROTATIONS] = from_buffer(buffers->rotations), [CA_SPANS] = from_buffer(buffers->span), [CA_SPENT] = from_buffer(buffers->spent),
+        [CA_EDGES] = from_buffer(buffers->edge_bias),
+        [CA_KV_BLOCKS] = from_buffer(buffers->kv_num_blocks), [CA_KV_INDICES] = from_buffer(buffers->kv_indices),
+        [CA_FULL_BLOCKS] = from_buffer(buffers->full_kv_num_blocks), [CA_FULL_INDICES] = from_buffer(buffers->full_kv_indices),
+        [CA_ROTATIONS] = from_buffer(buffers->rotations), [CA_SPANS] = from_buffer(buffers->span), [CA_SPENT] = from_buffer(buffers->spent),
     }, .workspace = from_buffer(buffers->workspace) };
     CA_TRY(ca_plan_enqueue(plan, &io, &c));
     if (event) { /* the caller's from now on */
@@ -103,7 +106,10 @@ clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *po
         [CA_MOD + 3] = from_pointer(pointers->mods[3]), [CA_PREFIX_LENS] = from_pointer(pointers->prefix),
         [CA_DOCS] = from_pointer(pointers->doc_ids), [CA_LAYOUT] = from_pointer(pointers->block_layout),
         [CA_ROWS] = from_pointer(pointers->row_ptr), [CA_COLUMNS] = from_pointer(pointers->col_idx),
-        [CA_EDGES] = from_pointer(pointers->edge_bias), [CA_ROTATIONS] = from_pointer(pointers->rotations), [CA_SPANS] = from_pointer(pointers->span), [CA_SPENT] = from_pointer(pointers->spent),
+        [CA_EDGES] = from_pointer(pointers->edge_bias),
+        [CA_KV_BLOCKS] = from_pointer(pointers->kv_num_blocks), [CA_KV_INDICES] = from_pointer(pointers->kv_indices),
+        [CA_FULL_BLOCKS] = from_pointer(pointers->full_kv_num_blocks), [CA_FULL_INDICES] = from_pointer(pointers->full_kv_indices),
+        [CA_ROTATIONS] = from_pointer(pointers->rotations), [CA_SPANS] = from_pointer(pointers->span), [CA_SPENT] = from_pointer(pointers->spent),
     } };
     CA_TRY(ca_plan_run_host(plan, &io));
 done:

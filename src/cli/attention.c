@@ -33,7 +33,7 @@ static bool companions_fit(const struct case_file *c)
 {
     static const char *const with_pattern[][2] = {
         {"prefix", "prefix"}, {"document", "doc_ids"}, {"block_sparse", "block_layout"}, {"csr", "row_ptr"},
-        {"csr", "col_idx"}, {"lsh", "rotations"}, {"adaptive_span", "span"}};
+        {"csr", "col_idx"}, {"block_mask", "kv_num_blocks"}, {"block_mask", "kv_indices"}, {"lsh", "rotations"}, {"adaptive_span", "span"}};
     for (unsigned i = 0; i < sizeof with_pattern / sizeof with_pattern[0]; i++)
         if (ca_case_has_pattern(c, with_pattern[i][0]) && !ca_case_input(c, with_pattern[i][1]))
             return ca_case_bad(c, "attrs.pattern", "%s needs input %s", with_pattern[i][0], with_pattern[i][1]);
@@ -225,13 +225,14 @@ static bool sizes_fit(const struct case_file *c, const struct problem *p)
     static const struct { const char *name; enum ca_slot slot; } rows[] = {
         {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
         {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN},
-        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"edge_bias", CA_EDGES}, {"rotations", CA_ROTATIONS}};
+        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"edge_bias", CA_EDGES}, {"kv_num_blocks", CA_KV_BLOCKS}, {"kv_indices", CA_KV_INDICES},
+        {"full_kv_num_blocks", CA_FULL_BLOCKS}, {"full_kv_indices", CA_FULL_INDICES}, {"rotations", CA_ROTATIONS}};
     char field[32];
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct case_tensor *t = ca_case_input(c, rows[i].name);
         bool table = rows[i].slot >= CA_QCOS && rows[i].slot <= CA_KSIN; /* may have more rows than are used */
         size_t want = t ? ca_slot_elements(p, rows[i].slot) : 0;
-        if (!t || (table ? t->a.count >= want : t->a.count == want)) continue;
+        if (!t || ca_slot_unwanted(p, rows[i].slot) || (table ? t->a.count >= want : t->a.count == want)) continue;
         snprintf(field, sizeof field, "inputs.%s", rows[i].name);
         return ca_case_bad(c, field, "has %zu elements, needs %zu", t->a.count, want);
     }
@@ -321,21 +322,22 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
     [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32},
     [CA_PREFIX_LENS] = {"prefix", I32}, [CA_DOCS] = {"doc_ids", I32}, [CA_LAYOUT] = {"block_layout", BYTES}, [CA_ROWS] = {"row_ptr", I32},
-    [CA_COLUMNS] = {"col_idx", I32}, [CA_EDGES] = {"edge_bias", F32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
+    [CA_COLUMNS] = {"col_idx", I32}, [CA_EDGES] = {"edge_bias", F32}, [CA_KV_BLOCKS] = {"kv_num_blocks", I32}, [CA_KV_INDICES] = {"kv_indices", I32},
+    [CA_FULL_BLOCKS] = {"full_kv_num_blocks", I32}, [CA_FULL_INDICES] = {"full_kv_indices", I32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
 
-struct work {
-    struct ca_npy in[CA_SLOTS];      /* what had to be converted */
-    const void *data[CA_SLOTS];      /* of the inputs, converted or not */
-    struct ca_npy out, lse, weights, spent; /* out in the compute type */
-};
+struct outputs { struct ca_npy out, lse, weights, spent; }; /* out in the compute type */
 
-static void work_free(struct work *w)
+static void outputs_free(struct outputs *o)
+{
+    ca_npy_free(&o->out);
+    ca_npy_free(&o->lse);
+    ca_npy_free(&o->weights);
+    ca_npy_free(&o->spent);
+}
+
+void ca_attention_free(struct attention_case *w)
 {
     for (int i = 0; i < CA_SLOTS; i++) ca_npy_free(&w->in[i]);
-    ca_npy_free(&w->out);
-    ca_npy_free(&w->lse);
-    ca_npy_free(&w->weights);
-    ca_npy_free(&w->spent);
 }
 
 /* A copy as int32. */
@@ -357,7 +359,7 @@ static bool is_cache(const struct case_file *c, int slot)
     return (slot == CA_K || slot == CA_V || (slot >= CA_KSCALE && slot <= CA_VZERO)) && ca_case_input(c, "k_new");
 }
 
-static clattn_status take_input(const struct case_file *c, enum ca_npy_type type, struct work *w, int slot)
+static clattn_status take_input(const struct case_file *c, enum ca_npy_type type, struct attention_case *w, int slot)
 {
     const struct case_tensor *t = inputs[slot].name ? ca_case_input(c, inputs[slot].name) : NULL;
     clattn_status st = CLATTN_OK;
@@ -365,13 +367,13 @@ static clattn_status take_input(const struct case_file *c, enum ca_npy_type type
     if (!t) return CLATTN_OK;
     if (c->form & W_QUANT && (slot == CA_K || slot == CA_V)) st = is_cache(c, slot) ? ca_npy_convert(&t->a, t->a.type, &w->in[slot]) : CLATTN_OK;
     else if (inputs[slot].form == I32) st = narrow(c, t->name, &t->a, &w->in[slot]);
-    else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot) || slot == CA_EDGES)) st = ca_npy_convert(&t->a, want, &w->in[slot]);
+    else if (inputs[slot].form != BYTES && (t->a.type != want || is_cache(c, slot))) st = ca_npy_convert(&t->a, want, &w->in[slot]);
     w->data[slot] = w->in[slot].data ? w->in[slot].data : t->a.data;
     return st;
 }
 
 static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type type, const clattn_attention *a,
-                                   struct work *w)
+                                   struct outputs *w)
 {
     int64_t B = a->batch, H = a->q_heads, N = a->q_len, Dv = a->v_dim;
     const int64_t flat[3] = {B, N, H * Dv}, bshd[4] = {B, N, H, Dv}, bhsd[4] = {B, H, N, Dv};
@@ -386,7 +388,7 @@ static clattn_status alloc_outputs(const struct case_file *c, enum ca_npy_type t
 }
 
 /* attrs.negative_slope, a number or a list, for each head. */
-static clattn_status make_leaks(const struct case_file *c, int64_t heads, struct work *w)
+static clattn_status make_leaks(const struct case_file *c, int64_t heads, struct attention_case *w)
 {
     json_t *value = json_object_get(c->attrs, "negative_slope");
     clattn_status st = ca_npy_alloc(&w->in[CA_LEAKS], CA_NPY_F4, 1, &heads);
@@ -400,9 +402,9 @@ static clattn_status make_leaks(const struct case_file *c, int64_t heads, struct
     return st;
 }
 
-static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, const clattn_attention *a,
-                             struct work *w)
+static clattn_status take_inputs(const struct case_file *c, enum ca_npy_type type, struct attention_case *w)
 {
+    const clattn_attention *a = &w->a;
     clattn_status st = CLATTN_OK;
     for (int i = 0; st == CLATTN_OK && i < CA_SLOTS; i++) st = take_input(c, type, w, i);
     size_t k;
@@ -412,72 +414,82 @@ static clattn_status prepare(const struct case_file *c, enum ca_npy_type type, c
         if (st == CLATTN_OK && t->type != CA_NPY_F4) st = ca_npy_convert(t, CA_NPY_F4, &w->in[CA_MOD + k]);
         w->data[CA_MOD + k] = w->in[CA_MOD + k].data ? w->in[CA_MOD + k].data : t->data;
     }
-    if (st == CLATTN_OK && w->in[CA_COLUMNS].data && w->in[CA_ROWS].data) st = ca_sort_columns(&w->in[CA_ROWS], &w->in[CA_COLUMNS], &w->in[CA_EDGES]);
     if (st == CLATTN_OK && a->score == CLATTN_GAT) st = make_leaks(c, a->q_heads, w);
     if (!a->kv_lens) w->data[CA_LENS] = NULL; /* there are no keys, anyhow */
-    return st == CLATTN_OK ? alloc_outputs(c, type, a, w) : st;
+    if (a->pattern && !a->pattern->max_full_blocks) w->data[CA_FULL_BLOCKS] = w->data[CA_FULL_INDICES] = NULL; /* of none */
+    return st;
 }
 
-static clattn_status execute(struct runner *r, const struct case_file *c, const clattn_attention *a, struct work *w)
+static clattn_status execute(struct runner *r, const struct case_file *c, const struct attention_case *w, struct outputs *o)
 {
+    const clattn_attention *a = &w->a;
     clattn_plan *plan;
     clattn_status st = ca_runner_plan(r, a, &plan);
     if (st != CLATTN_OK) return st;
     const clattn_pointers p = {
-        .size = sizeof p, .q = w->data[CA_Q], .k = w->data[CA_K], .v = w->data[CA_V], .out = w->out.data,
-        .lse = ca_case_output(c, "lse") ? w->lse.data : NULL, .q_offset = w->data[CA_QOFF], .kv_lens = w->data[CA_LENS],
+        .size = sizeof p, .q = w->data[CA_Q], .k = w->data[CA_K], .v = w->data[CA_V], .out = o->out.data,
+        .lse = ca_case_output(c, "lse") ? o->lse.data : NULL, .q_offset = w->data[CA_QOFF], .kv_lens = w->data[CA_LENS],
         .alibi_slopes = w->data[CA_SLOPES], .sinks = w->data[CA_SINKS], .bias = w->data[CA_BIAS], .mask = w->data[CA_MASK],
         .cu_seqlens_q = w->data[CA_CUQ], .cu_seqlens_k = a->kv_total || !a->page_size ? w->data[CA_CUK] : NULL,
-        .block_table = w->data[CA_TABLE], .k_new = w->data[CA_KNEW], .v_new = w->data[CA_VNEW], .weights = w->weights.data,
+        .block_table = w->data[CA_TABLE], .k_new = w->data[CA_KNEW], .v_new = w->data[CA_VNEW], .weights = o->weights.data,
         .k_scale = w->data[CA_KSCALE], .v_scale = w->data[CA_VSCALE], .k_zero = w->data[CA_KZERO], .v_zero = w->data[CA_VZERO],
         .q_rope_cos = w->data[CA_QCOS], .q_rope_sin = w->data[CA_QSIN], .k_rope_cos = w->data[CA_KCOS],
         .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
         .mods = {w->data[CA_MOD], w->data[CA_MOD + 1], w->data[CA_MOD + 2], w->data[CA_MOD + 3]},
         .prefix = w->data[CA_PREFIX_LENS], .doc_ids = w->data[CA_DOCS], .block_layout = w->data[CA_LAYOUT], .row_ptr = w->data[CA_ROWS],
-        .col_idx = w->data[CA_COLUMNS], .edge_bias = w->data[CA_EDGES], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = w->spent.data,
+        .col_idx = w->data[CA_COLUMNS], .edge_bias = w->data[CA_EDGES], .kv_num_blocks = w->data[CA_KV_BLOCKS], .kv_indices = w->data[CA_KV_INDICES],
+        .full_kv_num_blocks = w->data[CA_FULL_BLOCKS], .full_kv_indices = w->data[CA_FULL_INDICES], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = o->spent.data,
     };
     return clattn_execute_host(plan, &p);
 }
 
 /* Hands the results over to the case, out in the storage type of the first input. */
-static clattn_status deliver(const struct case_file *c, struct work *w)
+static clattn_status deliver(const struct case_file *c, const struct attention_case *w, struct outputs *o)
 {
-    const struct { struct case_tensor *to; struct ca_npy *from; } whole[] = {{ca_case_output(c, "lse"), &w->lse},
-        {ca_case_output(c, "weights"), &w->weights}, {ca_case_output(c, "spent"), &w->spent}};
+    const struct { struct case_tensor *to; struct ca_npy *from; } whole[] = {{ca_case_output(c, "lse"), &o->lse},
+        {ca_case_output(c, "weights"), &o->weights}, {ca_case_output(c, "spent"), &o->spent}};
     struct case_tensor *out = ca_case_output(c, "out"), *caches[2] = {ca_case_output(c, "k_cache"), ca_case_output(c, "v_cache")};
     for (unsigned i = 0; i < sizeof whole / sizeof whole[0]; i++) {
         if (!whole[i].to) continue;
         whole[i].to->a = *whole[i].from;
         memset(whole[i].from, 0, sizeof *whole[i].from);
     }
-    clattn_status st = out ? ca_npy_convert(&w->out, ca_case_storage(c), &out->a) : CLATTN_OK;
+    clattn_status st = out ? ca_npy_convert(&o->out, ca_case_storage(c), &out->a) : CLATTN_OK;
     for (int i = 0; i < 2 && st == CLATTN_OK; i++)
         if (caches[i]) st = ca_npy_convert(&w->in[CA_K + i], ca_case_input(c, i ? "v" : "k")->a.type == CA_NPY_F8 ? CA_NPY_F4
                                            : ca_case_input(c, i ? "v" : "k")->a.type, &caches[i]->a);
     return st;
 }
 
-int ca_attention_run(struct runner *r, struct case_file *c)
+int ca_attention_take(struct runner *r, const struct case_file *c, struct attention_case *w)
 {
-    struct work w;
-    clattn_attention a;
     clattn_status st = CLATTN_OK;
     enum ca_npy_type type = compute_type(c);
-    memset(&w, 0, sizeof w);
-    struct mod_texts texts;
-    struct ca_tree tree;
-    describe(c, type, &a);
-    describe_mods(c, &texts, &a);
-    int end = within_limits(r, c, &a);
+    memset(w, 0, sizeof *w);
+    describe(c, type, &w->a);
+    describe_mods(c, &w->texts, &w->a);
+    int end = within_limits(r, c, &w->a);
     struct problem p;
-    if (end == CASE_DONE) st = ca_case_pattern(c, &tree, &a);
-    if (end == CASE_DONE && st == CLATTN_OK && a.q_heads > 0) st = ca_problem_init(&p, &a);
-    if (end == CASE_DONE && a.q_heads > 0 && st == CLATTN_OK && !sizes_fit(c, &p)) end = CASE_BAD;
-    if (end == CASE_DONE && st == CLATTN_OK) st = prepare(c, type, &a, &w);
+    if (end == CASE_DONE) st = ca_case_pattern(c, &w->tree, &w->a);
+    if (end == CASE_DONE && st == CLATTN_OK && w->a.q_heads > 0) st = ca_problem_init(&p, &w->a);
+    if (end == CASE_DONE && w->a.q_heads > 0 && st == CLATTN_OK && !sizes_fit(c, &p)) end = CASE_BAD;
+    if (end == CASE_DONE && st == CLATTN_OK) st = take_inputs(c, type, w);
+    return st == CLATTN_OK ? end : ca_runner_outcome(r, st);
+}
+
+int ca_attention_run(struct runner *r, struct case_file *c)
+{
+    struct attention_case w;
+    struct outputs o;
+    clattn_status st = CLATTN_OK;
+    memset(&o, 0, sizeof o);
+    int end = ca_attention_take(r, c, &w);
+    if (end == CASE_DONE) st = alloc_outputs(c, compute_type(c), &w.a, &o);
     /* Without heads there is nothing to compute, and the library takes no such problem. */
-    if (end == CASE_DONE && st == CLATTN_OK && a.q_heads > 0) st = execute(r, c, &a, &w);
-    if (end == CASE_DONE && st == CLATTN_OK) st = deliver(c, &w);
+    if (end == CASE_DONE && st == CLATTN_OK && w.a.q_heads > 0) st = execute(r, c, &w, &o);
+    if (end == CASE_DONE && st == CLATTN_OK) st = deliver(c, &w, &o);
     if (st != CLATTN_OK) end = ca_runner_outcome(r, st);
-    work_free(&w);
+    ca_attention_free(&w);
+    outputs_free(&o);
     return end;
 }

@@ -166,7 +166,7 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
     ca_message_clear();
     if (ca_is_linear(text)) return bench_linear(o, ctx, device, peak, text);
     CA_TRY(ca_cli_problem(text, &problem));
-    CA_TRY(ca_sample_create(ctx, &problem.a, &problem.lengths, &o->plan, o->seed, &s));
+    CA_TRY(ca_sample_create(ctx, &problem.a, &problem.lengths, &o->plan, NULL, o->seed, &s));
     measure_peak(device, peak);
     CA_TRY(ca_sample_time(&s, o->seconds, &r.time));
     measure_peak(device, peak);

@@ -12,6 +12,7 @@
 enum { CA_EXIT_OK = 0, CA_EXIT_FAILED = 1, CA_EXIT_BAD = 2, CA_EXIT_SKIPPED = 3 };
 
 int ca_cmd_bench(int argc, char **argv);
+int ca_cmd_compare(int argc, char **argv);
 int ca_cmd_demo(int argc, char **argv);
 int ca_cmd_devices(int argc, char **argv);
 int ca_cmd_explain(int argc, char **argv);

@@ -194,7 +194,7 @@ static clattn_status print_speed(struct runner *r, const struct case_file *c, in
     a.head_dim = ca_size(c, "D", 1);
     a.v_dim = ca_size(c, "Dv", 1);
     a.causal = ca_case_flag(c, "causal");
-    clattn_status st = ca_sample_create(r->ctx, &a, NULL, NULL, 1, &s);
+    clattn_status st = ca_sample_create(r->ctx, &a, NULL, NULL, NULL, 1, &s);
     if (st == CLATTN_OK) st = ca_sample_time(&s, 0.3, &time);
     if (st == CLATTN_OK)
         ca_cli_print("  %5lld tokens: %9s, %6.*f GFLOP/s with algorithm %s\n", (long long)tokens,

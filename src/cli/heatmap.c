@@ -97,15 +97,25 @@ static void paint_tile(unsigned char *pixels, int64_t width, const struct cells 
                 (unsigned char)lround((LEVELS - 1) * ca_look_at(look, cell[i / zoom * c->cols + j / zoom]));
 }
 
-static clattn_status write_png(const char *path, const unsigned char *pixels, int64_t width, int64_t height)
+/* Writes PIXELS, which become numbers among the colours that there are: a picture of two has one bit for each pixel. */
+static clattn_status write_png(const char *path, unsigned char *pixels, int64_t width, int64_t height)
 {
-    unsigned char map[LEVELS + 1][3] = {[LEVELS] = {255, 255, 255}};
+    unsigned char map[LEVELS + 1][3], number[LEVELS + 1];
+    bool used[LEVELS + 1] = {false};
+    unsigned colours = 0;
+    for (int64_t n = 0; n < width * height; n++) used[pixels[n]] = true;
+    for (int i = 0; i <= LEVELS; i++) {
+        if (!used[i]) continue;
+        ca_look_colour(i / (LEVELS - 1.0), map[colours]);
+        if (i == LEVELS) memset(map[colours], 255, sizeof map[colours]);
+        number[i] = (unsigned char)colours++;
+    }
+    for (int64_t n = 0; n < width * height; n++) pixels[n] = number[pixels[n]];
     png_image image = {.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)width,
                        .height = (png_uint_32)height,
                        .format = PNG_FORMAT_RGB_COLORMAP,
-                       .colormap_entries = LEVELS + 1};
-    for (int i = 0; i < LEVELS; i++) ca_look_colour(i / (LEVELS - 1.0), map[i]);
+                       .colormap_entries = colours};
     CA_REQUIRE(png_image_write_to_file(&image, path, 0, pixels, (png_int_32)width, map), CLATTN_E_IO, "%s: %s", path,
                image.message);
     return CLATTN_OK;
@@ -118,7 +128,7 @@ clattn_status ca_heatmap_write(const char *path, const float *const *matrices, i
     unsigned char *pixels = NULL;
     clattn_status st;
     CA_TRY(reduce(matrices, count, rows, cols, CA_TILE, look, &c));
-    int64_t zoom = ca_max(1, CA_TILE_ENLARGED / ca_max(c.rows, c.cols)), lines = ca_ceil_div(count, per_line);
+    int64_t zoom = ca_max(1, (look->side ? look->side : CA_TILE_ENLARGED) / ca_max(c.rows, c.cols)), lines = ca_ceil_div(count, per_line);
     int64_t across = c.cols * zoom + CA_GAP, down = c.rows * zoom + CA_GAP;
     if (per_line > MAX_PIXELS / across || lines > MAX_PIXELS / down ||
         per_line * across > MAX_PIXELS / (lines * down)) {

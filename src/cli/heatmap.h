@@ -12,6 +12,7 @@ struct ca_look {
     bool mean;     /* a cell shows the mean of its weights; else their maximum, so that no thin line is lost */
     bool colour;   /* terminal: colours by escape codes; else shades, in UTF-8 or ASCII as the locale says */
     double max;    /* what is brightest; 0: the brightest cell */
+    int64_t side;  /* PNG: a tile is enlarged by the largest whole number that keeps it within this; 0: CA_TILE_ENLARGED */
 };
 #define CA_DECADES 5
 
@@ -28,7 +29,7 @@ clattn_status ca_heatmap_write(const char *path, const float *const *matrices, i
                                int64_t rows, int64_t cols, struct ca_look *look);
 #define CA_GAP 2
 #define CA_TILE 512
-#define CA_TILE_ENLARGED 96   /* a tile is enlarged by the largest whole number that keeps it within this */
+#define CA_TILE_ENLARGED 96
 
 /* Draws one matrix on standard output, in at most CA_PLOT cells a side, with a legend.  Sets LOOK->max. */
 clattn_status ca_heatmap_print(const float *w, int64_t rows, int64_t cols, struct ca_look *look);

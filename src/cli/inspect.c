@@ -19,14 +19,14 @@
 struct options {
     struct runner runner;
     bool expected, json, plot;
-    const char *heatmap, *out;
+    const char *heatmap, *mask, *out;
     int64_t top, distance, layer, batch, head; /* negative: not given */
     struct ca_look look;
     char **paths;
     int num_paths;
 };
 
-enum { KEY_EXPECTED = 256, KEY_TOP, KEY_DISTANCE, KEY_LAYER, KEY_BATCH, KEY_HEAD, KEY_HEATMAP, KEY_LOG, KEY_MEAN,
+enum { KEY_EXPECTED = 256, KEY_TOP, KEY_DISTANCE, KEY_LAYER, KEY_BATCH, KEY_HEAD, KEY_HEATMAP, KEY_MASK, KEY_LOG, KEY_MEAN,
        KEY_PLOT, KEY_COLOR };
 static const struct argp_option option_rows[] = {
     {"device", 'd', "SELECTOR", 0, "compute the weights of cases on this device (default: the fastest)", 0},
@@ -39,6 +39,7 @@ static const struct argp_option option_rows[] = {
     {"json", 'j', 0, 0, "print one JSON object a line", 0},
     {"out", 'o', "FILE.npy", 0, "write the matrices of attention rollout, (batch, query, token)", 0},
     {"heatmap", KEY_HEATMAP, "FILE.png", 0, "write a picture of all heads; further layers to FILE-2.png ...", 0},
+    {"mask", KEY_MASK, "FILE.png", 0, "draw which keys each query of a PROBLEM sees", 0},
     {"plot", KEY_PLOT, 0, 0, "draw each head in the terminal", 0},
     {"log", KEY_LOG, 0, 0, "pictures on a logarithmic scale", 0},
     {"mean", KEY_MEAN, 0, 0, "pictures of large matrices show means, not maxima", 0},
@@ -77,6 +78,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_BATCH: o->batch = number(arg, 0, INT32_MAX, state); return 0;
     case KEY_HEAD: o->head = number(arg, 0, INT32_MAX, state); return 0;
     case KEY_HEATMAP: o->heatmap = arg; return 0;
+    case KEY_MASK: o->mask = arg; return 0;
     case KEY_LOG: o->look.log = true; return 0;
     case KEY_MEAN: o->look.mean = true; return 0;
     case KEY_PLOT: o->plot = true; return 0;
@@ -90,6 +92,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_SUCCESS:
         if (o->layer >= o->num_paths)
             argp_error(state, "--layer %" PRId64 ": there are layers 0 ... %d", o->layer, o->num_paths - 1);
+        if (o->mask && (o->num_paths > 1 || o->json || o->out || o->heatmap || o->expected))
+            argp_error(state, "--mask: is for one problem, and without --json, --out, --heatmap and --expected");
         if (o->json && o->plot) argp_error(state, "--plot draws where --json prints");
         if (o->out && (o->num_paths < 2 || o->layer >= 0))
             argp_error(state, "--out: rollout needs more than one layer");
@@ -99,13 +103,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp argp = {
-    option_rows, parse, "FILE.npy|CASE...",
+    option_rows, parse, "FILE.npy|CASE...\n--mask=FILE.png PROBLEM",
     "Tells what attention heads do, from their weights.\v"
     "Each argument is one layer: a .npy file with weights [batch, heads, queries, keys], [heads, queries, keys] or "
     "[queries, keys], or a case of operation attention, whose weights are computed.  Each row is divided by its sum "
     "first; \"of max\" is the share of the entropy in what it could be, the logarithm of the number of keys "
     "with a weight above 0.  With more than one layer of square weights the last lines are attention rollout (Abnar "
-    "& Zuidema 2020): the tokens of the input that reach the last row.",
+    "& Zuidema 2020): the tokens of the input that reach the last row.\n\n"
+    "With --mask the argument is a problem string, as for `clattn bench': a row of the picture is a query, a bright cell a "
+    "key that it sees.  What depends on data is drawn for random ones.",
     0, 0, 0};
 
 /* ---------------------------------------------------------------- selection */
@@ -154,23 +160,42 @@ static clattn_status report(const struct options *o, const struct ca_layer *l, c
 
 /* ----------------------------------------------------------------- pictures */
 
+/* A line of tiles for each batch row, or a square of one's heads. */
+static clattn_status write_tiles(const char *path, const struct ca_layer *l, const struct selection *s, struct ca_look *look)
+{
+    int64_t across = s->H;
+    if (s->B == 1)
+        for (across = 1; across * across < s->H;) across++;
+    return ca_heatmap_write(path, s->matrix, s->B * s->H, across, l->Nq, l->Nk, look);
+}
+
 /* FILE.png, FILE-2.png, ... */
 static clattn_status write_heatmap(const struct options *o, const struct ca_layer *l, const struct selection *s,
                                    int nth)
 {
     size_t length = strlen(o->heatmap), end = length > 4 && !strcmp(o->heatmap + length - 4, ".png") ? 4 : 0;
-    int64_t across = s->H;
     struct ca_look look = o->look;
     char *path, suffix[24] = "";
     if (nth > 1) snprintf(suffix, sizeof suffix, "-%d", nth);
     if (asprintf(&path, "%.*s%s%s", (int)(length - end), o->heatmap, suffix, o->heatmap + length - end) < 0)
         return ca_no_memory(length, "a path");
-    if (s->B == 1)
-        for (across = 1; across * across < s->H;) across++;
-    clattn_status st = ca_heatmap_write(path, s->matrix, s->B * s->H, across, l->Nq, l->Nk, &look);
+    clattn_status st = write_tiles(path, l, s, &look);
     if (st == CLATTN_OK && !o->json)
         ca_cli_print("%s: the brightest is %.3g %%\n", path, 100 * look.max);
     free(path);
+    return st;
+}
+
+static clattn_status write_mask(const struct options *o, const struct ca_layer *l, const struct selection *s)
+{
+    struct ca_look look = o->look;
+    double seen = 0, pairs = (double)(s->B * s->H) * (double)l->Nq * (double)l->Nk;
+    look.max = 1;
+    look.side = 128;
+    for (int64_t n = 0; n < s->B * s->H; n++)
+        for (int64_t e = 0; e < l->Nq * l->Nk; e++) seen += (double)s->matrix[n][e];
+    clattn_status st = write_tiles(o->mask, l, s, &look);
+    if (st == CLATTN_OK) ca_cli_print("%s: %.3g %% of %.0f pairs\n", o->mask, 100 * seen / pairs, pairs);
     return st;
 }
 
@@ -249,9 +274,10 @@ static clattn_status inspect(struct options *o, int i, struct rollout *t)
     struct ca_layer l;
     struct selection s = {.matrix = NULL};
     clattn_status st;
-    CA_TRY(ca_layer_read(&o->runner, o->paths[i], o->expected, &l));
+    memset(&l, 0, sizeof l);
+    CA_TRY(o->mask ? ca_layer_of_mask(&o->runner, o->paths[i], &l) : ca_layer_read(&o->runner, o->paths[i], o->expected, &l));
     CA_TRY(select_matrices(o, &l, o->paths[i], &s));
-    CA_TRY(report(o, &l, &s, i));
+    CA_TRY(o->mask ? write_mask(o, &l, &s) : report(o, &l, &s, i));
     if (o->heatmap) CA_TRY(write_heatmap(o, &l, &s, o->layer < 0 ? i + 1 : 1));
     if (o->plot) CA_TRY(plot(o, &l, &s));
     if (o->num_paths > 1 && t->st == CLATTN_OK) {

@@ -14,6 +14,9 @@ struct ca_layer {
  * Errors: E_ARGUMENT (the message names the file and its field), E_UNSUPPORTED (the case cannot be computed),
  * E_MEMORY, those of devices. */
 clattn_status ca_layer_read(struct runner *r, const char *path, bool expected, struct ca_layer *l);
+/* mask.c: 1 where a query of the problem TEXT sees a key, else 0, computed on sample data; of a hierarchical pattern's blocks, of which
+ * it sees the mean, 1 / keys. */
+clattn_status ca_layer_of_mask(struct runner *r, const char *text, struct ca_layer *l);
 void ca_layer_free(struct ca_layer *l);
 
 #endif

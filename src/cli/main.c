@@ -12,6 +12,7 @@ static const struct command {
     {"demo", ca_cmd_demo, "run attention on a real sentence and show what it looks at"},
     {"run", ca_cmd_run, "run cases (folders with a case.json) and compare their outputs"},
     {"bench", ca_cmd_bench, "time problems, \"f32 b1 h8 q2048 k2048 d64 causal\""},
+    {"compare", ca_cmd_compare, "compare approximations of attention with it: error, time, memory"},
     {"explain", ca_cmd_explain, "show every algorithm for a problem: its cost, or why it is refused"},
     {"inspect", ca_cmd_inspect, "tell and draw what attention heads do, from their weights"},
     {"selftest", ca_cmd_selftest, "compute known answers on the devices"},

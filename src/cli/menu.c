@@ -93,6 +93,10 @@ static const struct attr_row attention_attrs[] = {
     {"row_ptr", 'i', 0, "_ | Hq _", "pattern=csr", OK}, \
     {"col_idx", 'i', 0, "_", "pattern=csr", OK}, \
     {"edge_bias", 'f', 0, "_ | Hq _", "pattern=csr", OK}, \
+    {"kv_num_blocks", 'i', 0, "_ _ _", "pattern=block_mask", OK}, \
+    {"kv_indices", 'i', 0, "_ _ _ _", "+kv_num_blocks", OK}, \
+    {"full_kv_num_blocks", 'i', 0, "_ _ _", "+full_kv_indices", OK}, \
+    {"full_kv_indices", 'i', 0, "_ _ _ _", "+full_kv_num_blocks", OK}, \
     {"rotations", 'f', 0, "_ D _", "pattern=lsh", OK}, \
     {"span", 'f', 0, "Hq", "pattern=adaptive_span", OK}
 
@@ -147,6 +151,7 @@ static const struct pattern_row patterns[] = {
     {"top_p", FIELDS({"p", V_NUMBER, "0", REQ}, {"max", V_INT, "0"})},
     {"adaptive_span", FIELDS({"ramp", V_NUMBER, "0", REQ})},
     {"hierarchical", FIELDS(INT("block", "1"))},
+    {"block_mask", FIELDS({"block_size", V_INTS, REQ})},
     {"union", FIELDS({"of", V_PATTERN, REQ})},
     {"intersect", FIELDS({"of", V_PATTERN, REQ})},
 };

@@ -35,13 +35,15 @@ done:
 static void read_shapes(const struct case_file *c, const clattn_attention *a, clattn_pattern *node)
 {
     const struct case_tensor *layout = ca_case_input(c, "block_layout"), *rows = ca_case_input(c, "row_ptr"), *columns = ca_case_input(c, "col_idx"),
-                             *rotations = ca_case_input(c, "rotations"), *bias = ca_case_input(c, "edge_bias");
+                             *rotations = ca_case_input(c, "rotations"), *lists = ca_case_input(c, "kv_indices"),
+                             *full = ca_case_input(c, "full_kv_indices"), *bias = ca_case_input(c, "edge_bias");
     for (int i = 0; layout && i < 3; i++) node->layout[i] = layout->a.shape[i];
     if (rows && rows->a.rank == 2) node->row_heads = rows->a.shape[0];
     if (bias) node->edge_heads = bias->a.rank == 2 ? bias->a.shape[0] : 1;
     if (columns) node->edges = (int64_t)columns->a.count;
+    if (lists) node->list_batch = lists->a.shape[0], node->list_heads = lists->a.shape[1], node->max_blocks = lists->a.shape[3];
+    if (full) node->max_full_blocks = full->a.shape[3];
     if (rotations) node->buckets = 2 * rotations->a.shape[2];
-    node->k = ca_min(node->k, a->kv_len);
     node->count = ca_min(node->count, a->kv_len);
     node->random = ca_min(node->random, a->kv_len);
 }
@@ -77,34 +79,5 @@ clattn_status ca_case_pattern(const struct case_file *c, struct ca_tree *t, clat
     memset(t, 0, sizeof *t);
     clattn_status st = read_pattern(c, value, a, t, &root);
     if (st == CLATTN_OK) a->pattern = root;
-    return st;
-}
-
-/* An edge, and where it was. */
-struct edge { int32_t column; size_t from; };
-
-static int ascending(const void *a, const void *b)
-{
-    const struct edge *x = a, *y = b;
-    return x->column != y->column ? (x->column > y->column) - (x->column < y->column) : (x->from > y->from) - (x->from < y->from);
-}
-
-clattn_status ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx, struct ca_npy *bias)
-{
-    const int32_t *ptr = row_ptr->data;
-    const size_t edges = col_idx->count, biases = bias->data && edges ? bias->count / edges * edges : 0;
-    int32_t *columns = col_idx->data;
-    float *to = bias->data, *before = malloc((biases + 1) * sizeof *before);
-    struct edge *edge = malloc((edges + 1) * sizeof *edge);
-    clattn_status st = edge && before ? CLATTN_OK : ca_no_memory((edges + 1) * sizeof *edge, "edges");
-    for (size_t e = 0; st == CLATTN_OK && e < edges; e++) edge[e] = (struct edge){ columns[e], e };
-    for (size_t r = 0; st == CLATTN_OK && r + 1 < row_ptr->count; r++) /* from one head's last row to the next one's first there is nothing, or no row */
-        if (ptr[r] >= 0 && ptr[r] < ptr[r + 1] && (size_t)ptr[r + 1] <= edges)
-            qsort(edge + ptr[r], (size_t)(ptr[r + 1] - ptr[r]), sizeof *edge, ascending);
-    for (size_t e = 0; st == CLATTN_OK && e < edges; e++) columns[e] = edge[e].column;
-    for (size_t e = 0; st == CLATTN_OK && e < biases; e++) before[e] = to[e];
-    for (size_t e = 0; st == CLATTN_OK && e < biases; e++) to[e] = before[e / edges * edges + edge[e % edges].from];
-    free(edge);
-    free(before);
     return st;
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include "cli/case.h"
+#include "cli/mods.h"
 #include "problem/problem.h"
 #include "clattn.h"
 
@@ -31,18 +32,26 @@ int ca_runner_outcome(struct runner *r, clattn_status st);
 /* attention.c */
 bool ca_attention_check(struct case_file *c);
 int ca_attention_run(struct runner *r, struct case_file *c);
+/* A case as the library takes it: its tensors by slot, which are C's or were converted. */
+struct attention_case {
+    clattn_attention a;
+    struct mod_texts texts;     /* what A points to */
+    struct ca_tree tree;
+    const void *data[CA_SLOTS];
+    struct ca_npy in[CA_SLOTS]; /* what had to be converted */
+};
+/* An outcome; R gets the reason.  C outlives W, and W is not moved. */
+int ca_attention_take(struct runner *r, const struct case_file *c, struct attention_case *w);
+void ca_attention_free(struct attention_case *w);
 
 /* pattern.c: the case's pattern, if it has one, as T and A->pattern. */
 clattn_status ca_case_pattern(const struct case_file *c, struct ca_tree *t, clattn_attention *a);
-/* Sorts the columns of each row of a graph, of which cases say nothing, and the edges' biases with them, if there are any; rows that are none are
- * left to the library. */
-clattn_status ca_sort_columns(const struct ca_npy *row_ptr, struct ca_npy *col_idx, struct ca_npy *bias);
 
 /* around.c: the operations around attention */
 bool ca_around_check(struct case_file *c);
 int ca_around_run(struct runner *r, struct case_file *c);
 
-/* compare.c */
+/* elements.c */
 struct difference { double absolute, relative; size_t wrong, total; };
 /* Compares with the expected data; true when every element is within the tolerance. */
 bool ca_compare(const struct ca_npy *a, const struct ca_npy *want, double rtol, double atol, struct difference *d);

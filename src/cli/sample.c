@@ -69,6 +69,25 @@ static void draw_graph(const struct problem *p, int32_t *rows, int32_t *columns,
     }
 }
 
+/* Lists of a block mask, with this SHARE of its blocks: each other one is full, where there are such lists. */
+static void draw_blocks(const struct sample *s, int slot, int32_t *i32, double share)
+{
+    const struct pattern *t = &s->p->pattern;
+    const bool full = slot == CA_FULL_BLOCKS || slot == CA_FULL_INDICES, counts = slot == CA_KV_BLOCKS || slot == CA_FULL_BLOCKS;
+    const int64_t columns = t->node[0].n[1], most = full ? t->full : t->listed;
+    for (int64_t r = 0; r < t->lists[0] * t->lists[1] * t->lists[2]; r++) {
+        int32_t n = 0;
+        for (int64_t c = 0; c < columns && n < most; c++) {
+            double u = (double)ca_philox_uniform(s->layout_seed, CA_LAYOUT, (uint64_t)(r * columns + c));
+            if (u >= share || (t->full && (u < share / 2) != full)) continue;
+            if (!counts) i32[r * most + n] = (int32_t)c;
+            n++;
+        }
+        if (counts) i32[r] = n;
+        else for (; n < most; n++) i32[r * most + n] = 0;
+    }
+}
+
 /* What a pattern needs: half of the keys as a prefix, eight documents, a random layout, a span of a quarter. */
 static void draw_pattern(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
 {
@@ -77,6 +96,7 @@ static void draw_pattern(const struct sample *s, int slot, void *data, size_t co
     if (slot == CA_ROWS && s->tree && s->tree->row_ptr) memcpy(data, s->tree->row_ptr, count * sizeof(int32_t));
     else if (slot == CA_COLUMNS && s->tree && s->tree->col_idx) memcpy(data, s->tree->col_idx, count * sizeof(int32_t));
     else if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
+    else if (slot >= CA_KV_BLOCKS && slot <= CA_FULL_INDICES) draw_blocks(s, slot, data, share);
     else if (slot == CA_ROTATIONS || slot == CA_EDGES) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_PREFIX_LENS) ((int32_t *)data)[e] = (int32_t)(p->Nk / 2);
@@ -125,6 +145,7 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     s->host[slot] = aligned_alloc(64, room);
     if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
     if (ca_slot_is_output((enum ca_slot)slot)) memset(s->host[slot], 0, room);
+    else if (s->given && s->given[slot]) memcpy(s->host[slot], s->given[slot], bytes);
     else if (slot > CA_OUT) draw_optional(s, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
         draw_bytes(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
@@ -133,18 +154,20 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
 }
 
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
-                               const clattn_plan_options *options, uint64_t seed, struct sample *s)
+                               const clattn_plan_options *options, const void *const *given, uint64_t seed, struct sample *s)
 {
     clattn_status st;
     cl_int code;
     memset(s, 0, sizeof *s);
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
+    s->given = given;
     s->lengths = l && l->count ? l : NULL;
     s->tree = l ? l->tree : NULL;
     s->layout_seed = a->seed ? a->seed : seed;
     for (int slot = 0; slot < CA_SLOTS; slot++)
-        if (!ca_slot_is_optional((enum ca_slot)slot) && !ca_slot_unwanted(s->p, (enum ca_slot)slot)) CA_TRY(make_tensor(s, slot, seed));
+        if ((!ca_slot_is_optional((enum ca_slot)slot) || (given && given[slot])) && !ca_slot_unwanted(s->p, (enum ca_slot)slot))
+            CA_TRY(make_tensor(s, slot, seed));
     if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
         s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
         if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
@@ -172,6 +195,14 @@ clattn_status ca_sample_run(const struct sample *s, bool bounded)
     struct io io = {.workspace.mem = NULL};
     for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].host = s->host[slot];
     return ca_plan_run_host(s->plan, &io);
+}
+
+clattn_status ca_sample_read(const struct sample *s, int slot, void *to)
+{
+    size_t bytes = ca_slot_bytes(s->p, (enum ca_slot)slot);
+    if (s->host[slot]) memcpy(to, s->host[slot], bytes);
+    else if (bytes) return CA_CL(EnqueueReadBuffer, s->plan->ctx->queue, s->mem[slot], CL_TRUE, 0, bytes, to, 0, NULL, NULL);
+    return CLATTN_OK;
 }
 
 double ca_sample_flops(const struct sample *s)

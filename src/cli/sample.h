@@ -13,15 +13,19 @@ struct sample {
     void *host[CA_SLOTS];      /* on the host */
     cl_mem mem[CA_SLOTS];      /* on an OpenCL device */
     cl_mem workspace;
+    const void *const *given;
     const struct ca_lengths *lengths; /* NULL: shared evenly */
     const struct ca_tree *tree;       /* NULL: as usual */
     uint64_t layout_seed;
 };
 
 /* Plans A on CTX and draws standard normal q, k and v by Philox (offset 0, 1, 2 for the three).  Sequences of a ragged batch
- * have the lengths L, or share evenly what there is; a layout of blocks has L's share of them, a graph L's edges. */
+ * have the lengths L, or share evenly what there is; a layout of blocks has L's share of them, a graph L's edges.  A slot's tensor that is GIVEN,
+ * in ordinary memory, is copied instead of drawn; GIVEN may be NULL. */
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
-                               const clattn_plan_options *options, uint64_t seed, struct sample *s);
+                               const clattn_plan_options *options, const void *const *given, uint64_t seed, struct sample *s);
+/* Copies a tensor that the sample has to ordinary memory. */
+clattn_status ca_sample_read(const struct sample *s, int slot, void *to);
 /* Of one execution: with the lengths that the sequences have. */
 double ca_sample_flops(const struct sample *s);
 /* Executes once, from data on the device to the result on the device, and waits.  BOUNDED: with the usual deadline,

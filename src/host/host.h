@@ -8,11 +8,11 @@
 #include "optional.h"
 
 #define HOST_TILE_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, \
-                       float *lse, int tile, int h, int b, void *scratch
+                       float *lse, float *po, float *pml, int tile, int h, int b, void *scratch
 #define HOST_PART_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, float *po, \
                        float *pml, int part, int r0, int hk, int b, void *scratch
 
-enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN_K, HOST_MEAN_V, HOST_CHOOSE }; /* WHAT in cl/prepare.cl */
+enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN_K, HOST_MEAN_V, HOST_CHOOSE, HOST_SORT, HOST_LIST }; /* WHAT in cl/prepare.cl */
 
 struct host_kernels {
     int lanes;                              /* floats per vector */

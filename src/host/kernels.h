@@ -62,13 +62,13 @@ static size_t scratch(const ca_args *a)
 static void wide(HOST_TILE_ARGS)
 {
     vf *qT = scratch, *oT = qT + a->D * WIDE, *p = oT + a->Dv * WIDE;
-    flash_wide(a, x, q, k, v, o, lse, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
+    flash_wide(a, x, q, k, v, o, lse, po, pml, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
 }
 
 static void narrow(HOST_TILE_ARGS)
 {
     vf *qT = scratch, *oT = qT + a->D, *p = oT + a->Dv;
-    flash_narrow(a, x, q, k, v, o, lse, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
+    flash_narrow(a, x, q, k, v, o, lse, po, pml, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
 }
 
 static void part_of_keys(HOST_PART_ARGS)
@@ -107,7 +107,9 @@ static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf,
     case HOST_BUCKET_K: bucket(a, x, leaf, words, from, 1, a->D, n); break;
     case HOST_MEAN_K: mean(a, x, leaf, words, from, 1, a->D, n, (float *)qv, row); break;
     case HOST_MEAN_V: mean(a, x, leaf, words, from, 0, a->Dv, n, (float *)qv, row); break;
+    case HOST_SORT: sort(a, x, leaf, words, n); break;
     case HOST_CHOOSE: choose(a, x, leaf, words, from, a->D, n, qv, row); break;
+    case HOST_LIST: list_blocks(x, leaf, words, n); break;
     }
 }
 

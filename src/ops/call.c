@@ -117,7 +117,7 @@ static clattn_status check_overlaps(const struct ca_call *c)
         for (int j = 0; j < CA_OPERANDS; j++) {
             const struct ca_operand *o = &c->o[i], *p = &c->o[j];
             if (i == j || !o->name || !p->name || !o->output) continue;
-            bool here = (c->in_place && j == 0) || (c->reuse && i - j == c->reuse);
+            bool here = (c->in_place && j == 0) || (c->reuse && i - j == c->reuse && j >= c->reusable);
             CA_REQUIRE(!meet(o, p) || (here && same(o, p)), CLATTN_E_ARGUMENT, "%s overlaps %s", o->name, p->name);
         }
     return CLATTN_OK;

@@ -15,7 +15,7 @@
 enum { Q, K, V, E, F, OUT, MOST_TEMPORARIES = 13, STEPS = 6 };
 
 /* What a call is, kept in its `owned`. */
-struct landmark { int64_t B, H, Nq, Nk, D, Dv, m; bool bshd, shared_f; float scale; int64_t heads[2]; /* of e, f */ };
+struct landmark { int64_t B, H, Nq, Nk, D, Dv, m; bool bshd, shared_f; float scale; int64_t heads[2]; /* of e, f */ size_t bytes; /* of the last run */ };
 
 /* Where a tensor's numbers are. */
 struct place { cl_mem mem; void *host; ca_long at; clattn_dtype type; };
@@ -26,6 +26,7 @@ struct machine {
     struct chain *chain;            /* NULL on the host */
     struct place operand[CA_OPERANDS], temporary[MOST_TEMPORARIES];
     int count;
+    size_t bytes;                   /* of what is made on the way */
 };
 
 static clattn_status temporary(struct machine *m, int64_t count, struct place **p)
@@ -34,6 +35,7 @@ static clattn_status temporary(struct machine *m, int64_t count, struct place **
     **p = (struct place){ .type = CLATTN_F32 };
     m->count++;
     size_t bytes = (size_t)(count > 0 ? count : 1) * sizeof(float);
+    m->bytes += bytes;
     if (m->chain) return ca_buffer_create(m->ctx, CL_MEM_READ_WRITE, bytes, NULL, "an intermediate result", &(*p)->mem);
     (*p)->host = malloc(bytes);
     return (*p)->host ? CLATTN_OK : ca_no_memory(bytes, "an intermediate result");
@@ -103,6 +105,7 @@ static clattn_status attend(struct machine *m, const struct landmark *l, int64_t
     a.out = strides_of(l, q_bshd, Nq, l->Dv);
     CA_TRY(ca_problem_init(&p, &a));
     CA_TRY(ca_plan_create(m->ctx, &p, NULL, NULL, &plan));
+    m->bytes += plan->workspace;
     struct io io = { .workspace.mem = NULL };
     const struct place *const places[] = { [CA_Q] = q, [CA_K] = k, [CA_V] = v, [CA_OUT] = out };
     for (int s = CA_Q; s <= CA_OUT; s++) io.t[s] = (struct tensor){ .mem = places[s]->mem, .host = places[s]->host };
@@ -206,7 +209,7 @@ done:
 
 static clattn_status run(clattn_context *ctx, const struct ca_call *c, struct chain *chain, const cl_mem *mem, void *const *t)
 {
-    const struct landmark *l = c->owned;
+    struct landmark *l = c->owned;
     struct machine m = { .ctx = ctx, .c = c, .chain = chain };
     for (int k = 0; k < CA_OPERANDS; k++)
         m.operand[k] = (struct place){ mem ? mem[k] : NULL, t ? t[k] : NULL, c->a.at[k], (clattn_dtype)c->a.type[k] };
@@ -215,6 +218,7 @@ static clattn_status run(clattn_context *ctx, const struct ca_call *c, struct ch
         free(m.temporary[i].host);
         ca_buffer_release(ctx, m.temporary[i].mem); /* lives on until its last command is done */
     }
+    l->bytes = m.bytes;
     return st;
 }
 
@@ -224,6 +228,8 @@ static clattn_status run_device(clattn_context *ctx, const struct ca_call *c, co
     return run(ctx, c, chain, mem, NULL);
 }
 static const struct ca_work work = { run_host, run_device };
+
+size_t ca_landmark_bytes(const struct ca_call *c) { return ((const struct landmark *)c->owned)->bytes; }
 
 /* ------------------------------------------------------------------- arguments */
 

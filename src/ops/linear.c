@@ -65,6 +65,9 @@ static clattn_status check_linear(const clattn_linear *l)
     CA_REQUIRE(l->max_len >= 0, CLATTN_E_ARGUMENT, "max_len is %" PRId64, l->max_len);
     CA_REQUIRE(l->max_len == 0 || l->map == CLATTN_MAP_COS, CLATTN_E_ARGUMENT, "max_len is %" PRId64 ", which map %s does not take",
                l->max_len, maps[l->map].name);
+    CA_REQUIRE(l->lag >= 0 && l->lag <= INT32_MAX, CLATTN_E_ARGUMENT, "lag is %" PRId64 ", must be 0 ... %d", l->lag, INT32_MAX);
+    CA_REQUIRE(l->lag == 0 || (l->map != CLATTN_MAP_COS && !l->bidirectional), CLATTN_E_UNSUPPORTED, "lag %" PRId64 " with %s is not supported",
+               l->lag, l->bidirectional ? "bidirectional (causal false)" : "map cos");
     CA_REQUIRE(!isinf(l->scale) && !isnan(l->eps), CLATTN_E_ARGUMENT, "scale %g, eps %g: must be numbers", l->scale, l->eps);
     if (l->bidirectional) {
         CA_REQUIRE(l->rule == CLATTN_RULE_LINEAR, CLATTN_E_ARGUMENT, "bidirectional (causal false) needs rule linear, not %s",
@@ -95,6 +98,8 @@ static clattn_status check_tensors(const clattn_linear *l, const clattn_linear_t
     CA_TRY(check_given(t->beta, "beta", l->rule >= CLATTN_RULE_DELTA, "rule", rule_names[l->rule]));
     CA_TRY(check_given(t->projection, "projection", l->map == CLATTN_MAP_FAVOR, "map", maps[l->map].name));
     CA_REQUIRE(l->normalize || (!t->initial_z && !t->final_z), CLATTN_E_ARGUMENT, "%s needs normalize", t->initial_z ? "initial_z" : "final_z");
+    CA_REQUIRE(l->normalize || !t->lse, CLATTN_E_ARGUMENT, "lse is given: without normalize rows have no divisor");
+    CA_REQUIRE(!l->lag || !t->u, CLATTN_E_ARGUMENT, "u is given: lag %" PRId64 " takes none", l->lag);
     CA_REQUIRE(!l->bidirectional || (!t->initial_state && !t->initial_z), CLATTN_E_ARGUMENT, "%s: bidirectional (causal false) takes none",
                t->initial_state ? "initial_state" : "initial_z");
     if (t->u) {
@@ -114,6 +119,7 @@ static clattn_status take_operands(struct ca_call *c, const clattn_linear_tensor
         [LIN_Q] = TENSOR(q, 0), [LIN_K] = TENSOR(k, 0), [LIN_V] = TENSOR(v, 0), [LIN_G] = TENSOR(g, CA_OPTIONAL),
         [LIN_BETA] = TENSOR(beta, CA_OPTIONAL), [LIN_U] = TENSOR(u, CA_OPTIONAL), [LIN_PROJECTION] = TENSOR(projection, CA_OPTIONAL),
         [LIN_STATE] = TENSOR(initial_state, CA_OPTIONAL), [LIN_Z] = TENSOR(initial_z, CA_OPTIONAL), [LIN_OUT] = TENSOR(out, CA_OUTPUT),
+        [LIN_LSE] = TENSOR(lse, CA_OUTPUT | CA_OPTIONAL),
         [LIN_FINAL] = TENSOR(final_state, CA_OUTPUT | CA_OPTIONAL), [LIN_FINAL_Z] = TENSOR(final_z, CA_OUTPUT | CA_OPTIONAL),
 #undef TENSOR
     };
@@ -137,7 +143,9 @@ static void finish(struct ca_call *c, const ca_linear *from)
     a->width = maps[a->map].paired ? a->K : a->F;
     a->rows = 1 / sqrtf((float)a->F);
     for (int k = 0; k < LIN_TENSORS; k++) a->type[k] = c->a.type[k], a->at[k] = c->a.at[k];
-    c->reuse = LIN_FINAL - LIN_STATE;
+    c->reuse = LIN_FINAL - LIN_STATE, c->reusable = LIN_STATE;
+    a->T -= a->late;
+    a->at[LIN_Q] += a->late * a->q.t, a->at[LIN_OUT] += a->late * a->o.t, a->at[LIN_LSE] += a->late;
     c->a.units = ca_max(c->o[LIN_OUT].count, 1);
     c->row = (int64_t)(ca_linear_flops(c) / 16 / (double)c->a.units) + 1;
 }
@@ -174,6 +182,7 @@ clattn_status ca_op_linear(struct ca_call *c, const clattn_linear *l, const clat
     CA_TRY(ca_shape_is(c, LIN_K, 4, BY_LAYOUT(Hkv, K), "batch, length and dims of q"));
     CA_TRY(ca_shape_is(c, LIN_V, 4, BY_LAYOUT(Hkv, V), "batch, heads and length of k"));
     CA_TRY(ca_shape_is(c, LIN_OUT, 4, BY_LAYOUT(H, V), "as q, with the dims of v"));
+    CA_TRY(ca_shape_is(c, LIN_LSE, 3, (const int64_t[]){ B, H, T }, "batch, heads and length of q"));
     if (g) {
         CA_REQUIRE(g->rank == 3 || g->rank == 4, CLATTN_E_ARGUMENT, "g has rank %d, must have 3 (by head) or 4 (by key dim)", g->rank);
         CA_TRY(ca_shape_is(c, LIN_G, g->rank, BY_LAYOUT(Hkv, K), "batch, heads and length of k, perhaps its dims"));
@@ -192,7 +201,7 @@ clattn_status ca_op_linear(struct ca_call *c, const clattn_linear *l, const clat
     const ca_linear a = {
         .q = strides_of(bshd, H, T, K), .k = strides_of(bshd, Hkv, T, K), .v = strides_of(bshd, Hkv, T, V),
         .g = strides_of(bshd, Hkv, T, by_dim ? K : 1), .beta = strides_of(bshd, Hkv, T, 1), .o = strides_of(bshd, H, T, V),
-        .T = T, .B = (ca_int)B, .H = (ca_int)Hkv, .group = (ca_int)(Hkv ? H / Hkv : 1), .share = 1, .K = (ca_int)K, .V = (ca_int)V, .F = (ca_int)F,
+        .T = T, .late = (ca_int)ca_min(l->lag, T), .B = (ca_int)B, .H = (ca_int)Hkv, .group = (ca_int)(Hkv ? H / Hkv : 1), .share = 1, .K = (ca_int)K, .V = (ca_int)V, .F = (ca_int)F,
         .map = (ca_int)l->map, .gate = by_dim ? LIN_BY_DIM : g ? LIN_BY_HEAD : LIN_NO_GATE, .delta = l->rule >= CLATTN_RULE_DELTA,
         .bonus = t->u != NULL, .normalize = l->normalize != 0, .l2norm = l->l2norm_qk != 0, .chunk = (ca_int)l->chunk,
         .pass = l->bidirectional ? LIN_SUMS : LIN_STREAM, .scale = (float)(isnan(l->scale) ? 1 / sqrt((double)K) : l->scale),
@@ -325,11 +334,15 @@ static clattn_status plan(const struct device *dev, ca_linear *a, struct form *f
     }
     int64_t cores = ca_is_host(dev) ? f->workers : f->items > 1 ? 2 * (int64_t)dev->compute_units : dev->compute_units;
     int64_t heads = (int64_t)a->B * a->H, block = f->vl * f->nv;
-    if (a->chunk) f->reason = "as asked";
+    /* Within a chunk what a delta rule takes out of the state stands beside it, as a sum of products, until the chunk ends: what the
+     * recurrence has cancelled already is still there to be rounded. */
+    const ca_int most = a->map ? SHORT : MIDDLE;
+    if (a->delta && a->chunk > most) a->chunk = most, f->reason = "substitution within longer chunks adds rounding errors";
+    else if (a->chunk) f->reason = "as asked";
     else if (a->pass == LIN_STREAM && a->T <= FEW) a->chunk = 1, f->reason = "few tokens read and write the state once each";
     else if (a->gate == LIN_BY_DIM) a->chunk = SHORT, f->reason = "decays by key dim are a matrix for each dim within a chunk";
-    else if (a->delta) a->chunk = a->map ? SHORT : MIDDLE, f->reason = "substitution within longer chunks adds rounding errors";
-    else a->chunk = CHUNK, f->reason = "long: products within chunks, the state between them";
+    else if (a->delta) a->chunk = most, f->reason = "substitution within longer chunks adds rounding errors";
+    else a->chunk = f->items == 1 && a->F < 128 ? MIDDLE : CHUNK, f->reason = "long: products within chunks, the state between them";
     a->recurrent = a->chunk == 1;
     a->chunk = (ca_int)ca_min(a->chunk, ca_max(a->T, 1));
     a->vblock = a->V;
@@ -365,6 +378,14 @@ static double cost_of(const struct device *dev, const ca_linear *a, double flops
     return a->recurrent ? 3 * flops / rate : (flops + inside + (a->gate == LIN_BY_DIM ? 4 * inside : 0)) / rate;
 }
 
+static void put_options(const ca_linear *a, const struct form *f, char *text, size_t size)
+{
+    snprintf(text, size,
+             "-DVL=%d -DMR=%d -DNV=%d -DITEMS=%d -DLINEAR_map=%d -DLINEAR_gate=%d -DLINEAR_delta=%d -DLINEAR_bonus=%d -DLINEAR_normalize=%d "
+             "-DLINEAR_l2norm=%d -DLINEAR_ssd=%d -DLINEAR_recurrent=%d", f->vl, f->mr, f->nv, f->items, a->map, a->gate, a->delta, a->bonus,
+             a->normalize, a->l2norm, a->ssd, a->recurrent);
+}
+
 clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, int64_t chunk, struct ca_linear_form *form)
 {
     ca_linear a = *args_of(c);
@@ -381,6 +402,7 @@ clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, 
     form->cost_ms = cost_of(dev, &a, ca_linear_flops(c));
     int n = a.recurrent ? 0 : snprintf(form->params, sizeof form->params, "chunk=%d ", a.chunk);
     snprintf(form->params + n, sizeof form->params - (size_t)n, "columns=%d units=%lld", a.vblock, (long long)a.units);
+    put_options(&a, &f, form->options, sizeof form->options);
 done:
     return st;
 }
@@ -439,11 +461,8 @@ static double rounds_of(const ca_linear *a, const struct form *f)
 
 static clattn_status build(clattn_context *ctx, const ca_linear *a, const struct form *f, struct program **program)
 {
-    char options[512];
-    snprintf(options, sizeof options,
-             "-DVL=%d -DMR=%d -DNV=%d -DITEMS=%d -DLINEAR_map=%d -DLINEAR_gate=%d -DLINEAR_delta=%d -DLINEAR_bonus=%d -DLINEAR_normalize=%d "
-             "-DLINEAR_l2norm=%d -DLINEAR_ssd=%d -DLINEAR_recurrent=%d", f->vl, f->mr, f->nv, f->items, a->map, a->gate, a->delta, a->bonus,
-             a->normalize, a->l2norm, a->ssd, a->recurrent);
+    char options[256];
+    put_options(a, f, options, sizeof options);
     return ca_program_get(ctx, "linear", options, program);
 }
 

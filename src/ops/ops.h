@@ -43,7 +43,7 @@ struct ca_call {
     ca_op a;
     int64_t row, apart;        /* elements that a unit works through, and how far apart in memory */
     bool in_place;             /* an output may be operand 0 itself */
-    int reuse;                 /* an output may be the operand so many before it; 0: none */
+    int reuse, reusable;       /* an output may be the operand so many before it, from REUSABLE on; 0: none */
     void *owned;               /* a table made for this call */
 };
 
@@ -102,6 +102,7 @@ clattn_status ca_op_linformer(struct ca_call *c, const clattn_tensor *q, const c
                               const clattn_tensor *f, clattn_layout layout, double scale, const clattn_tensor *out);
 clattn_status ca_op_nystrom(struct ca_call *c, const clattn_tensor *q, const clattn_tensor *k, const clattn_tensor *v, int64_t landmarks,
                             clattn_layout layout, double scale, const clattn_tensor *out);
+size_t ca_landmark_bytes(const struct ca_call *c); /* beyond the tensors, of one of these two that was run */
 
 /* linear.c */
 void ca_linear_defaults(clattn_linear *l);
@@ -113,7 +114,7 @@ clattn_status ca_op_mamba2_ssd(struct ca_call *c, const clattn_linear_tensors *t
 /* How C, one of these two, is computed on DEV, or would be with this CHUNK (0: as it says); E_... when it could not. */
 struct ca_linear_form {
     const char *name;          /* "recurrent", "chunked" */
-    char params[64];
+    char params[64], options[256]; /* of the kernel */
     const char *reason;
     double cost_ms;
     size_t workspace;          /* bytes */

@@ -106,6 +106,21 @@ static clattn_status check_csr(const struct problem *p, const int32_t *ptr, cons
     return CLATTN_OK;
 }
 
+/* Lists of a block mask: of so many of MOST there are, each a block. */
+static clattn_status check_blocks(const struct problem *p, const struct io *io, enum ca_slot counts, enum ca_slot indices, int64_t most)
+{
+    const int32_t *count = io->t[counts].host, *list = io->t[indices].host;
+    const int64_t *n = p->pattern.lists, blocks = p->pattern.node[0].n[1];
+    for (int64_t r = 0; count && r < n[0] * n[1] * n[2]; r++) {
+        CA_REQUIRE(count[r] >= 0 && count[r] <= most, CLATTN_E_ARGUMENT, "%s[%lld] is %d, not in 0 ... %lld", ca_slot_name[counts], (long long)r,
+                   (int)count[r], (long long)most);
+        for (int64_t e = r * most; e < r * most + count[r]; e++)
+            CA_REQUIRE(list[e] >= 0 && list[e] < blocks, CLATTN_E_ARGUMENT, "%s[%lld] is %d, not in 0 ... %lld", ca_slot_name[indices], (long long)e,
+                       (int)list[e], (long long)blocks - 1);
+    }
+    return CLATTN_OK;
+}
+
 /* What the kernels would keep within bounds: on the host it can be told. */
 static clattn_status check_values(const struct problem *p, const struct io *io)
 {
@@ -118,6 +133,8 @@ static clattn_status check_values(const struct problem *p, const struct io *io)
     CA_TRY(check_cu(io->t[CA_CUK].host, p->B, p->Tk, p->Nk, "cu_seqlens_k"));
     CA_TRY(check_table(p, io->t[CA_TABLE].host, lens));
     CA_TRY(check_csr(p, io->t[CA_ROWS].host, io->t[CA_COLUMNS].host));
+    CA_TRY(check_blocks(p, io, CA_KV_BLOCKS, CA_KV_INDICES, p->pattern.listed));
+    CA_TRY(check_blocks(p, io, CA_FULL_BLOCKS, CA_FULL_INDICES, p->pattern.full));
 done:
     return st;
 }
@@ -148,7 +165,7 @@ static clattn_status all_steps(const struct clattn_plan *plan, const struct io *
     CA_TRY(plan->algo->enqueue(plan, &all, c));
     CA_TRY(ca_weights(plan, &all, c));
 done:
-    free(all.t[CA_PATTERN].host);
+    if (all.t[CA_PATTERN].host != plan->words) free(all.t[CA_PATTERN].host);
     return st;
 }
 

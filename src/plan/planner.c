@@ -326,6 +326,7 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     CA_TRY(ca_steps_build(pl));
     CA_TRY(ca_prepare_build(pl));
     if (!ca_is_host(&ctx->dev)) CA_TRY(ca_staging_create(&pl->staging));
+    else CA_TRY(ca_spare_create(&pl->spare));
     CA_TRY(make_explanation(pl, chosen, c, n));
     ca_log(2, "%.*s", (int)strcspn(pl->explain, "\n"), pl->explain);
     *plan = pl;
@@ -340,6 +341,8 @@ void ca_plan_destroy(struct clattn_plan *plan)
     if (!plan) return;
     ca_staging_destroy(plan->ctx, plan->staging);
     ca_buffer_release(plan->ctx, plan->constants);
+    ca_spare_destroy(plan->spare);
+    free(plan->words);
     free(plan->explain);
     free(plan);
 }

@@ -23,11 +23,11 @@ _Static_assert((int)CA_UNION == (int)CLATTN_UNION && (int)CA_LSH == (int)CLATTN_
 
 void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type)
 {
-    *t = (clattn_pattern){ .size = sizeof *t, .type = type, .dilation = { 1, 1, 1 }, .row_heads = 1, .max = -1 };
+    *t = (clattn_pattern){ .size = sizeof *t, .type = type, .dilation = { 1, 1, 1 }, .row_heads = 1, .list_batch = 1, .list_heads = 1, .max = -1 };
 }
 
 /* What is filled: the problem, its new node, which is number K, and what the user said of it. */
-struct leaf { struct problem *p; struct pattern *to; ca_node *n; const clattn_pattern *t; const char *name; bool causal; };
+struct leaf { struct problem *p; struct pattern *to; ca_node *n; const clattn_pattern *t; const char *name; const clattn_attention *a; };
 
 /* A number that the kernels see, within LEAST ... MOST; what is farther than all keys is as far as can be. */
 static clattn_status number(const struct leaf *l, int place, const char *field, int64_t value, int64_t least, int64_t most)
@@ -78,7 +78,7 @@ done:
 static clattn_status fill_random(const struct leaf *l)
 {
     clattn_status st = number(l, 0, "count", l->t->count, 0, CA_MAX_DRAWN);
-    l->n->n[1] = l->causal;
+    l->n->n[1] = l->a->causal != 0;
     return st == CLATTN_OK ? reserve(l, words3(l->p->B, l->p->Nq, l->t->count), &l->n->at) : st;
 }
 
@@ -247,6 +247,8 @@ static clattn_status fill_lsh(const struct leaf *l)
     CA_TRY(reserve(l, words3(t->rounds, l->p->Dk, t->buckets / 2), &l->n->n[2]));
     CA_TRY(reserve(l, words3(l->p->B * l->p->Hq, l->p->Nq, t->rounds), &l->n->at));
     CA_TRY(reserve(l, words3(l->p->B * l->p->Hkv, l->p->Nk, t->rounds), &l->n->n[1]));
+    CA_TRY(reserve(l, words3(l->p->B * l->p->Hkv, l->p->Nk, t->rounds), &l->n->n[4])); /* the keys by their buckets */
+    CA_TRY(reserve(l, words3(l->p->B * l->p->Hkv, t->buckets + 1, t->rounds), &l->n->n[5])); /* and where each begins */
     l->to->rounds = t->rounds;
     l->to->buckets = t->buckets;
 done:
@@ -263,7 +265,7 @@ static clattn_status fill_block_top_k(const struct leaf *l)
     CA_REQUIRE(p->score == CLATTN_DOT, CLATTN_E_UNSUPPORTED, "pattern %s with another score than q.k is not supported", l->name);
     blocks = ca_ceil_div(p->Nk, l->n->n[0]);
     l->n->n[1] = (ca_int)ca_ceil_div(blocks, 32);
-    l->n->n[4] = (l->t->own != 0) + 2 * l->causal;
+    l->n->n[4] = (l->t->own != 0) + 2 * (l->a->causal != 0);
     CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->D), &l->n->n[2])); /* the means */
     CA_TRY(reserve(l, words3(p->B * p->Hq, p->Nq, l->n->n[1]), &l->n->at));
     CA_TRY(reserve(l, words3(p->B * p->Hq, p->Nq, blocks), &l->n->n[5])); /* scores of all blocks */
@@ -304,11 +306,45 @@ static clattn_status fill_hierarchical(const struct leaf *l)
     CA_REQUIRE(p->score == CLATTN_DOT && !p->has_alibi && !p->bias.on && !p->mask.on && !p->mods[0] && !p->score_callback && !p->mask_callback &&
                p->dropout == 0 && p->weights <= CLATTN_WEIGHTS_CAPPED, CLATTN_E_UNSUPPORTED, "pattern %s with another score than q.k, ALiBi, a bias or a "
                "mask, functions of the user, dropout or weights after softcap is not supported: a block's mean is no key of the tensor", l->name);
+    CA_REQUIRE(l->a->window_left == -1 && l->a->window_right == -1, CLATTN_E_UNSUPPORTED, "pattern %s with a window, %" PRId64 " to the left and %" PRId64
+               " to the right, is not supported: a block's mean has no place in it", l->name, l->a->window_left, l->a->window_right);
     blocks = ca_ceil_div(p->Nk, l->n->n[0]);
     l->n->n[1] = (ca_int)blocks;
-    l->n->n[3] = l->causal;
+    l->n->n[3] = l->a->causal != 0;
     CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->D), &l->n->n[2])); /* the means of the keys, and of the values */
     CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->Dv), &l->n->at));
+done:
+    return st;
+}
+
+static clattn_status fill_block_mask(const struct leaf *l)
+{
+    const clattn_pattern *t = l->t;
+    const struct problem *p = l->p;
+    int64_t rows;
+    clattn_status st;
+    CA_TRY(number(l, 6, "block_size[0]", t->block_size[0], 1, INT64_MAX));
+    CA_TRY(number(l, 0, "block_size[1]", t->block_size[1], 1, INT64_MAX));
+    CA_REQUIRE(t->list_batch == 1 || t->list_batch == p->B, CLATTN_E_ARGUMENT, "pattern %s: list_batch is %" PRId64 ", neither 1 nor batch %" PRId64,
+               l->name, t->list_batch, p->B);
+    CA_REQUIRE(t->list_heads == 1 || t->list_heads == p->Hq, CLATTN_E_ARGUMENT, "pattern %s: list_heads is %" PRId64 ", neither 1 nor q_heads %" PRId64,
+               l->name, t->list_heads, p->Hq);
+    CA_REQUIRE(!p->tile_class && !p->tile_callback, CLATTN_E_UNSUPPORTED, "pattern %s with tile_class is not supported: the lists say what it would",
+               l->name);
+    CA_TRY(number(l, 3, "max_blocks", t->max_blocks, 0, CA_MAX_LEN));
+    CA_TRY(number(l, 4, "max_full_blocks", t->max_full_blocks, 0, CA_MAX_LEN));
+    l->n->n[1] = (ca_int)ca_ceil_div(p->Nk, l->n->n[0]);
+    l->n->n[5] = (ca_int)ca_ceil_div(p->Nq, l->n->n[6]);
+    l->n->n[7] = (ca_int)t->list_heads;
+    l->n->n[8] = (ca_int)t->list_batch;
+    rows = words3(t->list_batch, t->list_heads, l->n->n[5]);
+    CA_TRY(reserve(l, ca_ceil_div(words3(1, rows, l->n->n[1]), 4), &l->n->at));
+    CA_TRY(reserve(l, words3(1, rows, 1 + t->max_blocks), &l->n->n[2])); /* where prepare.c finds them */
+    if (t->max_full_blocks) CA_TRY(reserve(l, words3(1, rows, 1 + t->max_full_blocks), &l->n->n[2]));
+    l->n->n[2] = (ca_int)rows;
+    for (int i = 0; i < 3; i++) l->to->lists[i] = l->n->n[(const int[]){ 8, 7, 5 }[i]];
+    l->to->listed = t->max_blocks;
+    l->to->full = t->max_full_blocks;
 done:
     return st;
 }
@@ -324,14 +360,15 @@ static const struct type { const char *name; clattn_status (*fill)(const struct 
     [CLATTN_CSR] = { "csr", fill_csr, ONCE }, [CLATTN_LSH] = { "lsh", fill_lsh, ONCE }, [CLATTN_TOP_K] = { "top_k", fill_top_k, ALONE },
     [CLATTN_BLOCK_TOP_K] = { "block_top_k", fill_block_top_k, ONCE }, [CLATTN_TOP_P] = { "top_p", fill_top_p, ALONE },
     [CLATTN_ADAPTIVE_SPAN] = { "adaptive_span", fill_adaptive_span, ALONE }, [CLATTN_HIERARCHICAL] = { "hierarchical", fill_hierarchical, ALONE },
+    [CLATTN_BLOCK_MASK] = { "block_mask", fill_block_mask, ALONE },
     [CLATTN_UNION] = { "union", NULL, MANY }, [CLATTN_INTERSECT] = { "intersect", NULL, MANY },
 };
 #define NUM_TYPES ((int)(sizeof types / sizeof types[0]))
 
 const char *ca_pattern_name(int type) { return types[type].name; }
 
-/* Adds T, after its children; CAUSAL: the attention is; ALONE: nothing is above it.  EXPRESSION gets its macro. */
-static clattn_status add(struct problem *p, const clattn_pattern *t, bool causal, bool alone, int depth, struct ca_text *expression)
+/* Adds T, after its children, to the attention A; ALONE: nothing is above it.  EXPRESSION gets its macro. */
+static clattn_status add(struct problem *p, const clattn_pattern *t, const clattn_attention *a, bool alone, int depth, struct ca_text *expression)
 {
     struct pattern *to = &p->pattern;
     clattn_status st = CLATTN_OK;
@@ -348,7 +385,7 @@ static clattn_status add(struct problem *p, const clattn_pattern *t, bool causal
                        "pattern: %s twice is not supported", type->name);
         to->node[k].type = (ca_int)t->type;
         to->seed[k] = t->type == CLATTN_RANDOM || t->type == CLATTN_BIGBIRD ? t->seed : 0;
-        CA_TRY(type->fill(&(struct leaf){ p, to, &to->node[k], t, type->name, causal }));
+        CA_TRY(type->fill(&(struct leaf){ p, to, &to->node[k], t, type->name, a }));
         ca_text_put(expression, "LEAF(%d)", k);
         goto done;
     }
@@ -357,13 +394,28 @@ static clattn_status add(struct problem *p, const clattn_pattern *t, bool causal
     for (size_t i = 0; i + 1 < t->num_of; i++) ca_text_put(expression, "%s(", t->type == CLATTN_UNION ? "UNITE" : "MEET");
     for (size_t i = 0; i < t->num_of; i++) {
         if (i) ca_text_put(expression, ", ");
-        CA_TRY(add(p, t->of[i], causal, false, depth + 1, expression));
+        CA_TRY(add(p, t->of[i], a, false, depth + 1, expression));
         if (i) ca_text_put(expression, ")");
     }
     CA_REQUIRE(to->num_nodes < CA_MAX_NODES, CLATTN_E_TOO_LARGE, "pattern: more than %d in one", CA_MAX_NODES);
     to->node[to->num_nodes++] = (ca_node){ .type = (ca_int)t->type, .kids = (ca_int)t->num_of };
 done:
     return st;
+}
+
+/* Passes of cl/order.h, 0: it is not for this problem.  What is not plain attention counts on rows being neighbours. */
+static int passes_of(const struct problem *p)
+{
+    const ca_node *n = p->pattern.node;
+    if (p->pattern.num_nodes != 1 || ca_problem_special(p) || p->has_alibi || p->bias.on || p->mask.on || p->score_mod || p->score_callback ||
+        p->mask_mod || p->mask_callback || p->dropout > 0 || p->ragged)
+        return 0;
+    switch (n->type) {
+    case CA_STRIDED: return n->n[0] > 1 && n->n[0] < p->Nk ? 2 : 0;
+    case CA_DILATED: return n->n[1] > 1 && n->n[1] < p->Nk;
+    case CA_NEIGHBORHOOD: case CA_WINDOW2D: return p->Nq == p->Nk && p->offset == 0 && !p->has_qoff && !p->lens;
+    default: return 0;
+    }
 }
 
 clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
@@ -374,9 +426,12 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     p->pattern.most = -1;
     p->pattern.share = -1;
     if (!a->pattern) return CLATTN_OK;
-    CA_TRY(add(p, a->pattern, a->causal != 0, true, 0, &expression));
+    CA_TRY(add(p, a->pattern, a, true, 0, &expression));
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
     if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
+    if (p->pattern.num_nodes == 1 && (p->pattern.node->type == CA_RANDOM || p->pattern.node->type == CA_CSR)) ca_text_put(&t, "#define LISTED 1\n");
+    if (p->pattern.num_nodes == 1 && p->pattern.node->type == CA_LSH) ca_text_put(&t, "#define HASHED 1\n");
+    if (ca_has_pattern(p, CA_BLOCK_MASK)) ca_text_put(&t, "#define BLOCK_MASK 1\n");
     if (p->pattern.most >= 0 || p->pattern.share >= 0) {
         locale_t before = ca_enter_c_locale();
         ca_text_put(&t, "#define TAKES 1\n#define TAKE_MOST %d\n#define TAKE_SHARE %.9ef\n", p->pattern.most, p->pattern.share);
@@ -397,4 +452,15 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
                t.length, t.size - 1);
 done:
     return st;
+}
+
+void ca_problem_order(struct problem *p)
+{
+    struct ca_text t = { p->mods, sizeof p->mods, strlen(p->mods) };
+    const size_t before = t.length;
+    p->pattern.passes = passes_of(p);
+    if (p->pattern.passes) ca_text_put(&t, "#define ORDERED 1\n#define PASSES %d\n", p->pattern.passes > 1 ? p->pattern.passes : 0);
+    if (t.length < t.size) return;
+    p->pattern.passes = 0; /* no room for it: then in the tensors' order */
+    p->mods[before] = 0;
 }

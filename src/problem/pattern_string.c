@@ -6,7 +6,10 @@
  *     block_sparse:64,0.1,8x32x32           a random layout with this share of blocks, of this shape; by default 0.1, and one for all heads
  *     csr:16,8 csr:1000e,1,8                edges a row or (e) in all, which a benchmark draws, how many heads have lists of their own, and for
  *                                           how many heads the edges have biases, 0 by default
- *     lsh:2,16                              rounds, buckets
+ *     lsh:2,16                              rounds, buckets; by default as many as have 64 keys each
+ *     lsh:buckets=16,rounds=2               any but csr and the shape of block_sparse by the names of the fields
+ *     block_mask:64x32,0.1,1x8x4x4          queries and keys of a block; random lists with this share of blocks, for 1 batch row and 8 heads, the longest
+ *                                           partial and the longest full one; by default 0.1, 1x1, and as long as can be
  *     union(strided:64;global:0)            of patterns; intersect( ) likewise */
 #include <ctype.h>
 #include <inttypes.h>
@@ -39,12 +42,13 @@ static const struct ca_field *const rows[] = {
     [CLATTN_WINDOW2D] = FIELDS(OF(CA_FIELD_SIZES, "grid", grid, false), OF(CA_FIELD_SIZES, "window", kernel, false), OF(CA_FIELD_SIZES, "shift", shift, true)),
     [CLATTN_BLOCK_SPARSE] = FIELDS(OF(CA_FIELD_WHOLE, "block", block, false)),
     [CLATTN_CSR] = none,
-    [CLATTN_LSH] = FIELDS(OF(CA_FIELD_WHOLE, "rounds", rounds, false)),
+    [CLATTN_LSH] = FIELDS(OF(CA_FIELD_WHOLE, "rounds", rounds, false), OF(CA_FIELD_WHOLE, "buckets", buckets, true)),
     [CLATTN_TOP_K] = FIELDS(OF(CA_FIELD_WHOLE, "k", k, false)),
     [CLATTN_BLOCK_TOP_K] = FIELDS(OF(CA_FIELD_WHOLE, "block", block, false), OF(CA_FIELD_WHOLE, "count", count, false), OF(CA_FIELD_FLAG, "own", own, true)),
     [CLATTN_TOP_P] = FIELDS(OF(CA_FIELD_REAL, "p", p, false), OF(CA_FIELD_WHOLE, "max", max, true)),
     [CLATTN_ADAPTIVE_SPAN] = FIELDS(OF(CA_FIELD_REAL, "ramp", ramp, false)),
     [CLATTN_HIERARCHICAL] = FIELDS(OF(CA_FIELD_WHOLE, "block", block, false)),
+    [CLATTN_BLOCK_MASK] = FIELDS(OF(CA_FIELD_SIZES, "block_size", block_size, false)),
     [CLATTN_UNION] = none, [CLATTN_INTERSECT] = none,
 };
 #define NUM_ROWS ((int)(sizeof rows / sizeof rows[0]))
@@ -79,9 +83,9 @@ clattn_status ca_tree_token(struct ca_tree *t, clattn_pattern *node, int64_t tok
 
 clattn_status ca_tree_sizes(clattn_pattern *node, const struct ca_field *f, const int64_t *value, int count)
 {
-    bool grid = f->at == offsetof(clattn_pattern, grid);
-    CA_REQUIRE(count >= 1 && count <= 3 && (grid || count == node->axes), CLATTN_E_ARGUMENT, "pattern %s: %s has %d numbers, %s", ca_pattern_name((int)node->type),
-               f->name, count, grid ? "not 1 to 3" : "the grid others");
+    bool grid = f->at == offsetof(clattn_pattern, grid), pair = f->at == offsetof(clattn_pattern, block_size);
+    CA_REQUIRE(count >= 1 && count <= 3 && (grid || count == (pair ? 2 : node->axes)), CLATTN_E_ARGUMENT, "pattern %s: %s has %d numbers, %s",
+               ca_pattern_name((int)node->type), f->name, count, grid ? "not 1 to 3" : pair ? "not 2" : "the grid others");
     if (grid) node->axes = count;
     for (int i = 0; i < count; i++) {
         if (f->kind == CA_FIELD_FLAGS) node->causal[i] = value[i] != 0;
@@ -112,11 +116,12 @@ static bool read_real(const char **s, double *value)
     return read;
 }
 
-static bool read_sizes(const char **s, int64_t value[3], int *count)
+#define MAX_SIZES 4
+static bool read_sizes(const char **s, int64_t value[MAX_SIZES], int *count)
 {
     *count = 0;
     do {
-        if (*count == 3 || !ca_read_int(s, &value[(*count)++])) return false;
+        if (*count == MAX_SIZES || !ca_read_int(s, &value[(*count)++])) return false;
     } while (**s == 'x' && (*s)++);
     return true;
 }
@@ -124,7 +129,7 @@ static bool read_sizes(const char **s, int64_t value[3], int *count)
 static clattn_status read_field(const char **s, struct ca_tree *t, clattn_pattern *node, const struct ca_field *f)
 {
     void *at = (char *)node + f->at;
-    int64_t value[3];
+    int64_t value[MAX_SIZES];
     int count;
     bool good = true;
     switch (f->kind) {
@@ -153,27 +158,53 @@ static clattn_status read_field(const char **s, struct ca_tree *t, clattn_patter
     return CLATTN_OK;
 }
 
+/* FIELD=VALUE,... in any order, but for a grid, which comes before what has as many axes. */
+static clattn_status read_named(const char **s, struct ca_tree *t, clattn_pattern *node)
+{
+    const struct ca_field *f = rows[node->type];
+    unsigned seen = 0;
+    clattn_status st = CLATTN_OK;
+    do {
+        const char *word = *s + 1;
+        size_t i = 0, length = strcspn(word, "=,;)");
+        while (f[i].name && (strlen(f[i].name) != length || memcmp(f[i].name, word, length) != 0)) i++;
+        CA_REQUIRE(f[i].name && word[length] == '=' && !(seen & 1u << i), CLATTN_E_ARGUMENT, "pattern %s: \"%.*s\" is none of its fields, or there twice",
+                   ca_pattern_name((int)node->type), (int)ca_min((int64_t)length, 64), word);
+        seen |= 1u << i;
+        *s = word + length + 1;
+        CA_TRY(read_field(s, t, node, &f[i]));
+    } while (**s == ',');
+    for (size_t i = 0; f[i].name; i++)
+        CA_REQUIRE(f[i].optional || seen & 1u << i, CLATTN_E_ARGUMENT, "pattern %s: %s is missing", ca_pattern_name((int)node->type), f[i].name);
+done:
+    return st;
+}
+
 /* What no case has as an attribute, since it is a tensor's shape there. */
 static bool read_shape(const char **s, struct ca_tree *t, clattn_pattern *node)
 {
     int count = 0;
-    bool shared = false;
+    bool shared = false, lists = node->type == CLATTN_BLOCK_MASK;
+    int64_t value[MAX_SIZES] = { 0 };
     switch (node->type) {
     case CLATTN_BLOCK_SPARSE:
+    case CLATTN_BLOCK_MASK:
         for (int i = 0; i < 2 && **s == ','; i++) { /* a share, sizes, or both */
             const char *field = ++*s;
             if (strcspn(field, "x") < strcspn(field, ",;)")) {
-                if (!read_sizes(s, node->layout, &count) || count != 3) return false;
+                if (!read_sizes(s, value, &count) || count != (lists ? 4 : 3)) return false;
             } else if (shared || !read_real(s, &t->share) || !(t->share >= 0 && t->share <= 1)) return false;
             else shared = true;
         }
+        if (!lists) memcpy(node->layout, value, sizeof node->layout);
+        else if (count == 0) node->list_batch = -1; /* until the sizes are known */
+        else node->list_batch = value[0], node->list_heads = value[1], node->max_blocks = value[2], node->max_full_blocks = value[3];
         return true;
     case CLATTN_CSR:
         if (*(*s)++ != ':' || !ca_read_int(s, &node->edges)) return false;
         if (**s == 'e') (*s)++;
         else t->a_row = node;
         return (**s != ',' || ((*s)++, ca_read_int(s, &node->row_heads))) && (**s != ',' || ((*s)++, ca_read_int(s, &node->edge_heads)));
-    case CLATTN_LSH: return *(*s)++ == ',' && ca_read_int(s, &node->buckets);
     default: return true;
     }
 }
@@ -186,15 +217,17 @@ static clattn_status parse(const char **s, struct ca_tree *t, clattn_pattern **n
     clattn_status st;
     CA_TRY(ca_tree_add(t, *s, length, node));
     *s += length;
-    for (const struct ca_field *f = rows[(*node)->type]; f->name; f++) {
+    const bool named = **s == ':' && (*s)[1 + strspn(*s + 1, "abcdefghijklmnopqrstuvwxyz")] == '=';
+    if (named) CA_TRY(read_named(s, t, *node));
+    for (const struct ca_field *f = rows[(*node)->type]; f->name && !named; f++) {
         bool first = f == rows[(*node)->type];
         if (f->optional && **s != (first ? ':' : ',')) break;
         CA_REQUIRE(**s == (first ? ':' : ','), CLATTN_E_ARGUMENT, "pattern %s: %s is missing", ca_pattern_name((int)(*node)->type), f->name);
         (*s)++;
         CA_TRY(read_field(s, t, *node, f));
     }
-    CA_REQUIRE(read_shape(s, t, *node), CLATTN_E_ARGUMENT, "pattern \"%.60s\": its %s", begin, (*node)->type == CLATTN_LSH ? "buckets are missing or no number"
-               : (*node)->type == CLATTN_CSR ? "edges are missing or no number" : "share or layout is not right");
+    CA_REQUIRE(read_shape(s, t, *node), CLATTN_E_ARGUMENT, "pattern \"%.60s\": its %s", begin, (*node)->type == CLATTN_CSR ? "edges are missing or no number"
+               : (*node)->type == CLATTN_BLOCK_MASK ? "share or lists are not right" : "share or layout is not right");
     if ((*node)->type == CLATTN_UNION || (*node)->type == CLATTN_INTERSECT) {
         size_t count = 1;
         int depth = 0;
@@ -234,6 +267,11 @@ void ca_tree_complete(struct ca_tree *t, clattn_attention *a)
         if (n->type == CLATTN_BLOCK_SPARSE && !n->layout[0]) {
             int64_t blocks = n->block > 0 ? ca_max(ca_ceil_div(a->kv_len, n->block), 1) : 1;
             for (int i = 0; i < 3; i++) n->layout[i] = i ? blocks : 1;
+        }
+        if (n->type == CLATTN_LSH && !n->buckets) n->buckets = 2 * ca_max(ca_ceil_div(a->kv_len, 128), 1);
+        if (n->type == CLATTN_BLOCK_MASK && n->list_batch < 0) {
+            n->list_batch = n->list_heads = 1;
+            n->max_blocks = n->max_full_blocks = n->block_size[1] > 0 ? ca_ceil_div(a->kv_len, n->block_size[1]) : 0;
         }
         if (n == t->a_row && !ca_mul64(n->edges, n->row_heads, &n->edges)) n->edges = INT64_MAX;
         if (n == t->a_row && !ca_mul64(n->edges, a->q_len, &n->edges)) n->edges = INT64_MAX;
@@ -295,6 +333,10 @@ static void put_leaf(struct ca_text *t, const struct problem *p, int k, const in
         blocks = (int)ca_max(ca_ceil_div(p->Nk, n[0]), 1);
         ca_text_put(t, ":%d", n[0]);
         if (n[1] != 1 || n[2] != blocks || n[3] != blocks) ca_text_put(t, ",%dx%dx%d", n[1], n[2], n[3]);
+        break;
+    case CLATTN_BLOCK_MASK:
+        ca_text_put(t, ":%dx%d", n[6], n[0]);
+        if (n[8] != 1 || n[7] != 1 || n[3] != n[1] || n[4] != n[1]) ca_text_put(t, ",%dx%dx%dx%d", n[8], n[7], n[3], n[4]);
         break;
     case CLATTN_CSR:
         ca_text_put(t, n[1] && n[1] % (p->Nq * n[0]) == 0 ? ":%" PRId64 : ":%" PRId64 "e",

@@ -322,6 +322,7 @@ clattn_status ca_problem_init(struct problem *p, const clattn_attention *a)
     CA_TRY(init_score(&fresh, a));
     CA_TRY(ca_problem_pattern(&fresh, a));
     CA_TRY(init_mask(&fresh, a));
+    ca_problem_order(&fresh);
     memcpy(p, &fresh, sizeof *p);
 done:
     return st;
@@ -341,13 +342,15 @@ static double sum_clamped(int64_t first, int64_t count, int64_t most)
     return sum + (above > 0 ? (double)above * (double)most : 0);
 }
 
-double ca_problem_pairs(const struct problem *p)
+double ca_problem_visible(const struct problem *p)
 {
     if (ca_problem_empty(p)) return 0;
     int64_t offset = p->offset;
     double pairs = sum_clamped(offset + p->right + 1, p->Nq, p->Nk) - sum_clamped(offset - p->left, p->Nq, p->Nk);
     return p->ragged ? pairs * (double)p->Tq / ((double)p->Nq * (double)p->B) : pairs; /* as if all were of the longest length */
 }
+
+double ca_problem_pairs(const struct problem *p) { return ca_problem_visible(p) * ca_pattern_share(p, 1); }
 
 double ca_problem_flops(const struct problem *p)
 {

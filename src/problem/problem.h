@@ -27,7 +27,9 @@ struct pattern {
     int32_t most;            /* TOP_K, TOP_P: keys taken of a row, -1: all */
     float share;             /* TOP_P: p; -1: there is none */
     int64_t layout[3], row_heads, edges, edge_heads, rounds, buckets; /* shapes of its tensors; 0: there are none */
+    int64_t lists[3], listed, full; /* BLOCK_MASK: [batches][heads][block rows] lists, so long; full 0: none of those */
     bool prefix, documents;
+    int32_t passes;          /* over tiles of cl/order.h, in the lane kernels; 0: queries and keys in the tensors' order */
 };
 
 struct problem {
@@ -82,9 +84,9 @@ struct problem {
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
                CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
-               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next eight */
-               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_EDGES, CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT,
-               CA_SLOTS };
+               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next twelve */
+               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_EDGES, CA_KV_BLOCKS, CA_KV_INDICES, CA_FULL_BLOCKS, CA_FULL_INDICES,
+               CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT, CA_SLOTS };
 #define CA_OPTIONAL_END (CA_PATTERN + 1)
 extern const char *const ca_slot_name[CA_SLOTS];
 static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS || s == CA_SPENT; }
@@ -104,12 +106,17 @@ void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type);
 const char *ca_pattern_name(int type); /* "strided" */
 /* pattern.c: checks A's pattern, makes P->pattern and its text, behind the user's functions. */
 clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a);
+/* Whether, once all else of P is known, and in how many passes its lane kernels go through the pattern in an order of their own. */
+void ca_problem_order(struct problem *p);
 static inline bool ca_has_pattern(const struct problem *p, int type)
 {
     for (int k = 0; k < p->pattern.num_nodes; k++)
         if (p->pattern.node[k].type == type) return true;
     return false;
 }
+
+/* block_mask.c: the lists, partial and full, of P's block mask, by its mask_callback. */
+clattn_status ca_block_mask_lists(const struct problem *p, int32_t *const count[2], int32_t *const indices[2]);
 
 /* Is the pattern more than a mask? */
 static inline bool ca_problem_lists(const struct problem *p)
@@ -194,7 +201,10 @@ static inline bool ca_problem_modifies(const struct problem *p)
 static inline bool ca_problem_special(const struct problem *p) { return p->score || p->kv_format || p->q_rot || (p->k_rot && !p->new_len); }
 
 bool ca_problem_empty(const struct problem *p);  /* no output element, or no key at all */
-double ca_problem_pairs(const struct problem *p); /* (query, key) pairs per head and batch that count */
+double ca_problem_visible(const struct problem *p); /* (query, key) pairs per head and batch that causality and window leave */
+double ca_problem_pairs(const struct problem *p); /* and those of them that the pattern lists, about */
+/* share.c: the share of the visible pairs which tiles of ROWS neighbouring queries have to visit, about; of one row, those listed. */
+double ca_pattern_share(const struct problem *p, double rows);
 /* P with as many keys as kv_lens is expected to tell: for the figures of benchmarks. */
 struct problem ca_problem_expected(const struct problem *p);
 /* With kv_lens these three count kv_len keys a batch row, the most that there can be. */
