@@ -156,18 +156,19 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
         vf x = VLOAD(s + j);
         if (IS_ON(SCORE, X->leaks) && A->score == CA_GAT) x = VSEL(x > SPLAT(0.f), x, x * SPLAT(X->leaks[A->leaks_0 + w->h]));
         if (IS_ON(SOFTCAP, A->softcap)) x = vtanh(x, A->softcap);
-        if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, 0);
+        if (IS_ON(SCORE_MOD, X->score_mod)) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, SCORE_OF);
         if (IS_ON(BIAS, X->bias)) {
             vf bias = bias_keys(ca_bias_row(A, X, w->b, w->h, w->i), A->bias_j, A->bias_cols, k0 + j);
             x = MASKED_WHERE(IS_MASKED(bias), x + bias);
         }
         if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(vcount((float)(k0 + j - w->p))), x);
         if (IS_ON(SPAN, ca_has_span(X))) x = span_lanes(A, X, w->h, x, w->p, 0, k0 + j, 1);
+        if (IS_ON(EDGES, X->edges)) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, EDGE_OF);
         if (IS_ON(MASK, X->mask)) {
             vf seen = mask_keys(ca_mask_row(A, X, w->b, w->h, w->i), A->mask_j, A->mask_cols, k0 + j);
             x = MASKED_WHERE(seen == SPLAT(0.f), x);
         }
-        if (IS_ON(HIDING, ca_hides(X)) && class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, 1);
+        if (IS_ON(HIDING, ca_hides(X)) && class == SOME_KEYS) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, MASK_OF);
         if (class == NO_KEY) x = SPLAT(-CA_INFINITY);
         VSTORE(x, s + j);
     }

@@ -201,7 +201,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
             }
             if (IS_ON(SOFTCAP, A->softcap)) vcap(x, QV, keys, A->softcap);
             if (IS_ON(SCORE_MOD, X->score_mod))
-                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 0))
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, SCORE_OF))
             if (IS_ON(BIAS, X->bias)) EACH(MASKED_WHERE(IS_MASKED(bias[e]), x[e * QV] + bias[e]))
             if (IS_ON(ALIBI, X->slopes)) {
                 const vf down = SPLAT(-ca_slope(A, X, w->b, w->h)), from = SPLAT((float)(w->p0 - k0 - j)) + vcount((float)(a * VL));
@@ -209,9 +209,11 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 for (int e = 0; e < keys; e++, key += 1.f) x[e * QV] = VFMA(down, VABS(from - SPLAT(key)), x[e * QV]);
             }
             if (IS_ON(SPAN, ca_has_span(X))) EACH(span_lanes(A, X, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0))
+            if (IS_ON(EDGES, X->edges))
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, EDGE_OF))
             if (IS_ON(MASK, masked)) EACH(MASKED_WHERE(AS_VI(seen[e]) == SPLATI(0), x[e * QV]))
             if (class == SOME_KEYS)
-                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, 1))
+                EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, MASK_OF))
             if (partial) EACH(VSEL((r->lo[a] <= SPLATI(k0 + j + e)) & (r->hi[a] > SPLATI(k0 + j + e)), x[e * QV], SPLAT(-CA_INFINITY)))
             vf even = top[a], odd = x[0]; /* one alone would wait for itself */
             for (int e = 0; e < keys; e += 2) {

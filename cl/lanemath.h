@@ -105,9 +105,10 @@ INLINE vi IS_ABSENT(vf w) { return AS_VI(w) == SPLATI((int)0x80000000); }
 INLINE vf MASKED_WHERE(vi mask, vf s) { return VSEL(mask, SPLAT(-CA_INFINITY), s); }
 INLINE vi IS_MASKED(vf s) { return s == SPLAT(-CA_INFINITY); }
 
-/* A user's score_mod, or the pattern and mask_mod, lane by lane: lane l is query i + l di, which stands at p + l di, and key KEY + l DK.
- * Lanes from N on, where no such query or key is, may be anything. */
-APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, int i, ca_long p, int di, int key, int dk, int n, int mask)
+/* Lane by lane a user's score_mod, the pattern and mask_mod, or the edges' biases: lane l is query i + l di, which stands at p + l di, and key
+ * KEY + l DK.  Lanes from N on, where no such query or key is, may be anything. */
+enum { SCORE_OF, MASK_OF, EDGE_OF };
+APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, int i, ca_long p, int di, int key, int dk, int n, int what)
 {
     float y[VL];
     if (n <= 0) return x;
@@ -115,7 +116,8 @@ APART vf user_mod(const ca_args *A, const ca_optional *X, int b, int h, vf x, in
     EACH_LANE(l, n) {
         int at = l < n ? l : n - 1;
         (void)at; /* where neither is compiled */
-        if (mask) y[l] = ca_lets(A, X, b, h, i + at * di, p + at * di, key + at * dk) ? y[l] : -CA_INFINITY;
+        if (IS_ON(EDGES, X->edges) && what == EDGE_OF) y[l] = ca_edge_score(A, X, h, i + at * di, key + at * dk, y[l]);
+        else if (what == MASK_OF) y[l] = ca_lets(A, X, b, h, i + at * di, p + at * di, key + at * dk) ? y[l] : -CA_INFINITY;
         else y[l] = CALL_SCORE_MOD(A, X, y[l], b, h, (int)p + at * di, key + at * dk);
     }
     return VLOAD(y);

@@ -88,6 +88,10 @@
 #ifndef SPAN
 #define SPAN 0
 #endif
+#ifndef EDGES
+#define EDGES 0
+#define EDGE_NUMBERS 0, 1, 0, 0, 0, 0
+#endif
 #ifndef TAKES
 #define TAKES 0
 #define TAKE_MOST -1
@@ -102,7 +106,7 @@
 #define SPECIAL (QUANT || ROPE || SCORE)
 #define IS_FUSED(A) FUSED
 #define IS_SPECIAL(A) SPECIAL /* elements are not simply loaded (elements.h) */
-#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD || SPAN)
+#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD || SPAN || EDGES)
 #define SCORED (MODIFIED || MASK || HIDING)
 #else
 #define CA_GLOBAL
@@ -130,6 +134,7 @@ typedef struct ca_optional {
     const struct ca_node *nodes;
     int num_nodes, take_most, ordered; /* cl/order.h */
     float take_share;
+    const struct ca_node *edges; /* the node whose edges have biases, NULL: none */
 #endif
 } ca_optional;
 #define OPTIONAL_PARAMS \
@@ -229,6 +234,18 @@ static inline float ca_span_share(const ca_args *a, const ca_optional *x, ca_int
 {
     CA_GLOBAL const float *span = (CA_GLOBAL const float *)(x->pattern + a->pattern_0 * (ca_long)64); /* ramp, then the heads' */
     return p < j ? 1.f : (span[0] + span[1 + h] - (float)(p - j)) / span[0];
+}
+
+/* The score S of query i and key j with the bias of the edge between them; -INFINITY takes the key away, even if s is a NaN. */
+static inline float ca_edge_score(const ca_args *a, const ca_optional *x, ca_int h, ca_int i, ca_int j, float s)
+{
+#ifdef __OPENCL_C_VERSION__
+    const float t = ca_edge_bias(a, x, h, i, j, EDGE_NUMBERS);
+#else
+    const ca_int *n = x->edges->n;
+    const float t = ca_edge_bias(a, x, h, i, j, x->edges->at, n[0], n[1], n[2], n[3], n[4]);
+#endif
+    return t < -0x1.fffffep127f ? t : s + t;
 }
 
 /* Keys that the pattern takes of a row by their scores (cl/select.h): at most so many, -1: all, and as few as have this share of the

@@ -125,6 +125,17 @@ static inline CA_GLOBAL const ca_int *ca_edges_of(const ca_args *a, const ca_opt
     return ca_words(a, x, columns) + first;
 }
 
+/* What its edge to key j, the first of equal ones, adds to the score; 0 where there is none.  The biases begin at BIASES, of each head or of all. */
+static inline float ca_edge_bias(const ca_args *a, const ca_optional *x, ca_int h, ca_int i, ca_int j, ca_int at, ca_int heads, ca_int edges,
+                                 ca_int columns, ca_int biases, ca_int bias_heads)
+{
+    ca_int n;
+    CA_GLOBAL const ca_int *row = ca_edges_of(a, x, h, i, at, columns, heads, edges, &n);
+    CA_GLOBAL const float *bias = (CA_GLOBAL const float *)ca_words(a, x, biases) + (bias_heads > 1 ? (ca_long)h * edges : 0);
+    const ca_int place = ca_place(row, n, j);
+    return place < n && row[place] == j ? bias[row - ca_words(a, x, columns) + place] : 0.f;
+}
+
 /* The sorted list of all keys that query I of head H sees, and how long it is: of a random pattern or CSR. */
 static inline CA_GLOBAL const ca_int *ca_own_list(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int *n, NODE_PARAMS)
 {
@@ -187,7 +198,7 @@ static inline int ca_sees(const ca_args *a, const ca_optional *x, ca_int b, ca_i
     }
     case CA_BLOCK_MASK: /* block of keys, block columns, rows of all lists, their lengths, block rows, block of queries, heads, batches */
         return ca_block_row(a, x, b, h, i, at, n1, n5, n6, n7, n8)[j / n0];
-    case CA_CSR: { /* heads, edges, where the columns are */
+    case CA_CSR: { /* heads, edges, where the columns are, where the edges' biases are, heads of these or 0 */
         ca_int n;
         CA_GLOBAL const ca_int *edges = ca_edges_of(a, x, h, i, at, n2, n0, n1, &n);
         return ca_listed(edges, n, j);

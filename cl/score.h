@@ -31,6 +31,7 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
         float share = ca_span_share(a, x, h, p, j);
         if (share < 1.f) s = share > 0.f ? s + log(share) : -INFINITY;
     }
+    if (EDGES) s = ca_edge_score(a, x, h, i, j, s);
     if (MASK && !(j < a->mask_cols && ca_mask_row(a, x, b, h, i)[(ca_long)j * a->mask_j])) s = -INFINITY;
     if (HIDING && class == SOME_KEYS)
         if (!ca_lets(a, x, b, h, i, p, j)) s = -INFINITY;

@@ -283,7 +283,9 @@ typedef enum clattn_pattern_type {
                                 does not mix with what did not (Liu et al., "Swin Transformer", 2021) */
     CLATTN_BLOCK_SPARSE = 14, /* block_layout[h or 0][i div block][j div block], nothing outside of it (Gray et al., 2017) */
     CLATTN_CSR = 15,         /* j among col_idx[row_ptr[r]] ... col_idx[row_ptr[r + 1] - 1], r the query's row in the tensor, whatever its
-                                position; listed twice counts once (graphs: Velickovic et al., "Graph Attention Networks", 2018) */
+                                position; listed twice counts once (graphs: Velickovic et al., "Graph Attention Networks", 2018).  With
+                                .edge_heads edge_bias[e], or [h][e], of the first such e is added to the score, as a bias is: after softcap,
+                                -inf masks, 0 where the row does not list j */
     CLATTN_LSH = 16,         /* the same bucket in any of `rounds` hashes, the index of the largest of [x R, -x R] for x = q and x = k (Kitaev
                                 et al., "Reformer", 2020, which passes k = q / |q|) */
     CLATTN_TOP_K = 17,       /* the k largest final scores of the keys still allowed (of equal ones the lower j) */
@@ -329,6 +331,7 @@ typedef struct clattn_pattern {
     int64_t layout[3];       /* BLOCK_SPARSE: the shape of block_layout, [1 or q_heads][block rows][block columns] */
     int64_t row_heads;       /* CSR: 1 (the default) row_ptr [q_len + 1]; q_heads: row_ptr [q_heads][q_len + 1], all into one col_idx */
     int64_t edges;           /* CSR: numbers in col_idx */
+    int64_t edge_heads;      /* CSR: 0 (the default) no edge_bias; 1: edge_bias [edges]; q_heads, with row_heads 1: [q_heads][edges] */
     int64_t block_size[2];   /* BLOCK_MASK: query rows and keys of a block, 1 ...; neither has to divide its length */
     int64_t list_batch, list_heads; /* BLOCK_MASK: lists for batch rows, 1 (the default) or batch, and for heads, 1 (the default) or q_heads */
     int64_t max_blocks, max_full_blocks; /* BLOCK_MASK: the last axis of kv_indices and of full_kv_indices; 0 ..., max_full_blocks 0 (the
@@ -512,6 +515,7 @@ typedef struct clattn_buffers {
     clattn_buffer block_layout; /* in, CLATTN_BLOCK_SPARSE: bytes, nonzero = attend */
     clattn_buffer row_ptr, col_idx; /* in, CLATTN_CSR: int32; row_ptr never falls, a row's col_idx ascend; what is out of range in device
                                 memory is not read */
+    clattn_buffer edge_bias; /* in, CLATTN_CSR with .edge_heads: f32 */
     clattn_buffer kv_num_blocks; /* in, CLATTN_BLOCK_MASK: int32 [list_batch][list_heads][q_len / block_size[0], rounded up] */
     clattn_buffer kv_indices; /* in, int32 [list_batch][list_heads][...][max_blocks]; what is out of range in device memory is not there, and
                                 what is behind kv_num_blocks is not looked at */
@@ -549,6 +553,7 @@ typedef struct clattn_pointers {
     const int32_t *prefix, *doc_ids;
     const uint8_t *block_layout;
     const int32_t *row_ptr, *col_idx; /* refused with the index when out of range or out of order */
+    const float *edge_bias;
     const int32_t *kv_num_blocks, *kv_indices, *full_kv_num_blocks, *full_kv_indices; /* refused with the index when out of range */
     const float *rotations, *span;
     int32_t *spent;          /* may be NULL */

@@ -2,7 +2,8 @@
 
   peers.py NAME      says "ready", then reads problem strings, a line each, and answers with JSON: the median of some runs in ms, and the
                      largest difference from what NumPy makes of the same tensors in f64; or an error, so that no two different
-                     things are ever compared."""
+                     things are ever compared.
+  peers.py --case FOLDER PROBLEM     writes the same tensors and NumPy's result as a case of `clattn run`."""
 import json, os, re, statistics, sys, time
 
 import numpy
@@ -13,7 +14,8 @@ THREADS = os.environ.get("OMP_NUM_THREADS", "2")
 
 TOKENS = {"type": r"f32", "b": r"b(\d+)", "heads": r"h(\d+)(?:/(\d+))?", "n": r"n(\d+)", "q": r"q(\d+)", "k": r"k(\d+)", "d": r"d(\d+)",
           "causal": r"causal", "align": r"align=(top_left|bottom_right|offset:(-?\d+))", "win": r"win=(-?\d+),(-?\d+)",
-          "softcap": r"softcap=([\d.]+)", "alibi": r"alibi", "mask": r"mask=([BHQK]+)", "bias": r"bias=([BHQK]+)", "kv": r"kv=(q8_0|q4_0)"}
+          "softcap": r"softcap=([\d.]+)", "alibi": r"alibi", "mask": r"mask=([BHQK]+)", "bias": r"bias=([BHQK]+)", "kv": r"kv=(q8_0|q4_0)",
+          "pattern": r"pattern=(csr:(\d+)|block_sparse:(\d+),([\d.]+))"}
 
 
 class Problem:
@@ -43,7 +45,30 @@ class Problem:
         shape = lambda letters: [n if c in letters else 1 for c, n in zip("BHQK", (self.b, self.hq, self.q, self.k))]
         self.mask = rng.random(shape(found["mask"][0])) < 0.5 if "mask" in found else None
         self.bias = rng.standard_normal(shape(found["bias"][0]), dtype=numpy.float32) if "bias" in found else None
+        self.columns = self.layout = None
+        self.pattern = "pattern" in found
+        if self.pattern:
+            only("a pattern here", *((name in found, name) for name in ("causal", "align", "win", "softcap", "alibi", "mask", "bias", "kv")))
+            self.draw_pattern(rng, *found["pattern"][1:])
         self.slopes = 2.0 ** (-8 * numpy.arange(1, self.hq + 1, dtype=numpy.float32) / self.hq) if "alibi" in found else None
+
+    def draw_pattern(self, rng, edges, block, share):
+        """As `clattn bench` draws them: the edges of a row spread over all keys; each block of a layout with probability SHARE."""
+        if edges:
+            n = int(edges)
+            self.columns = ((numpy.arange(n) + rng.random((self.q, n))) * self.k / n).astype("i4")
+        else:
+            self.block = int(block)
+            self.layout = rng.random([-(-self.k // self.block)] * 2) < float(share)
+
+    def listed(self):
+        """Rows of queries and the keys that these see, [keys] or [rows, keys], part by part."""
+        for i in range(0, self.q, 64 if self.layout is None else self.block):
+            if self.layout is None:
+                yield slice(i, i + 64), self.columns[i:i + 64]
+            else:
+                j = numpy.flatnonzero(self.layout[i // self.block])[:, None] * self.block + numpy.arange(self.block)
+                yield slice(i, i + self.block), j[j < self.k]
 
     def distance(self):
         """p - j of each query and key."""
@@ -70,6 +95,8 @@ class Problem:
         return numpy.where(keep, add, numpy.float32("-inf"))
 
     def reference(self, k, v):
+        if self.pattern:
+            return self.sparse_reference()
         full = (self.b, self.hq, self.q, self.k)
         keep, add = self.allowed(), self.added()
         keep = None if keep is None else numpy.broadcast_to(keep, full)
@@ -83,6 +110,32 @@ class Problem:
             w = numpy.exp(s - s.max(-1, keepdims=True))
             out[b, h] = w @ v[b, h // self.group] / w.sum(-1, keepdims=True)
         return out
+
+    def sparse_reference(self):
+        out = numpy.zeros((self.b, self.hq, self.q, self.d))
+        for b, h in numpy.ndindex(self.b, self.hq):
+            q, k, v = (x[b, n].astype("f8") for x, n in ((self.tq, h), (self.tk, h // self.group), (self.tv, h // self.group)))
+            for rows, keys in self.listed():
+                if keys.size:
+                    s = self.scale * (numpy.einsum("id,ijd->ij", q[rows], k[keys]) if keys.ndim == 2 else q[rows] @ k[keys].T)
+                    w = numpy.exp(s - s.max(-1, keepdims=True))
+                    w /= w.sum(-1, keepdims=True)
+                    out[b, h, rows] = numpy.einsum("ij,ijd->id", w, v[keys]) if keys.ndim == 2 else w @ v[keys]
+        return out
+
+    def write_case(self, folder):
+        inputs, attrs = {"q": self.tq, "k": self.tk, "v": self.tv}, {}
+        if self.columns is not None:
+            attrs["pattern"] = {"type": "csr"}
+            inputs["row_ptr"], inputs["col_idx"] = numpy.arange(self.q + 1, dtype="i4") * self.columns.shape[1], self.columns.reshape(-1)
+        else:
+            attrs["pattern"], inputs["block_layout"] = {"type": "block_sparse", "block": self.block}, self.layout[None]
+        arrays = {**{f"in_{n}": x for n, x in inputs.items()}, "out_out": self.reference(self.tk, self.tv).astype("f4")}
+        for n, x in arrays.items():
+            numpy.save(os.path.join(folder, n), x)
+        json.dump({"format": 1, "name": os.path.basename(folder), "op": "attention", "attrs": attrs, "inputs": {n: f"in_{n}.npy" for n in inputs},
+                   "outputs": {"out": "out_out.npy"}, "rtol": 0, "atol": self.tolerance, "source": "drawn"},
+                  open(os.path.join(folder, "case.json"), "w"))
 
 
 def only(what, *others):
@@ -99,8 +152,27 @@ def torch_engine():
     import torch
     torch.set_num_threads(int(THREADS))
 
+    def scatter(s):
+        """A graph layer as graph libraries have it: rows gathered for each edge, softmax by segments, and added up."""
+        q, k, v = (torch.from_numpy(x[0].transpose(1, 0, 2).copy()) for x in (s.tq, s.tk, s.tv))  # [N,H,D]
+        target = torch.arange(s.q).repeat_interleave(s.columns.shape[1])
+        source = torch.from_numpy(s.columns.reshape(-1)).long()
+        at = target[:, None].expand(-1, s.hq)
+        def run():
+            with torch.inference_mode():
+                score = (q.index_select(0, target) * k.index_select(0, source)).sum(-1) * s.scale  # [E,H]
+                top = score.new_full((s.q, s.hq), -torch.inf).scatter_reduce(0, at, score, "amax")
+                weight = torch.exp(score - top.index_select(0, target))
+                total = weight.new_zeros(s.q, s.hq).index_add(0, target, weight)
+                out = q.new_zeros(s.q, s.hq, s.d).index_add(0, target, weight[..., None] * v.index_select(0, source))
+                return out / total[..., None]
+        return run, lambda out: out.permute(1, 0, 2)[None].numpy()
+
     def make(s):
-        only("scaled_dot_product_attention", (s.softcap, "softcap"), (s.kv, f"{s.kv} cache"))
+        if s.columns is not None:
+            only("the scatter form", (s.b > 1, "batch"), (s.group > 1, "grouped heads"))
+            return scatter(s)
+        only("scaled_dot_product_attention", (s.softcap, "softcap"), (s.kv, f"{s.kv} cache"), (s.pattern, "block layout"))
         q, k, v = map(torch.from_numpy, (s.tq, s.tk, s.tv))
         native = s.square and s.mask is None and s.added() is None
         mask = None if native or (dense := s.dense()) is None else torch.from_numpy(dense)
@@ -114,11 +186,11 @@ def torch_engine():
 
 def flex_engine():
     import torch
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
     torch.set_num_threads(int(THREADS))
 
     def make(s):
-        wanted = s.softcap or s.slopes is not None or s.win != (-1, -1)  # the rest is scaled_dot_product_attention's
+        wanted = s.softcap or s.slopes is not None or s.win != (-1, -1) or s.layout is not None  # the rest is scaled_dot_product_attention's
         only("FlexAttention", (s.kv, f"{s.kv} cache"), (not wanted, "flag to be used for"))
         q, k, v = map(torch.from_numpy, (s.tq, s.tk, s.tv))
         tensor = lambda x, shape: None if x is None else torch.from_numpy(x).expand(shape).contiguous()
@@ -137,6 +209,11 @@ def flex_engine():
         each = (s.b, s.hq) if mask is not None else (None, None)
         masked = s.causal or mask is not None or s.win != (-1, -1)
         blocks = create_block_mask(mask_mod, *each, s.q, s.k, device="cpu") if masked else None
+        if s.layout is not None:  # its own blocks, all of them full
+            counts = torch.from_numpy(s.layout.sum(-1).astype("i4"))[None, None]
+            order = torch.from_numpy(numpy.argsort(~s.layout, -1, "stable").astype("i4"))[None, None]
+            blocks = BlockMask.from_kv_blocks(torch.zeros_like(counts), torch.zeros_like(order), counts, order, BLOCK_SIZE=s.block,
+                                              seq_lengths=(s.q, s.k))
         compiled = torch.compile(flex_attention, dynamic=False)
         modified = score_mod if s.softcap or bias is not None or slopes is not None else None
         def run():
@@ -164,7 +241,7 @@ def onnxruntime_engine():
     from onnx import helper
 
     def make(s):
-        only("onnxruntime's Attention", (s.kv, f"{s.kv} cache"))
+        only("onnxruntime's Attention", (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"))
         native = s.square and s.mask is None and s.added() is None
         inputs = {"q": s.tq, "k": s.tk, "v": s.tv}
         if not native and (dense := s.dense()) is not None:
@@ -180,7 +257,7 @@ def ortgqa_engine():
     from onnx import helper
 
     def make(s):
-        only("GroupQueryAttention", (s.kv, f"{s.kv} cache"), (s.mask is not None, "mask"), (s.added() is not None, "bias here"),
+        only("GroupQueryAttention", (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"), (s.mask is not None, "mask"), (s.added() is not None, "bias here"),
              (s.q > 1 and not s.causal, "rows that look ahead"),
              (s.offset != s.k - s.q, "other alignment"), (s.win[1] > 0, "right window"))
         flat = lambda x: numpy.ascontiguousarray(x.transpose(0, 2, 1, 3).reshape(s.b, s.q, -1))
@@ -206,7 +283,7 @@ def openvino_engine():
     from openvino import opset13 as op
 
     def make(s):
-        only("OpenVINO", (s.kv, f"{s.kv} cache"), (s.softcap, "softcap"))
+        only("OpenVINO", (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"), (s.softcap, "softcap"))
         q, k, v = s.tq, s.tk, s.tv
         native = s.square and s.mask is None and s.added() is None
         mask = None if native else s.dense()
@@ -270,7 +347,7 @@ def ggml_engine():
         return t
 
     def make(s):
-        only("ggml", (s.kv and s.d % 32, f"{s.kv} of dims that are no multiple of 32"))
+        only("ggml", (s.kv and s.d % 32, f"{s.kv} of dims that are no multiple of 32"), (s.pattern, "patterns"))
         # To f16 goes what is added to the scores; q is quantised as the keys are, and q4_0's are multiplied with q in q8_0.
         s.tolerance = 2e-2 if s.kv or s.bias is not None else s.tolerance
         kind, keep, add = s.kv or "f32", s.allowed(), s.bias
@@ -335,7 +412,7 @@ def main(name):
                 cache[text] = prepare(make, text)
             run, difference = cache[text]
             times, end = [], time.perf_counter() + 0.6
-            while len(times) < 5 or time.perf_counter() < end:
+            while not times or time.perf_counter() < (end + 5 if len(times) < 5 else end):
                 t = time.perf_counter()
                 run()
                 times.append(1e3 * (time.perf_counter() - t))
@@ -345,4 +422,7 @@ def main(name):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "--case":
+        Problem(sys.argv[3]).write_case(sys.argv[2])
+    else:
+        main(sys.argv[1])

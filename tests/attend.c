@@ -279,7 +279,7 @@ bool data_draw(const struct shape *s, uint64_t seed, struct data *d)
 void data_free(struct data *d)
 {
     float *all[] = { d->q, d->k, d->v, d->slopes, d->sinks, d->bias, d->mask, d->k_bytes, d->v_bytes, d->k_scale, d->v_scale,
-                     d->k_zero, d->v_zero, d->k_raw, d->v_raw, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table, d->layout, d->rotations, d->span };
+                     d->k_zero, d->v_zero, d->k_raw, d->v_raw, d->q_cos, d->q_sin, d->k_cos, d->k_sin, d->q_before, d->k_before, d->score_w, d->leaks, d->table, d->layout, d->rotations, d->span, d->edge_bias };
     int32_t *lists[] = { d->prefix, d->doc_ids, d->row_ptr, d->col_idx, d->count[0], d->count[1], d->blocks[0], d->blocks[1] };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);

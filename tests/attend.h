@@ -80,7 +80,7 @@ struct data {
     float *score_w, *leaks, *table;
     float *q_cos, *q_sin, *k_cos, *k_sin, *q_before, *k_before;     /* what q and k were before they were turned */
     int32_t *prefix, *doc_ids, *row_ptr, *col_idx;                  /* of the pattern */
-    float *layout, *rotations, *span;
+    float *layout, *rotations, *span, *edge_bias;
     int32_t *count[2], *blocks[2];
 };
 /* What came out, packed likewise. */

@@ -1,6 +1,7 @@
 /* attend_pattern.c -- sparsity patterns of shapes: in words, their tensors, data for which every choice is certain, and as the
  * library is given them. */
 #include "attend_tensors.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ static const struct { const char *name; size_t at; int count; } fields[] = {
     FIELD(stride, 1), FIELD(summary, 1), FIELD(width, 1), FIELD(count, 1), FIELD(seed, 1), FIELD(block, 1), FIELD(random, 1), FIELD(globals, 1),
     FIELD(radius, 1), FIELD(window, 1), FIELD(sinks, 1), FIELD(chunk, 1), FIELD(rounds, 1), FIELD(buckets, 1), FIELD(k, 1), FIELD(max, 1),
     FIELD(own, 1), FIELD(grid, 3), FIELD(kernel, 3), FIELD(dilation, 3), FIELD(causal, 3), FIELD(shift, 3), FIELD(layout, 3),
-    FIELD(row_heads, 1), FIELD(degree, 1), FIELD(tokens, ORACLE_TOKENS), FIELD(block_size, 2), FIELD(list_batch, 1), FIELD(list_heads, 1),
+    FIELD(row_heads, 1), FIELD(degree, 1), FIELD(edge_heads, 1), FIELD(tokens, ORACLE_TOKENS), FIELD(block_size, 2), FIELD(list_batch, 1), FIELD(list_heads, 1),
     FIELD(longest, 2),
 };
 
@@ -107,6 +108,7 @@ static float *draw_numbers(size_t count, uint64_t *state, float (*draw)(uint64_t
 }
 static float draw_flag(uint64_t *state) { return (float)(draw_below(state, 5) < 2); }
 static float draw_rotation(uint64_t *state) { return (float)draw_normal(state); }
+static float draw_edge(uint64_t *state) { return draw_below(state, 8) ? (float)draw_normal(state) : -INFINITY; } /* which masks */
 static float draw_span(uint64_t *state) { return (float)draw_below(state, 200) / 8; } /* no rounding decides what is listed */
 
 bool pattern_draw(const struct shape *s, uint64_t *seed, struct data *d)
@@ -125,6 +127,8 @@ bool pattern_draw(const struct shape *s, uint64_t *seed, struct data *d)
         ok = ok && (d->layout = draw_numbers((size_t)(n[0] * n[1] * n[2]), seed, draw_flag));
     }
     if (csr) ok = ok && draw_graph(s, csr, seed, d);
+    if (csr && csr->edge_heads)
+        ok = ok && (d->edge_bias = draw_numbers((size_t)((csr->edge_heads > 1 ? s->Hq : 1) * oracle_edges(csr, s->Hq, s->Nq)), seed, draw_edge));
     if (oracle_find(s->pattern, ORACLE_BLOCK_MASK)) ok = ok && draw_blocks(s, s->pattern, seed, d);
     if (lsh) ok = ok && (d->rotations = draw_numbers((size_t)(lsh->rounds * s->D * (lsh->buckets / 2)), seed, draw_rotation));
     if (oracle_find(s->pattern, ORACLE_ADAPTIVE_SPAN)) ok = ok && (d->span = draw_numbers((size_t)s->Hq, seed, draw_span));
@@ -133,7 +137,7 @@ bool pattern_draw(const struct shape *s, uint64_t *seed, struct data *d)
 
 struct oracle_lists pattern_lists(const struct data *d)
 {
-    return (struct oracle_lists){ d->prefix, d->doc_ids, d->row_ptr, d->col_idx, d->layout, d->rotations, d->span,
+    return (struct oracle_lists){ d->prefix, d->doc_ids, d->row_ptr, d->col_idx, d->layout, d->rotations, d->span, d->edge_bias,
                                   { d->count[0], d->count[1] }, { d->blocks[0], d->blocks[1] } };
 }
 
@@ -210,7 +214,8 @@ const clattn_pattern *pattern_describe(const struct shape *s, const struct oracl
         oracle_layout(t, s->Hq, s->Nk, n);
         copy(to->layout, n);
     }
-    if (t->type == ORACLE_CSR) to->row_heads = t->row_heads > 1 ? s->Hq : 1, to->edges = oracle_edges(t, s->Hq, s->Nq);
+    if (t->type == ORACLE_CSR)
+        to->row_heads = t->row_heads > 1 ? s->Hq : 1, to->edge_heads = t->edge_heads > 1 ? s->Hq : t->edge_heads, to->edges = oracle_edges(t, s->Hq, s->Nq);
     if (t->type == ORACLE_BLOCK_MASK) {
         long n[5];
         oracle_block_lists(t, s->B, s->Hq, s->Nq, s->Nk, n);

@@ -144,7 +144,7 @@ static bool run_host(clattn_plan *plan, struct tensors *t, const char *what)
                           start_of(t, CA_VZERO), start_of(t, CA_QCOS), start_of(t, CA_QSIN), start_of(t, CA_KCOS), start_of(t, CA_KSIN),
                           start_of(t, CA_SCOREW), start_of(t, CA_LEAKS), { start_of(t, CA_MOD) },
                           start_of(t, CA_PREFIX_LENS), start_of(t, CA_DOCS), start_of(t, CA_LAYOUT), start_of(t, CA_ROWS), start_of(t, CA_COLUMNS),
-                          start_of(t, CA_KV_BLOCKS), start_of(t, CA_KV_INDICES), start_of(t, CA_FULL_BLOCKS), start_of(t, CA_FULL_INDICES),
+                          start_of(t, CA_EDGES), start_of(t, CA_KV_BLOCKS), start_of(t, CA_KV_INDICES), start_of(t, CA_FULL_BLOCKS), start_of(t, CA_FULL_INDICES),
                           start_of(t, CA_ROTATIONS), start_of(t, CA_SPANS), start_of(t, CA_SPENT) };
     unsigned char *before[CA_SLOTS] = { NULL };
     for (int i = 0; i < CA_SLOTS; i++)
@@ -322,7 +322,7 @@ static bool run_cl(const clattn_plan *plan, struct tensors *t, bool own_workspac
         [CA_QSIN] = &b.q_rope_sin, [CA_KCOS] = &b.k_rope_cos, [CA_KSIN] = &b.k_rope_sin, [CA_SCOREW] = &b.score_w,
         [CA_LEAKS] = &b.leaks, [CA_MOD] = &b.mods[0], [CA_MOD + 1] = &b.mods[1], [CA_MOD + 2] = &b.mods[2], [CA_MOD + 3] = &b.mods[3], [CA_KNEW] = &b.k_new,
         [CA_VNEW] = &b.v_new, [CA_WEIGHTS] = &b.weights, [CA_PREFIX_LENS] = &b.prefix, [CA_DOCS] = &b.doc_ids, [CA_LAYOUT] = &b.block_layout,
-        [CA_ROWS] = &b.row_ptr, [CA_COLUMNS] = &b.col_idx, [CA_KV_BLOCKS] = &b.kv_num_blocks, [CA_KV_INDICES] = &b.kv_indices,
+        [CA_ROWS] = &b.row_ptr, [CA_COLUMNS] = &b.col_idx, [CA_EDGES] = &b.edge_bias, [CA_KV_BLOCKS] = &b.kv_num_blocks, [CA_KV_INDICES] = &b.kv_indices,
         [CA_FULL_BLOCKS] = &b.full_kv_num_blocks, [CA_FULL_INDICES] = &b.full_kv_indices, [CA_ROTATIONS] = &b.rotations, [CA_SPANS] = &b.span, [CA_SPENT] = &b.spent,
     };
     cl_int state = CL_COMPLETE;

@@ -282,6 +282,8 @@ static bool make_pattern(struct tensors *t, const struct shape *s, const struct 
         ok = ok && make_image(t, CA_LAYOUT, IMAGE_U8, PACKED, n, d->layout, NULL);
     }
     if (d->row_ptr) ok = ok && make_ints(t, CA_ROWS, rows * (s->Nq + 1), d->row_ptr) && make_ints(t, CA_COLUMNS, (int)oracle_edges(csr, s->Hq, s->Nq), d->col_idx);
+    if (d->edge_bias)
+        ok = ok && make_list(t, CA_EDGES, CLATTN_F32, csr->edge_heads > 1 ? s->Hq : 1, (int)oracle_edges(csr, s->Hq, s->Nq), d->edge_bias);
     for (int full = 0; full < 2; full++) {
         long n[5];
         if (!d->count[full]) continue;

@@ -79,6 +79,7 @@ bool oracle_visible(const struct oracle *o, long b, long h, long i, long j)
     if (asked && o->seen == ORACLE_TILES && !oracle_in_tiles(p, j)) return false;
     if (o->mask.x && at(&o->mask, b, h, i, j, 0) == 0) return false;
     if (o->bias.x && at(&o->bias, b, h, i, j, -INFINITY) == -INFINITY) return false;
+    if (oracle_edge(o, h, i, j) == -INFINITY) return false;
     return true;
 }
 
@@ -154,10 +155,11 @@ static double exact_score(const struct oracle *o, struct row r, const struct inp
     if (stage < ORACLE_BIASED) return s;
     double distance = (double)(r.i + o->offset[r.b] - j), gain = o->table ? distance / 8 : 0, table = o->table ? o->table[j % 7] : 0;
     double bias = o->bias.x ? at(&o->bias, r.b, r.h, r.i, j, 0) : 0;
+    double edge = oracle_edge(o, r.h, r.i, j);
     double alibi = o->slopes.x ? at(&o->slopes, r.b, r.h, 0, 0, 0) * fabs(distance) : 0;
     *magnitude += fabs(s);
-    s += gain + table + bias - alibi;
-    *magnitude += fabs(gain) + fabs(table) + fabs(bias) + fabs(alibi);
+    s += gain + table + bias + edge - alibi;
+    *magnitude += fabs(gain) + fabs(table) + fabs(bias) + fabs(edge) + fabs(alibi);
     if (o->pattern && o->pattern->type == ORACLE_ADAPTIVE_SPAN) { /* a factor of the weight */
         double span = log(oracle_span(o, r.h, r.i + o->offset[r.b] - j));
         s += span;
@@ -310,6 +312,7 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         if (o->bias.x) s[j] += at(&o->bias, r.b, r.h, r.i, j, 0) * (base2 ? log2e : 1);
         if (o->slopes.x)
             s[j] -= at(&o->slopes, r.b, r.h, 0, 0, 0) * (base2 ? log2e : 1) * fabsf((float)(r.i + o->offset[r.b] - j));
+        if (o->pattern) s[j] += oracle_edge(o, r.h, r.i, j) * (base2 ? log2e : 1);
         if (!(variant & 1) && o->pattern) s[j] += logf(plain_span(o, r, j)) * (base2 ? log2e : 1);
         m = fmaxf(m, s[j]);
     }

@@ -166,6 +166,16 @@ static bool csr(const struct oracle *o, const struct oracle_pattern *t, struct q
     return false;
 }
 
+float oracle_edge(const struct oracle *o, long h, long i, long j)
+{
+    const struct oracle_pattern *t = oracle_find(o->pattern, ORACLE_CSR);
+    if (!t || !t->edge_heads) return 0;
+    const int32_t *row = o->lists.row_ptr + (t->row_heads > 1 ? h : 0) * (o->Nq + 1) + i;
+    for (int32_t e = row[0]; e < row[1]; e++)
+        if (o->lists.col_idx[e] == j) return o->lists.edge_bias[(t->edge_heads > 1 ? h : 0) * oracle_edges(t, o->Hq, o->Nq) + e];
+    return 0;
+}
+
 double oracle_span(const struct oracle *o, long h, long distance)
 {
     double m = (o->pattern->ramp + o->lists.span[h] - (double)distance) / o->pattern->ramp;

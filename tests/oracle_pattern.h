@@ -26,6 +26,7 @@ struct oracle_pattern {
     long layout[3];  /* of BLOCK_SPARSE; 0 = 1 head, as many blocks as the keys have */
     long row_heads;  /* of CSR; 0 = 1 */
     long degree;     /* edges of a CSR row on the average */
+    long edge_heads; /* of CSR: 1, or more for all heads, have biases of edges */
     long block_size[2], list_batch, list_heads, longest[2]; /* of BLOCK_MASK; lists for one or all, of the partial and the full blocks: so long at most,
                         0 = as many as the keys have, -1 = there are none */
     const struct oracle_pattern *of[ORACLE_PARTS];
@@ -34,7 +35,7 @@ struct oracle_pattern {
 /* The tensors that patterns come with, packed as clattn.h says. */
 struct oracle_lists {
     const int32_t *prefix, *doc_ids, *row_ptr, *col_idx;
-    const float *layout, *rotations, *span;
+    const float *layout, *rotations, *span, *edge_bias;
     const int32_t *count[2], *blocks[2]; /* of BLOCK_MASK, partial and full */
 };
 
@@ -45,6 +46,8 @@ void oracle_free_list(struct oracle *o);
 bool oracle_all_decided(const struct oracle *o);
 /* What ADAPTIVE_SPAN multiplies the weight of a key by that lies DISTANCE behind the query. */
 double oracle_span(const struct oracle *o, long h, long distance);
+/* What CSR's edge adds to a score: 0 where there is no such edge, or no bias. */
+float oracle_edge(const struct oracle *o, long h, long i, long j);
 /* Does T hold a pattern of this type?  NULL holds none. */
 const struct oracle_pattern *oracle_find(const struct oracle_pattern *t, enum oracle_pattern_type type);
 const char *oracle_pattern_name(enum oracle_pattern_type type);

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/half.h"
+#include "cli/mods.h"
 #include "cli/run.h"
+#include "cli/sample.h"
 #include "suite.h"
 
 static char folder[64];
@@ -295,6 +297,37 @@ START_TEST(converts)
 }
 END_TEST
 
+/* A graph of a problem string: what a sample of it holds, sorted. */
+static const struct { const char *text; int32_t rows[4], count, columns[7]; } graphs[] = {
+    { "# three\n1 3\n\n0\t2 \r\n1 0\n% 9 9\n1 3\n", { 0, 1, 4, 4 }, 4, { 2, 0, 3, 3 } },
+    { "2 0", { 0, 0, 0, 1 }, 1, { 0 } },
+    { "", { 0, 0, 0, 0 }, 0, { 0 } },
+    { "%%MatrixMarket matrix coordinate pattern general\n% x\n3 4 2\n3 4\n1 1\n", { 0, 1, 1, 2 }, 2, { 0, 3 } },
+    { "%%MatrixMarket Matrix Coordinate Pattern Symmetric\n3 3 3\n2 1\n3 3\n3 2\n", { 0, 1, 3, 5 }, 5, { 1, 0, 2, 1, 2 } },
+};
+
+START_TEST(reads_graphs)
+{
+    char path[256], text[512];
+    struct cli_problem p;
+    struct sample s;
+    clattn_context *ctx = NULL;
+    snprintf(path, sizeof path, "%s/1.edges", folder);
+    FILE *f = fopen(path, "w");
+    ck_assert(f && fputs(graphs[_i].text, f) >= 0 && fclose(f) == 0);
+    snprintf(text, sizeof text, "f32 q3 k4 d4 pattern=union(chunked:2;csr:%s)", path);
+    ck_assert_msg(ca_cli_problem(text, &p) == CLATTN_OK, "%s", ca_message());
+    ck_assert(clattn_context_create("host", &ctx) == CLATTN_OK);
+    ck_assert_msg(ca_sample_create(ctx, &p.a, &p.lengths, NULL, NULL, 1, &s) == CLATTN_OK, "%s", ca_message());
+    ck_assert(ca_slot_elements(s.p, CA_ROWS) == 4 && ca_slot_elements(s.p, CA_COLUMNS) == (size_t)graphs[_i].count);
+    ck_assert(!memcmp(s.host[CA_ROWS], graphs[_i].rows, sizeof graphs[_i].rows));
+    ck_assert(!memcmp(s.host[CA_COLUMNS], graphs[_i].columns, (size_t)graphs[_i].count * sizeof(int32_t)));
+    ca_sample_free(&s);
+    ca_cli_problem_free(&p);
+    clattn_context_destroy(ctx);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("case");
@@ -302,6 +335,7 @@ int main(void)
     tcase_add_checked_fixture(t, make_folder, remove_folder);
     tcase_add_loop_test(t, knows, 0, sizeof good / sizeof good[0]);
     tcase_add_loop_test(t, refuses, 0, sizeof bad / sizeof bad[0]);
+    tcase_add_loop_test(t, reads_graphs, 0, sizeof graphs / sizeof graphs[0]);
     tcase_add_test(t, no_folder);
     tcase_add_test(t, folder_names);
     tcase_add_test(t, compares);

@@ -97,7 +97,7 @@ static const struct shape lengths[] = {
     { F32, ODD, H(4, 2), N(3, 9), .lens = three, WINDOW(2, 1), .bias = "bhqk", .mask = "bq", .shorter = 2, WEIGHTS },
     { F32, ODD, H(2, 1), N(2, 9), .lens = three, .new_len = 2, .causal = 1, .mask = "bqk" },
     { F32, ODD, H(2, 1), N(3, 9), .lens = three, .align = CLATTN_OFFSET, .offsets = places,
-      PATTERN(UNION, .of = { LEAF(PREFIX), LEAF(DOCUMENT), LEAF(CSR, .degree = 2, .row_heads = 2), LEAF(RANDOM, .count = 3, .seed = 1) }) },
+      PATTERN(UNION, .of = { LEAF(PREFIX), LEAF(DOCUMENT), LEAF(CSR, .degree = 2, .row_heads = 2, .edge_heads = 1), LEAF(RANDOM, .count = 3, .seed = 1) }) },
     { F32, ODD, H(2, 1), N(3, 9), .lens = three, .causal = 1, .align = CLATTN_OFFSET, .offsets = places,
       PATTERN(UNION, .of = { LEAF(BIGBIRD, .block = 2, .random = 1), LEAF(LSH, .rounds = 1, .buckets = 4), LEAF(BLOCK_TOP_K, .block = 2, .count = 1, .own = 1),
                              LEAF(INTERSECT, .of = { LEAF(NEIGHBORHOOD, .axes = 2, .grid = { 3, 3 }, .kernel = { 3, 1 }), LEAF(BLOCK_SPARSE, .block = 2) }) }) },

@@ -144,7 +144,7 @@ START_TEST(test_patterns)
     static const float q[] = { 1, 1, 1, 1, 1, 1 }, k[] = { 0.125f, 1, 2, 3, 4, 5 }, rotations[] = { 1 };
     struct oracle o = { .B = 1, .Hq = 1, .Hkv = 1, .Nq = 6, .Nk = 6, .D = 1, .Dv = 1, .scale = 1, .causal = pictures[_i].causal, .left = -1, .right = -1,
                         .offset = &pictures[_i].offset, .lens = &pictures[_i].keys, .q = q, .k = k, .pattern = pictures[_i].t,
-                        .lists = { a_prefix, two_documents, edge_rows, edges, blocks, rotations, NULL,
+                        .lists = { a_prefix, two_documents, edge_rows, edges, blocks, rotations, NULL, NULL,
                                    { counts, full_counts }, { listed_blocks, full_blocks } } };
     ck_assert(oracle_list(&o));
     for (long i = 0; i < 6 && pictures[_i].rows[i]; i++)
@@ -156,7 +156,8 @@ START_TEST(test_patterns)
 }
 END_TEST
 
-/* What rounding could change is undecided, an exact tie of equal keys is not; a span weighs, and a block is one key. */
+/* What rounding could change is undecided, an exact tie of equal keys is not; a span weighs, a block is one key, and an
+ * edge has a bias. */
 START_TEST(test_choices)
 {
     float q[] = { 1, 1 }, k[] = { 1, 0, 1, 1e-8f, 0, 1, 0, 0 }, span[] = { 2 }, v[] = { 1, 2, 3, 4 };
@@ -180,6 +181,14 @@ START_TEST(test_choices)
     ck_assert(oracle_run(&o, q, k, v));
     ck_assert_double_eq_tol(o.out[0], (0.5 + 2 + 3 + 4) / 3.5, 1e-12);
     ck_assert_double_eq_tol(o.lse[0], log(3.5), 1e-12);
+    oracle_free(&o);
+    o.pattern = LEAF(CSR, .degree = 4, .edge_heads = 1); /* weights 3 and 1; an edge's second bias does not count, and one of -inf masks */
+    o.lists.row_ptr = (const int32_t[]){ 0, 4 };
+    o.lists.col_idx = (const int32_t[]){ 1, 2, 2, 3 };
+    o.lists.edge_bias = (const float[]){ 1.0986123f, 0, 7, -INFINITY };
+    ck_assert(oracle_run(&o, q, k, v));
+    ck_assert_double_eq_tol(o.out[0], (3 * 2 + 3) / 4., 1e-6);
+    ck_assert_double_eq_tol(o.lse[0], log(4), 1e-6);
     oracle_free(&o);
     o.pattern = LEAF(HIERARCHICAL, .block = 3); /* the own block is the last key's; the mean of three keys is one of score 0 and value 2 */
     ck_assert(oracle_run(&o, q, k, v));

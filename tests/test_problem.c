@@ -229,6 +229,8 @@ static const struct { clattn_pattern pattern; clattn_status status; const char *
     { FIELDS(CSR, .edges = -1), CLATTN_E_ARGUMENT, { "csr: edges", "-1" } },
     { FIELDS(CSR, .edges = (1 << 30) + 1), CLATTN_E_ARGUMENT, { "csr: edges", "1073741825" } },
     { { .size = sizeof(clattn_pattern), .type = CLATTN_CSR, .row_heads = 3 }, CLATTN_E_ARGUMENT, { "row_heads is 3", "6" } },
+    { { .size = sizeof(clattn_pattern), .type = CLATTN_CSR, .row_heads = 1, .edge_heads = 2 }, CLATTN_E_ARGUMENT, { "edge_heads is 2", "6" } },
+    { { .size = sizeof(clattn_pattern), .type = CLATTN_CSR, .row_heads = 6, .edge_heads = 6 }, CLATTN_E_ARGUMENT, { "edge_heads is 6", "row_heads 1" } },
     { FIELDS(LSH, .rounds = 0, .buckets = 2), CLATTN_E_ARGUMENT, { "lsh: rounds", "0" } },
     { FIELDS(LSH, .rounds = 1, .buckets = 7), CLATTN_E_ARGUMENT, { "lsh: buckets 7", "odd" } },
     { FIELDS(LSH, .rounds = 1, .buckets = 0), CLATTN_E_ARGUMENT, { "lsh: buckets", "0" } },

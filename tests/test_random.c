@@ -147,7 +147,7 @@ static void draw_leaf(uint64_t *seed, const struct shape *s, enum oracle_pattern
     t->ramp = 1 << draw_below(seed, 8);
     t->block_size[0] = 1 + draw_below(seed, s->Nq), t->block_size[1] = 1 + draw_below(seed, n), t->list_batch = 1 + draw_below(seed, 2);
     t->list_heads = 1 + draw_below(seed, 2), t->longest[0] = draw_below(seed, 4) - 1, t->longest[1] = draw_below(seed, 4) - 1;
-    t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->degree = draw_below(seed, n / 2 + 1);
+    t->layout[0] = t->row_heads = draw_below(seed, 2) ? 2 : 0, t->edge_heads = draw_below(seed, t->row_heads ? 2 : 3), t->degree = draw_below(seed, n / 2 + 1);
     if (type == ORACLE_NEIGHBORHOOD || type == ORACLE_WINDOW2D) draw_grid(seed, s, t);
 }
 

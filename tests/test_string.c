@@ -77,6 +77,7 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 n9 d4 pattern=block_sparse:2,0.5", "f32 b1 h1 q9 k9 d4 pattern=block_sparse:2" },
     { "f32 h4 n9 d4 pattern=block_sparse:2,4x5x3,0.25", "f32 b1 h4 q9 k9 d4 pattern=block_sparse:2,4x5x3" },
     { "f32 h4 n9 d4 pattern=csr:3,4", "f32 b1 h4 q9 k9 d4 pattern=csr:3,4" }, { "f32 n9 d4 pattern=csr:28e", "f32 b1 h1 q9 k9 d4 pattern=csr:28e" },
+    { "f32 h4 n9 d4 pattern=csr:3,1,4", "f32 b1 h4 q9 k9 d4 pattern=csr:3,1,4" }, { "f32 h4 n9 d4 pattern=csr:3,4,1", "f32 b1 h4 q9 k9 d4 pattern=csr:3,4,1" },
     { "f32 q0 k9 d4 pattern=csr:3", "f32 b1 h1 q0 k9 d4 align=top_left pattern=csr:0e" },
     { "f32 n9 d4 pattern=lsh:2,8", "f32 b1 h1 q9 k9 d4 pattern=lsh:2,8" }, { "f32 n9 d4 pattern=lsh:2", "f32 b1 h1 q9 k9 d4 pattern=lsh:2,2" },
     { "f32 q1 k257 d4 pattern=lsh:buckets=8,rounds=2", "f32 b1 h1 q1 k257 d4 pattern=lsh:2,8" },

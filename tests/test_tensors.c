@@ -69,7 +69,7 @@ static clattn_pointers pointers_to(char *const m[CA_SLOTS])
         .k_rope_cos = (float *)m[CA_KCOS], .k_rope_sin = (float *)m[CA_KSIN], .score_w = (float *)m[CA_SCOREW],
         .leaks = (float *)m[CA_LEAKS], .mods = { (float *)m[CA_MOD], (float *)m[CA_MOD + 1], (float *)m[CA_MOD + 2], (float *)m[CA_MOD + 3] },
         .prefix = (int32_t *)m[CA_PREFIX_LENS], .doc_ids = (int32_t *)m[CA_DOCS], .block_layout = (uint8_t *)m[CA_LAYOUT],
-        .row_ptr = (int32_t *)m[CA_ROWS], .col_idx = (int32_t *)m[CA_COLUMNS], .kv_num_blocks = (int32_t *)m[CA_KV_BLOCKS],
+        .row_ptr = (int32_t *)m[CA_ROWS], .col_idx = (int32_t *)m[CA_COLUMNS], .edge_bias = (float *)m[CA_EDGES], .kv_num_blocks = (int32_t *)m[CA_KV_BLOCKS],
         .kv_indices = (int32_t *)m[CA_KV_INDICES], .full_kv_num_blocks = (int32_t *)m[CA_FULL_BLOCKS], .full_kv_indices = (int32_t *)m[CA_FULL_INDICES], .rotations = (float *)m[CA_ROTATIONS],
         .span = (float *)m[CA_SPANS], .spent = (int32_t *)m[CA_SPENT],
     };
@@ -249,7 +249,7 @@ static clattn_buffers buffers_of(const clattn_buffer b[CA_SLOTS])
         .k_zero = b[CA_KZERO], .v_zero = b[CA_VZERO], .q_rope_cos = b[CA_QCOS], .q_rope_sin = b[CA_QSIN], .k_rope_cos = b[CA_KCOS],
         .k_rope_sin = b[CA_KSIN], .score_w = b[CA_SCOREW], .leaks = b[CA_LEAKS],
         .mods = { b[CA_MOD], b[CA_MOD + 1], b[CA_MOD + 2], b[CA_MOD + 3] },
-        .prefix = b[CA_PREFIX_LENS], .doc_ids = b[CA_DOCS], .block_layout = b[CA_LAYOUT], .row_ptr = b[CA_ROWS], .col_idx = b[CA_COLUMNS],
+        .prefix = b[CA_PREFIX_LENS], .doc_ids = b[CA_DOCS], .block_layout = b[CA_LAYOUT], .row_ptr = b[CA_ROWS], .col_idx = b[CA_COLUMNS], .edge_bias = b[CA_EDGES],
         .kv_num_blocks = b[CA_KV_BLOCKS], .kv_indices = b[CA_KV_INDICES], .full_kv_num_blocks = b[CA_FULL_BLOCKS], .full_kv_indices = b[CA_FULL_INDICES],
         .rotations = b[CA_ROTATIONS], .span = b[CA_SPANS], .spent = b[CA_SPENT],
     };

@@ -45,7 +45,8 @@ static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
         const int64_t rows = n->n[2], lists = n->at + ca_ceil_div(rows * n->n[1], 4), full = lists + rows * (1 + (int64_t)n->n[3]); /* of CA_BLOCK_MASK */
         const struct { int type; enum ca_slot slot; int64_t at; } tensors[] = {
             { CA_PREFIX, CA_PREFIX_LENS, n->at }, { CA_DOCUMENT, CA_DOCS, n->at }, { CA_BLOCK_SPARSE, CA_LAYOUT, n->at },
-            { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
+            { CA_CSR, CA_ROWS, n->at }, { CA_CSR, CA_COLUMNS, n->n[2] }, { CA_CSR, CA_EDGES, n->n[3] },
+            { CA_LSH, CA_ROTATIONS, n->n[2] }, { CA_ADAPTIVE_SPAN, CA_SPANS, n->at + 1 },
             { CA_BLOCK_MASK, CA_KV_BLOCKS, lists }, { CA_BLOCK_MASK, CA_KV_INDICES, lists + rows },
             { CA_BLOCK_MASK, CA_FULL_BLOCKS, full }, { CA_BLOCK_MASK, CA_FULL_INDICES, full + rows },
         };

@@ -225,7 +225,7 @@ static bool sizes_fit(const struct case_file *c, const struct problem *p)
     static const struct { const char *name; enum ca_slot slot; } rows[] = {
         {"k", CA_K}, {"v", CA_V}, {"k_scale", CA_KSCALE}, {"v_scale", CA_VSCALE}, {"k_zero", CA_KZERO}, {"v_zero", CA_VZERO},
         {"q_rope_cos", CA_QCOS}, {"q_rope_sin", CA_QSIN}, {"k_rope_cos", CA_KCOS}, {"k_rope_sin", CA_KSIN},
-        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"kv_num_blocks", CA_KV_BLOCKS}, {"kv_indices", CA_KV_INDICES},
+        {"score_w", CA_SCOREW}, {"doc_ids", CA_DOCS}, {"row_ptr", CA_ROWS}, {"edge_bias", CA_EDGES}, {"kv_num_blocks", CA_KV_BLOCKS}, {"kv_indices", CA_KV_INDICES},
         {"full_kv_num_blocks", CA_FULL_BLOCKS}, {"full_kv_indices", CA_FULL_INDICES}, {"rotations", CA_ROTATIONS}};
     char field[32];
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -322,7 +322,7 @@ static const struct { const char *name; enum form form; } inputs[CA_SLOTS] = {
     [CA_KSCALE] = {"k_scale", F32}, [CA_VSCALE] = {"v_scale", F32}, [CA_KZERO] = {"k_zero", F32}, [CA_VZERO] = {"v_zero", F32},
     [CA_QCOS] = {"q_rope_cos", F32}, [CA_QSIN] = {"q_rope_sin", F32}, [CA_KCOS] = {"k_rope_cos", F32}, [CA_KSIN] = {"k_rope_sin", F32}, [CA_SCOREW] = {"score_w", F32},
     [CA_PREFIX_LENS] = {"prefix", I32}, [CA_DOCS] = {"doc_ids", I32}, [CA_LAYOUT] = {"block_layout", BYTES}, [CA_ROWS] = {"row_ptr", I32},
-    [CA_COLUMNS] = {"col_idx", I32}, [CA_KV_BLOCKS] = {"kv_num_blocks", I32}, [CA_KV_INDICES] = {"kv_indices", I32},
+    [CA_COLUMNS] = {"col_idx", I32}, [CA_EDGES] = {"edge_bias", F32}, [CA_KV_BLOCKS] = {"kv_num_blocks", I32}, [CA_KV_INDICES] = {"kv_indices", I32},
     [CA_FULL_BLOCKS] = {"full_kv_num_blocks", I32}, [CA_FULL_INDICES] = {"full_kv_indices", I32}, [CA_ROTATIONS] = {"rotations", F32}, [CA_SPANS] = {"span", F32}};
 
 struct outputs { struct ca_npy out, lse, weights, spent; }; /* out in the compute type */
@@ -437,7 +437,7 @@ static clattn_status execute(struct runner *r, const struct case_file *c, const 
         .k_rope_sin = w->data[CA_KSIN], .score_w = w->data[CA_SCOREW], .leaks = w->data[CA_LEAKS],
         .mods = {w->data[CA_MOD], w->data[CA_MOD + 1], w->data[CA_MOD + 2], w->data[CA_MOD + 3]},
         .prefix = w->data[CA_PREFIX_LENS], .doc_ids = w->data[CA_DOCS], .block_layout = w->data[CA_LAYOUT], .row_ptr = w->data[CA_ROWS],
-        .col_idx = w->data[CA_COLUMNS], .kv_num_blocks = w->data[CA_KV_BLOCKS], .kv_indices = w->data[CA_KV_INDICES],
+        .col_idx = w->data[CA_COLUMNS], .edge_bias = w->data[CA_EDGES], .kv_num_blocks = w->data[CA_KV_BLOCKS], .kv_indices = w->data[CA_KV_INDICES],
         .full_kv_num_blocks = w->data[CA_FULL_BLOCKS], .full_kv_indices = w->data[CA_FULL_INDICES], .rotations = w->data[CA_ROTATIONS], .span = w->data[CA_SPANS], .spent = o->spent.data,
     };
     return clattn_execute_host(plan, &p);

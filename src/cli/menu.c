@@ -92,6 +92,7 @@ static const struct attr_row attention_attrs[] = {
     {"block_layout", 'm', 0, "_ _ _", "pattern=block_sparse", OK}, \
     {"row_ptr", 'i', 0, "_ | Hq _", "pattern=csr", OK}, \
     {"col_idx", 'i', 0, "_", "pattern=csr", OK}, \
+    {"edge_bias", 'f', 0, "_ | Hq _", "pattern=csr", OK}, \
     {"kv_num_blocks", 'i', 0, "_ _ _", "pattern=block_mask", OK}, \
     {"kv_indices", 'i', 0, "_ _ _ _", "+kv_num_blocks", OK}, \
     {"full_kv_num_blocks", 'i', 0, "_ _ _", "+full_kv_indices", OK}, \

@@ -1,9 +1,11 @@
 /* mods.c -- see mods.h. */
 #include "cli/mods.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/status.h"
 #include "cli/case.h"
+#include "cli/graph.h"
 #include "problem/problem.h"
 
 /* NAME and what FORMAT makes of NUMBER behind the N characters that are there; returns how many there are then. */
@@ -79,10 +81,41 @@ done:
     return st;
 }
 
+/* ---------------------------------------------------------- pattern=csr:FILE */
+
+/* Where FILE begins in TEXT, and its length; NULL when there are numbers, or no such pattern. */
+static char *find_graph(char *text, size_t *length)
+{
+    for (char *s = text; (s = strstr(s, "csr:"));) {
+        bool begins = s > text && strchr("=(;", s[-1]);
+        s += 4;
+        size_t digits = strspn(s, "0123456789");
+        *length = strcspn(s, " \t\r\n,;)");
+        if (begins && *length && *length != digits + (s[digits] == 'e')) return s;
+    }
+    return NULL;
+}
+
+/* Reads the graph, and puts into *TEXT its number of edges for the file. */
+static clattn_status read_graph(char **text, char **path, struct ca_graph *g)
+{
+    size_t length, room = strlen(*text) + 32;
+    char *file = find_graph(*text, &length), *with;
+    clattn_status st = CLATTN_OK;
+    if (!file) return st;
+    if (!(*path = strndup(file, length)) || !(with = malloc(room))) return ca_no_memory(room, "the problem");
+    st = ca_graph_read(*path, g);
+    snprintf(with, room, "%.*s%" PRId64 "e%s", (int)(file - *text), *text, g->edges, file + length);
+    free(*text);
+    *text = with;
+    return st;
+}
+
 clattn_status ca_cli_problem(const char *text, struct cli_problem *p)
 {
     static const char blank[] = " \t\r\n";
-    char *rest = strdup(text), *path = NULL;
+    char *rest = strdup(text), *path = NULL, *graph_path = NULL;
+    struct ca_graph graph = {.path = NULL};
     clattn_status st = CLATTN_OK;
     memset(p, 0, sizeof *p);
     if (!rest) return ca_no_memory(strlen(text), "the problem");
@@ -93,8 +126,12 @@ clattn_status ca_cli_problem(const char *text, struct cli_problem *p)
         memset(s, ' ', (size_t)(end - s)); /* a second one is refused as what it then is: a word too many */
         if (!path) st = ca_no_memory((size_t)(end - s), "the problem");
     }
+    if (st == CLATTN_OK) st = read_graph(&rest, &graph_path, &graph);
     if (st == CLATTN_OK) st = ca_problem_parse_lengths(rest, &p->a, &p->lengths);
+    if (st == CLATTN_OK && graph.path && p->lengths.tree) st = ca_graph_rows(&graph, p->a.q_len, p->a.kv_len, p->lengths.tree);
     if (st == CLATTN_OK && path) st = read_mods(path, p);
+    ca_graph_free(&graph);
+    free(graph_path);
     free(path);
     free(rest);
     return st;

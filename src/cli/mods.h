@@ -12,7 +12,8 @@ struct mod_texts { char buffers[512], scalars[1024]; };
 void ca_mods_describe(const json_t *attrs, struct mod_texts *t, clattn_attention *a);
 
 /* A problem string's descriptor, with the functions of the file that mod=FILE names: an object with a case's attributes
- * score_mod, mask_mod, tile_class and mod_scalars, and mod_buffers as an object, name: number of elements. */
+ * score_mod, mask_mod, tile_class and mod_scalars, and mod_buffers as an object, name: number of elements.  And with the graph that
+ * pattern=csr:FILE names (graph.h), in lengths.tree. */
 struct cli_problem { clattn_attention a; struct ca_lengths lengths; struct mod_texts texts; json_t *mods; };
 clattn_status ca_cli_problem(const char *text, struct cli_problem *p);
 void ca_cli_problem_free(struct cli_problem *p);

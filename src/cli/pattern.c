@@ -36,9 +36,10 @@ static void read_shapes(const struct case_file *c, const clattn_attention *a, cl
 {
     const struct case_tensor *layout = ca_case_input(c, "block_layout"), *rows = ca_case_input(c, "row_ptr"), *columns = ca_case_input(c, "col_idx"),
                              *rotations = ca_case_input(c, "rotations"), *lists = ca_case_input(c, "kv_indices"),
-                             *full = ca_case_input(c, "full_kv_indices");
+                             *full = ca_case_input(c, "full_kv_indices"), *bias = ca_case_input(c, "edge_bias");
     for (int i = 0; layout && i < 3; i++) node->layout[i] = layout->a.shape[i];
     if (rows && rows->a.rank == 2) node->row_heads = rows->a.shape[0];
+    if (bias) node->edge_heads = bias->a.rank == 2 ? bias->a.shape[0] : 1;
     if (columns) node->edges = (int64_t)columns->a.count;
     if (lists) node->list_batch = lists->a.shape[0], node->list_heads = lists->a.shape[1], node->max_blocks = lists->a.shape[3];
     if (full) node->max_full_blocks = full->a.shape[3];

@@ -69,8 +69,8 @@ static void draw_graph(const struct problem *p, int32_t *rows, int32_t *columns,
     }
 }
 
-/* Lists of a block mask: of the blocks that are drawn, each other one is full, where there are such lists. */
-static void draw_blocks(const struct sample *s, int slot, int32_t *i32)
+/* Lists of a block mask, with this SHARE of its blocks: each other one is full, where there are such lists. */
+static void draw_blocks(const struct sample *s, int slot, int32_t *i32, double share)
 {
     const struct pattern *t = &s->p->pattern;
     const bool full = slot == CA_FULL_BLOCKS || slot == CA_FULL_INDICES, counts = slot == CA_KV_BLOCKS || slot == CA_FULL_BLOCKS;
@@ -79,7 +79,7 @@ static void draw_blocks(const struct sample *s, int slot, int32_t *i32)
         int32_t n = 0;
         for (int64_t c = 0; c < columns && n < most; c++) {
             double u = (double)ca_philox_uniform(s->layout_seed, CA_LAYOUT, (uint64_t)(r * columns + c));
-            if (u >= s->share || (t->full && (u < s->share / 2) != full)) continue;
+            if (u >= share || (t->full && (u < share / 2) != full)) continue;
             if (!counts) i32[r * most + n] = (int32_t)c;
             n++;
         }
@@ -92,13 +92,16 @@ static void draw_blocks(const struct sample *s, int slot, int32_t *i32)
 static void draw_pattern(const struct sample *s, int slot, void *data, size_t count, uint64_t seed)
 {
     const struct problem *p = s->p;
-    if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
-    else if (slot >= CA_KV_BLOCKS && slot <= CA_FULL_INDICES) draw_blocks(s, slot, data);
-    else if (slot == CA_ROTATIONS) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
+    const double share = s->tree ? s->tree->share : CA_USUAL_SHARE;
+    if (slot == CA_ROWS && s->tree && s->tree->row_ptr) memcpy(data, s->tree->row_ptr, count * sizeof(int32_t));
+    else if (slot == CA_COLUMNS && s->tree && s->tree->col_idx) memcpy(data, s->tree->col_idx, count * sizeof(int32_t));
+    else if (slot == CA_ROWS || slot == CA_COLUMNS) draw_graph(p, slot == CA_ROWS ? data : NULL, slot == CA_ROWS ? NULL : data, seed);
+    else if (slot >= CA_KV_BLOCKS && slot <= CA_FULL_INDICES) draw_blocks(s, slot, data, share);
+    else if (slot == CA_ROTATIONS || slot == CA_EDGES) ca_draw(data, CLATTN_F32, count, seed, (uint64_t)slot);
     else for (size_t e = 0; e < count; e++) {
         if (slot == CA_PREFIX_LENS) ((int32_t *)data)[e] = (int32_t)(p->Nk / 2);
         if (slot == CA_DOCS) ((int32_t *)data)[e] = (int32_t)((int64_t)e % p->Nk * 8 / p->Nk);
-        if (slot == CA_LAYOUT) ((uint8_t *)data)[e] = (double)ca_philox_uniform(s->layout_seed, (uint64_t)slot, e) < s->share;
+        if (slot == CA_LAYOUT) ((uint8_t *)data)[e] = (double)ca_philox_uniform(s->layout_seed, (uint64_t)slot, e) < share;
         if (slot == CA_SPANS) ((float *)data)[e] = (float)p->Nk / 4;
     }
 }
@@ -160,7 +163,7 @@ clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, c
     s->p = &s->plan->p;
     s->given = given;
     s->lengths = l && l->count ? l : NULL;
-    s->share = l && l->tree ? l->tree->share : CA_USUAL_SHARE;
+    s->tree = l ? l->tree : NULL;
     s->layout_seed = a->seed ? a->seed : seed;
     for (int slot = 0; slot < CA_SLOTS; slot++)
         if ((!ca_slot_is_optional((enum ca_slot)slot) || (given && given[slot])) && !ca_slot_unwanted(s->p, (enum ca_slot)slot))

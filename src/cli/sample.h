@@ -15,12 +15,12 @@ struct sample {
     cl_mem workspace;
     const void *const *given;
     const struct ca_lengths *lengths; /* NULL: shared evenly */
-    double share;              /* of the blocks in a layout */
+    const struct ca_tree *tree;       /* NULL: as usual */
     uint64_t layout_seed;
 };
 
 /* Plans A on CTX and draws standard normal q, k and v by Philox (offset 0, 1, 2 for the three).  Sequences of a ragged batch
- * have the lengths L, or share evenly what there is; a layout of blocks has L's share of them.  A slot's tensor that is GIVEN,
+ * have the lengths L, or share evenly what there is; a layout of blocks has L's share of them, a graph L's edges.  A slot's tensor that is GIVEN,
  * in ordinary memory, is copied instead of drawn; GIVEN may be NULL. */
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
                                const clattn_plan_options *options, const void *const *given, uint64_t seed, struct sample *s);

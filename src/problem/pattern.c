@@ -226,6 +226,11 @@ static clattn_status fill_csr(const struct leaf *l)
     CA_TRY(reserve(l, t->edges, &l->n->n[2]));
     l->to->row_heads = t->row_heads;
     l->to->edges = t->edges;
+    CA_REQUIRE(t->edge_heads == 0 || t->edge_heads == 1 || (t->edge_heads == l->p->Hq && t->row_heads == 1), CLATTN_E_ARGUMENT, "pattern %s: edge_heads is %"
+               PRId64 ", neither 0 nor 1 nor, with row_heads 1, q_heads %" PRId64, l->name, t->edge_heads, l->p->Hq);
+    l->to->edge_heads = t->edge_heads;
+    l->n->n[4] = (ca_int)t->edge_heads;
+    if (t->edge_heads) CA_TRY(reserve(l, words3(1, t->edge_heads, t->edges), &l->n->n[3]));
 done:
     return st;
 }
@@ -437,6 +442,8 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
         ca_text_put(&t, "#define MEANS 1\n#define MEAN_NUMBERS %d,%d,%d,%d,%d\n", first->n[0], first->n[1], first->n[3], first->n[2], first->at);
     for (int k = 0; k < p->pattern.num_nodes; k++) {
         const ca_node *n = &p->pattern.node[k];
+        if (n->type == CA_CSR && p->pattern.edge_heads) ca_text_put(&t, "#define EDGES 1\n#define EDGE_NUMBERS %d,%d,%d,%d,%d,%d\n", n->at, n->n[0], n->n[1], n->n[2], n->n[3],
+                                                                    n->n[4]);
         ca_text_put(&t, "#define NODE_%d %d,%d", k, n->type, n->at);
         for (int i = 0; i < CA_NODE_NUMBERS; i++) ca_text_put(&t, ",%d", n->n[i]);
         ca_text_put(&t, "\n");

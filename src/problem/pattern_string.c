@@ -4,7 +4,8 @@
  *     strided:64                            fixed:64,8                     neighborhood:64x64,7x7,2x2,0x1     grid, kernel, dilation, causal
  *     global:0+5+9                          longformer:128,0+5             window2d:64x64,8x8,4x4             grid, window, shift
  *     block_sparse:64,0.1,8x32x32           a random layout with this share of blocks, of this shape; by default 0.1, and one for all heads
- *     csr:16,8 csr:1000e                    edges a row or (e) in all, which a benchmark draws, and how many heads have lists of their own
+ *     csr:16,8 csr:1000e,1,8                edges a row or (e) in all, which a benchmark draws, how many heads have lists of their own, and for
+ *                                           how many heads the edges have biases, 0 by default
  *     lsh:2,16                              rounds, buckets; by default as many as have 64 keys each
  *     lsh:buckets=16,rounds=2               any but csr and the shape of block_sparse by the names of the fields
  *     block_mask:64x32,0.1,1x8x4x4          queries and keys of a block; random lists with this share of blocks, for 1 batch row and 8 heads, the longest
@@ -203,7 +204,7 @@ static bool read_shape(const char **s, struct ca_tree *t, clattn_pattern *node)
         if (*(*s)++ != ':' || !ca_read_int(s, &node->edges)) return false;
         if (**s == 'e') (*s)++;
         else t->a_row = node;
-        return **s != ',' || ((*s)++, ca_read_int(s, &node->row_heads));
+        return (**s != ',' || ((*s)++, ca_read_int(s, &node->row_heads))) && (**s != ',' || ((*s)++, ca_read_int(s, &node->edge_heads)));
     default: return true;
     }
 }
@@ -340,7 +341,8 @@ static void put_leaf(struct ca_text *t, const struct problem *p, int k, const in
     case CLATTN_CSR:
         ca_text_put(t, n[1] && n[1] % (p->Nq * n[0]) == 0 ? ":%" PRId64 : ":%" PRId64 "e",
                     n[1] && n[1] % (p->Nq * n[0]) == 0 ? n[1] / (p->Nq * n[0]) : (int64_t)n[1]);
-        if (n[0] != 1) ca_text_put(t, ",%d", n[0]);
+        if (n[0] != 1 || n[4]) ca_text_put(t, ",%d", n[0]);
+        if (n[4]) ca_text_put(t, ",%d", n[4]);
         break;
     case CLATTN_LSH: ca_text_put(t, ":%d,%d", n[0], n[3]); break;
     case CLATTN_BLOCK_TOP_K: ca_text_put(t, ":%d,%d,%d", n[0], n[3], n[4] & 1); break;

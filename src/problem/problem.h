@@ -26,7 +26,7 @@ struct pattern {
     float ramp;              /* ADAPTIVE_SPAN */
     int32_t most;            /* TOP_K, TOP_P: keys taken of a row, -1: all */
     float share;             /* TOP_P: p; -1: there is none */
-    int64_t layout[3], row_heads, edges, rounds, buckets; /* shapes of its tensors; 0: there are none */
+    int64_t layout[3], row_heads, edges, edge_heads, rounds, buckets; /* shapes of its tensors; 0: there are none */
     int64_t lists[3], listed, full; /* BLOCK_MASK: [batches][heads][block rows] lists, so long; full 0: none of those */
     bool prefix, documents;
     int32_t passes;          /* over tiles of cl/order.h, in the lane kernels; 0: queries and keys in the tensors' order */
@@ -84,9 +84,9 @@ struct problem {
  * CA_OPTIONAL_END: the order of cl/optional.h. */
 enum ca_slot { CA_Q, CA_K, CA_V, CA_OUT, CA_LSE, CA_QOFF, CA_LENS, CA_SLOPES, CA_SINKS, CA_BIAS, CA_MASK,
                CA_CUQ, CA_CUK, CA_TABLE, CA_KSCALE, CA_VSCALE, CA_KZERO, CA_VZERO, CA_QCOS, CA_QSIN, CA_KCOS, CA_KSIN,
-               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next eleven */
-               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_KV_BLOCKS, CA_KV_INDICES, CA_FULL_BLOCKS, CA_FULL_INDICES, CA_ROTATIONS,
-               CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT, CA_SLOTS };
+               CA_SCOREW, CA_LEAKS, CA_MOD, CA_PATTERN = CA_MOD + CA_MODS, /* which is made from the next twelve */
+               CA_PREFIX_LENS, CA_DOCS, CA_LAYOUT, CA_ROWS, CA_COLUMNS, CA_EDGES, CA_KV_BLOCKS, CA_KV_INDICES, CA_FULL_BLOCKS, CA_FULL_INDICES,
+               CA_ROTATIONS, CA_SPANS, CA_KNEW, CA_VNEW, CA_WEIGHTS, CA_SPENT, CA_SLOTS };
 #define CA_OPTIONAL_END (CA_PATTERN + 1)
 extern const char *const ca_slot_name[CA_SLOTS];
 static inline bool ca_slot_is_output(enum ca_slot s) { return s == CA_OUT || s == CA_LSE || s == CA_WEIGHTS || s == CA_SPENT; }
@@ -134,6 +134,7 @@ struct ca_tree {
     int64_t token[CLATTN_MAX_TOKENS];
     int nodes, parts, tokens;
     double share;            /* of the blocks that a random layout takes */
+    int32_t *row_ptr, *col_idx; /* of a graph that was read from a file; NULL: one is drawn */
 };
 #define CA_USUAL_SHARE 0.1
 /* pattern_string.c.  A type's fields in the order of its text; a case has them as attributes. */
@@ -193,7 +194,7 @@ static inline int64_t ca_all_rows(const struct problem *p) { return ca_out_batch
 static inline bool ca_problem_modifies(const struct problem *p)
 {
     return p->score == CLATTN_GAT || p->softcap != 0 || p->has_alibi || p->bias.on || p->score_mod || p->score_callback ||
-           ca_has_pattern(p, CA_ADAPTIVE_SPAN);
+           ca_has_pattern(p, CA_ADAPTIVE_SPAN) || p->pattern.edge_heads;
 }
 
 /* Are elements of q, k or v more than loads (cl/elements.h)? */

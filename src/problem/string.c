@@ -466,6 +466,10 @@ void ca_lengths_free(struct ca_lengths *l)
 {
     free(l->q);
     free(l->k);
+    if (l->tree) {
+        free(l->tree->row_ptr);
+        free(l->tree->col_idx);
+    }
     free(l->tree);
     *l = (struct ca_lengths){ .count = 0 };
 }

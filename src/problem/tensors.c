@@ -13,7 +13,7 @@ const char *const ca_slot_name[CA_SLOTS] = {
     [CA_QCOS] = "q_rope_cos", [CA_QSIN] = "q_rope_sin", [CA_KCOS] = "k_rope_cos", [CA_KSIN] = "k_rope_sin",
     [CA_SCOREW] = "score_w", [CA_LEAKS] = "leaks",
     [CA_PATTERN] = "the pattern", [CA_PREFIX_LENS] = "prefix", [CA_DOCS] = "doc_ids", [CA_LAYOUT] = "block_layout",
-    [CA_ROWS] = "row_ptr", [CA_COLUMNS] = "col_idx", [CA_KV_BLOCKS] = "kv_num_blocks", [CA_KV_INDICES] = "kv_indices",
+    [CA_ROWS] = "row_ptr", [CA_COLUMNS] = "col_idx", [CA_EDGES] = "edge_bias", [CA_KV_BLOCKS] = "kv_num_blocks", [CA_KV_INDICES] = "kv_indices",
     [CA_FULL_BLOCKS] = "full_kv_num_blocks", [CA_FULL_INDICES] = "full_kv_indices", [CA_ROTATIONS] = "rotations", [CA_SPANS] = "span", [CA_SPENT] = "spent",
     [CA_MOD] = "mods[0]", [CA_MOD + 1] = "mods[1]", [CA_MOD + 2] = "mods[2]", [CA_MOD + 3] = "mods[3]",
 };
@@ -49,6 +49,7 @@ const char *ca_slot_unwanted(const struct problem *p, enum ca_slot s)
     case CA_LAYOUT: return p->pattern.layout[0] ? NULL : "the plan's pattern is not CLATTN_BLOCK_SPARSE";
     case CA_ROWS:
     case CA_COLUMNS: return p->pattern.row_heads ? NULL : "the plan's pattern is not CLATTN_CSR";
+    case CA_EDGES: return p->pattern.edge_heads ? NULL : "the plan's pattern has no edge_heads";
     case CA_KV_BLOCKS:
     case CA_KV_INDICES: return ca_has_pattern(p, CA_BLOCK_MASK) ? NULL : "the plan's pattern is not CLATTN_BLOCK_MASK";
     case CA_FULL_BLOCKS:
@@ -131,6 +132,7 @@ struct axes ca_slot_axes(const struct problem *p, enum ca_slot s)
     case CA_LAYOUT: return (struct axes){ { 1, p->pattern.layout[0], p->pattern.layout[1], p->pattern.layout[2] } };
     case CA_ROWS: return (struct axes){ { 1, 1, p->pattern.row_heads, p->Nq + 1 } };
     case CA_COLUMNS: return (struct axes){ { 1, 1, 1, p->pattern.edges } };
+    case CA_EDGES: return (struct axes){ { 1, 1, p->pattern.edge_heads, p->pattern.edges } };
     case CA_KV_BLOCKS: return list_axes(p, 1);
     case CA_KV_INDICES: return list_axes(p, p->pattern.listed);
     case CA_FULL_BLOCKS: return list_axes(p, p->pattern.full ? 1 : 0);
