@@ -13,11 +13,10 @@
  * those from NEAR to NEAR_END are none of them. */
 INLINE void draw_numbers(GLOBAL ca_int *list, int count, int n, ca_long r, ca_ulong seed, int taken, int near, int near_end)
 {
-    int there = 0, rest = n - ca_least(taken, n);
-    near = ca_within(near, ca_most(taken, 0), n);
+    taken = ca_within(taken, 0, n);
+    near = ca_within(near, taken, n);
     near_end = ca_within(near_end, near, n);
-    rest -= near_end - near;
-    if (rest > count) rest = count;
+    int there = 0, rest = ca_least(n - taken - (near_end - near), count);
     for (ca_ulong t = 0; there < rest; t++) {
         ca_uint word = ca_philox_word(seed, 0, ((ca_ulong)r << 32) + t);
         int x = (int)((ca_ulong)(word >> 8) * (ca_ulong)n >> 24), place = ca_place(list, there, x);

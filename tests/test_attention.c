@@ -380,6 +380,7 @@ static const struct shape patterns[] = {
     { F32, .B = 2, H(8, 2), N(3, 210), D(64, 64), PATTERN(BIGBIRD, .block = 32, .random = 1, .seed = 2), SPARE },
     { BF16, .B = 4, H(2, 1), N(70, 210), D(64, 64), PATTERN(BIGBIRD, .block = 7, .random = 5, .seed = 4, .globals = 1), PER_BATCH(apart), .page = 30, SPARE },
     { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(BIGBIRD, .block = 8, .random = 100, .globals = 3), SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(BIGBIRD, .block = 100, .random = 2, .globals = 3), SPARE }, /* more than there are */
     { F32, H(4, 2), N(210, 210), D(64, 64), PATTERN(LONGFORMER, .radius = 30, TOKENS(2, 0, 150)), SLOW },
     { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(LONGFORMER, .radius = 0, TOKENS(1, 77)), .q_lens = q_many, .lens = k_many, CAUSAL, SPARE },
     { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(SINK_WINDOW, .window = 50, .sinks = 4), CAUSAL, SLOW },
