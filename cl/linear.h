@@ -54,8 +54,12 @@ INLINE int is_given(const ca_linear *A, int k) { return A->type[k] >= 0; }
 
 INLINE float element(const ca_linear *A, const struct lin_io *X, int k, ca_long i) { return load_as(X->t[k], A->type[k], A->at[k] + i); }
 
-/* Unrolled, or GPU compilers leave an array in memory. */
+/* Unrolled, or GPU compilers leave an array in memory; ROLLED for those that take minutes then (rusticl). */
+#ifdef ROLLED
+#define EACH_OF_VL(l) for (int l = 0; l < VL; l++)
+#else
 #define EACH_OF_VL(l) UNROLL for (int l = 0; l < VL; l++)
+#endif
 
 /* VL numbers of tensor k from element i + d on, 0 from i + dims on. */
 INLINE vf lanes_of(const ca_linear *A, const struct lin_io *X, int k, ca_long i, int d, int dims)
@@ -700,7 +704,11 @@ struct states { GLOBAL const float *from; GLOBAL float *to; int from_ld, to_ld; 
         } } while (0)
 
 /* Of arrays of NV vectors the first COUNT, a constant where this is inlined: unrolled before, or GPU compilers leave the arrays in memory. */
+#ifdef ROLLED
+#define EACH_VECTOR(n, count) UNROLL for (int n = 0; n < (count); n++)
+#else
 #define EACH_VECTOR(n, count) UNROLL for (int n = 0; n < NV; n++) if (n < (count))
+#endif
 
 /* o_g = q_g S for the columns c ... c + nc vectors. */
 INLINE void read_columns(const struct lin *l, int g, GLOBAL const float *S, int ld, int c, const int nc)

@@ -461,8 +461,9 @@ static double rounds_of(const ca_linear *a, const struct form *f)
 
 static clattn_status build(clattn_context *ctx, const ca_linear *a, const struct form *f, struct program **program)
 {
-    char options[256];
-    put_options(a, f, options, sizeof options);
+    char options[300];
+    put_options(a, f, options, 256);
+    if (ctx->dev.quirks & CA_QUIRK_ROUNDS) strcat(options, " -DROLLED"); /* rusticl */
     return ca_program_get(ctx, "linear", options, program);
 }
 
