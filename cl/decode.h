@@ -162,7 +162,7 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
             x = MASKED_WHERE(IS_MASKED(bias), x + bias);
         }
         if (IS_ON(ALIBI, X->slopes)) x = VFMA(SPLAT(-slope), VABS(vcount((float)(k0 + j - w->p))), x);
-        if (IS_ON(SPAN, ca_has_span(X))) x = span_lanes(A, X, w->h, x, w->p, 0, k0 + j, 1);
+        if (ca_sole(X) == CA_ADAPTIVE_SPAN) x = span_lanes(A, X, w->h, x, w->p, 0, k0 + j, 1);
         if (IS_ON(EDGES, X->edges)) x = user_mod(A, X, w->b, w->h, x, w->i, w->p, 0, k0 + j, 1, n - j, EDGE_OF);
         if (IS_ON(MASK, X->mask)) {
             vf seen = mask_keys(ca_mask_row(A, X, w->b, w->h, w->i), A->mask_j, A->mask_cols, k0 + j);

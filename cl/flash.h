@@ -208,7 +208,7 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 float key = 0.f;
                 for (int e = 0; e < keys; e++, key += 1.f) x[e * QV] = VFMA(down, VABS(from - SPLAT(key)), x[e * QV]);
             }
-            if (IS_ON(SPAN, ca_has_span(X))) EACH(span_lanes(A, X, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0))
+            if (ca_sole(X) == CA_ADAPTIVE_SPAN) EACH(span_lanes(A, X, w->h, x[e * QV], w->p0 + a * VL, 1, k0 + j + e, 0))
             if (IS_ON(EDGES, X->edges))
                 EACH(user_mod(A, X, w->b, w->h, x[e * QV], w->i0 + a * VL, w->p0 + a * VL, 1, k0 + j + e, 0, w->rows - a * VL, EDGE_OF))
             if (IS_ON(MASK, masked)) EACH(MASKED_WHERE(AS_VI(seen[e]) == SPLATI(0), x[e * QV]))
@@ -304,9 +304,9 @@ INLINE void FN(ask)(GLOBAL const ca_byte *at, ca_long row, int bytes, int rows, 
 /* One tile of N keys from K0, or of listed ones: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
                      struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, const struct FN(keys) *listed, int n, int D, int Dv,
-                     int masked, int asked, int partial_, int guarded)
+                     int masked, int asked, int partial, int guarded)
 {
-    const int partial = IS_ON(ORDERED, X->ordered) ? 0 : partial_; /* of keys from K0 on */
+    const int bounded = IS_ON(ORDERED, X->ordered) ? 0 : partial; /* as the products come: keys from K0 on have their numbers by their places */
     vf top[QV], alpha[QV];
     UNROLL for (int a = 0; a < QV; a++) top[a] = r->m[a];
     int j = 0;
@@ -315,26 +315,26 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
             vf s[QV];
             FN(additive_scores)(A, X, qT, k + j * ks, D, s);
             UNROLL for (int a = 0; a < QV; a++) {
-                if (partial) s[a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), s[a], SPLAT(-CA_INFINITY));
+                if (bounded) s[a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), s[a], SPLAT(-CA_INFINITY));
                 top[a] = VMAX(top[a], s[a]);
                 p[j * QV + a] = s[a];
             }
         }
     }
     for (; j + KB <= n; j += KB) {
-        FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, KB);
+        FN(scores)(qT, k + j * ks, ks, D, A->scale, bounded, k0 + j, r, top, p + j * QV, KB);
         if (IS_ON(BIAS, X->bias) && A->bias_i != 0 && A->bias_j == 1)
             FN(ask)((GLOBAL const ca_byte *)(ca_bias_row(A, X, w->b, w->h, w->i0) + k0), A->bias_i * 4, n * 4, w->rows, j, n);
         if (masked && A->mask_i != 0 && A->mask_j == 1) /* whose class is known before */
             FN(ask)(ca_mask_row(A, X, w->b, w->h, w->i0) + k0 + BK, A->mask_i, BK, w->rows, j, n);
     }
-    for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, partial, k0 + j, r, top, p + j * QV, 1);
+    for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, bounded, k0 + j, r, top, p + j * QV, 1);
     int modified = IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked;
-    if (IS_ON(ORDERED, X->ordered)) modified |= partial_;
+    if (IS_ON(ORDERED, X->ordered)) modified |= partial;
     if (modified) {
         const struct FN(rows) same = *r; /* no address of what is to stay in registers */
         vf new_top[QV];
-        if (IS_ON(ORDERED, X->ordered)) FN(modify_ordered)(A, X, w, listed, p, n, asked, partial_, &same, new_top);
+        if (IS_ON(ORDERED, X->ordered)) FN(modify_ordered)(A, X, w, listed, p, n, asked, partial, &same, new_top);
         else FN(modify)(A, X, w, p, k0, n, masked, asked, partial, &same, new_top);
         UNROLL for (int a = 0; a < QV; a++) top[a] = new_top[a];
     }
@@ -389,14 +389,21 @@ INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, const struc
     }
 }
 
+/* Dims D ... D + VL of vector A of rows, row by row, each times BY's lane; BY 0: as they are. */
+INLINE void FN(turned_output)(vf *x, const vf *oT, const vf *by, int a, int d, int Dv)
+{
+    for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] : SPLAT(0.f);
+    for (int e = 0; by && e < VL; e++) x[e] *= by[a];
+    transpose(x, VL);
+}
+
 /* Writes oT / l, back in rows, of those from O on. */
 INLINE void FN(store_output)(const ca_optional *X, const struct FN(where) *w, const vf *oT, const vf *inv, GLOBAL stored *o, int os, int od, int Dv)
 {
     for (int a = 0; a < QV; a++) {
         for (int d = 0; d < Dv; d += VL) {
             vf x[VL];
-            for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] * inv[a] : SPLAT(0.f);
-            transpose(x, VL);
+            FN(turned_output)(x, oT, inv, a, d, Dv);
             for (int i = 0; i < VL && a * VL + i < w->rows; i++) {
                 GLOBAL stored *row = o + (ca_long)FN(query)(X, w, a * VL + i) * os;
                 if (NEIGHBOURS(od) && (Dv % VL == 0 || d + VL <= Dv)) {
@@ -417,8 +424,7 @@ INLINE void FN(store_states)(const ca_optional *X, const struct FN(where) *w, co
     for (int a = 0; a < QV; a++)
         for (int d = 0; d < Dv; d += VL) {
             vf x[VL];
-            for (int e = 0; e < VL; e++) x[e] = d + e < Dv ? oT[(d + e) * QV + a] : SPLAT(0.f);
-            transpose(x, VL);
+            FN(turned_output)(x, oT, 0, a, d, Dv);
             for (int i = 0; i < VL && a * VL + i < w->rows; i++)
                 store_floats(x[i], po + ((ca_long)FN(query)(X, w, a * VL + i) * states + w->tile.pass) * Dv, d, Dv);
         }

@@ -70,23 +70,14 @@
 #ifndef PATTERN
 #define PATTERN 0
 #endif
-#ifndef LISTED
-#define LISTED 0
-#endif
-#ifndef HASHED
-#define HASHED 0
+#ifndef SOLE
+#define SOLE 0
 #endif
 #ifndef ORDERED
 #define ORDERED 0
 #endif
 #ifndef PASSES
 #define PASSES 0
-#endif
-#ifndef BLOCK_MASK
-#define BLOCK_MASK 0
-#endif
-#ifndef SPAN
-#define SPAN 0
 #endif
 #ifndef EDGES
 #define EDGES 0
@@ -97,8 +88,7 @@
 #define TAKE_MOST -1
 #define TAKE_SHARE -1.f
 #endif
-#ifndef MEANS
-#define MEANS 0
+#ifndef MEAN_NUMBERS
 #define MEAN_NUMBERS 1, 0, 0, 0, 0
 #endif
 #define HIDING (PATTERN || MASK_MOD) /* keys are hidden one by one */
@@ -106,7 +96,7 @@
 #define SPECIAL (QUANT || ROPE || SCORE)
 #define IS_FUSED(A) FUSED
 #define IS_SPECIAL(A) SPECIAL /* elements are not simply loaded (elements.h) */
-#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD || SPAN || EDGES)
+#define MODIFIED (SCORE == CA_GAT || SOFTCAP || BIAS || ALIBI || SCORE_MOD || SOLE == CA_ADAPTIVE_SPAN || EDGES)
 #define SCORED (MODIFIED || MASK || HIDING)
 #else
 #define CA_GLOBAL
@@ -199,9 +189,11 @@ static inline ca_int ca_within(ca_int x, ca_int least, ca_int most) { return x <
 #include "pattern.h"
 #include "order.h"
 
-/* A block mask has said itself which of its blocks mask_mod is asked in. */
-#ifndef __OPENCL_C_VERSION__
-static inline int ca_has_block_mask(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_BLOCK_MASK; }
+/* The type of the pattern where it is one leaf, else 0: such a pattern may do more than hide keys, or be walked in a way of its own. */
+#ifdef __OPENCL_C_VERSION__
+#define ca_sole(x) SOLE
+#else
+static inline int ca_sole(const ca_optional *x) { return x->num_nodes == 1 ? x->nodes->type : 0; }
 #endif
 
 /* How much the pattern and the user's mask_mod let through of ROWS queries from row i on, which stand at p on, and KEYS keys from j on. */
@@ -212,7 +204,7 @@ static inline ca_int ca_tile_class(const ca_args *a, const ca_optional *x, ca_in
     if (IS_ON(PATTERN, x->num_nodes)) said = ca_pattern_class(a, x, b, h, i, ca_position(p), rows, j, keys);
     if (said == NO_KEY) return said;
     if (!IS_ON(MASK_MOD, x->mask_mod)) return said;
-    if (IS_ON(BLOCK_MASK, ca_has_block_mask(x))) return said;
+    if (ca_sole(x) == CA_BLOCK_MASK) return said; /* it has said itself in which of its blocks mask_mod is asked */
     if (!IS_ON(TILE_CLASS, x->tile_class)) return SOME_KEYS;
     ca_int user = CALL_TILE_CLASS(a, x, b, h, (ca_int)p, (ca_int)p + rows, j, j + keys);
     return user == NO_KEY ? NO_KEY : user == ALL_KEYS ? said : SOME_KEYS;
@@ -269,18 +261,11 @@ static inline ca_int ca_means(const ca_optional *x, ca_int which)
     return n[which];
 }
 #else
-static inline int ca_has_means(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_HIERARCHICAL; }
 static inline ca_int ca_means(const ca_optional *x, ca_int which)
 {
     static const signed char place[] = { 0, 1, 3, 2 };
-    return !ca_has_means(x) ? which == MEAN_BLOCK : which == MEAN_VALUES ? x->nodes->at : x->nodes->n[place[which]];
+    return ca_sole(x) != CA_HIERARCHICAL ? which == MEAN_BLOCK : which == MEAN_VALUES ? x->nodes->at : x->nodes->n[place[which]];
 }
-static inline int ca_has_lists(const ca_optional *x)
-{
-    return x->num_nodes == 1 && (x->nodes->type == CA_RANDOM || x->nodes->type == CA_CSR);
-}
-static inline int ca_has_hashes(const ca_optional *x) { return x->num_nodes == 1 && x->nodes->type == CA_LSH; }
-static inline int ca_has_span(const ca_optional *x) { return x->num_nodes && x->nodes->type == CA_ADAPTIVE_SPAN; }
 static inline int ca_hides(const ca_optional *x) { return x->num_nodes || x->mask_mod; }
 #endif
 

@@ -27,7 +27,7 @@ static inline float modified(const ca_args *a, const ca_optional *x, float s, in
         s = t == -INFINITY ? t : s + t; /* even where s is a NaN */
     }
     if (ALIBI) s = fma(-ca_slope(a, x, b, h), fabs((float)(p - j)), s);
-    if (SPAN) {
+    if (SOLE == CA_ADAPTIVE_SPAN) {
         float share = ca_span_share(a, x, h, p, j);
         if (share < 1.f) s = share > 0.f ? s + log(share) : -INFINITY;
     }

@@ -67,11 +67,11 @@ struct algo {
     clattn_status (*enqueue)(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 };
 
-/* Parts into which PART keys each cut those of P (cl/optional.h), those of them that are shared, and the bytes of the states that all
- * rows leave: o, m, l. */
+/* Parts into which PART keys each cut those of P (cl/optional.h), and those of them that are shared; the bytes of the states that all rows
+ * leave, each so many of them: o, m, l. */
 int64_t ca_parts(const struct problem *p, int64_t part);
 int64_t ca_shared_parts(const struct problem *p, int64_t part);
-size_t ca_parts_bytes(const struct problem *p, int64_t part);
+size_t ca_states_bytes(const struct problem *p, int64_t states);
 /* How long to make them: enough for all of WANTED units of work, where each part is UNITS, but none shorter than what pays for its
  * merge; split_len, where that is given.  On a CPU, where other heads' keys lie between one head's, what a part spans stays in the
  * caches and the page tables' (1 MiB: half was 1.1 to 1.3 times slower on an EPYC's host, parts without end 1.3 times slower than half
@@ -101,6 +101,8 @@ int ca_common_options(const struct problem *p, const struct device *dev, char *t
 double ca_flops_ms(const struct problem *p, const struct device *dev);
 /* How many times the listed pairs' work tiles of ROWS neighbouring queries make of a pattern; 1 without one. */
 double ca_tiles_waste(const struct problem *p, double rows);
+/* The same of the lane kernels: tiles in a pattern's order hold little that a row does not see. */
+double ca_lane_waste(const struct problem *p, double rows);
 /* Work-items of a group where each has its own of WIDTH elements side by side: as many as that keeps busy, 64 at most.
  * Never the device's choice: PoCL builds a kernel anew for each size that it chooses. */
 size_t ca_group_for(const struct device *dev, int64_t width);
@@ -120,7 +122,7 @@ void ca_spare_destroy(struct spare *spare);
 /* Those of the lane kernels, which go through some patterns in an order of their own (cl/order.h), and the bytes of what rows leave where
  * that takes several passes. */
 int64_t ca_lane_tiles(const struct problem *p, int64_t rows);
-size_t ca_passes_bytes(const struct problem *p);
+static inline size_t ca_passes_bytes(const struct problem *p) { return p->pattern.passes > 1 ? ca_states_bytes(p, p->pattern.passes) : 0; }
 
 /* The kernels' arguments for this execution: the problem's numbers plus the buffers' offsets. */
 void ca_io_args(const struct problem *p, const struct io *io, ca_args *a);

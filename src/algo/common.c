@@ -76,15 +76,10 @@ int64_t ca_lane_tiles(const struct problem *p, int64_t rows)
     return p->pattern.passes ? ca_order_tiles((ca_int)p->Nq, (ca_int)rows, NODE(p->pattern.node)) : ca_tiles(p, rows);
 }
 
-size_t ca_passes_bytes(const struct problem *p)
+size_t ca_states_bytes(const struct problem *p, int64_t states)
 {
-    return p->pattern.passes < 2 ? 0 : (size_t)(ca_all_rows(p) * p->pattern.passes * (p->Dv + 2)) * sizeof(float);
-}
-
-size_t ca_parts_bytes(const struct problem *p, int64_t part)
-{
-    double bytes = (double)ca_all_rows(p) * (double)ca_parts(p, part) * (double)(p->Dv + 2) * sizeof(float);
-    return bytes > 0x1p62 ? SIZE_MAX : (size_t)(ca_all_rows(p) * ca_parts(p, part) * (p->Dv + 2)) * sizeof(float);
+    double bytes = (double)ca_all_rows(p) * (double)states * (double)(p->Dv + 2) * sizeof(float);
+    return bytes > 0x1p62 ? SIZE_MAX : (size_t)(ca_all_rows(p) * states * (p->Dv + 2)) * sizeof(float);
 }
 
 static ca_long elements(const struct tensor *t, size_t size) { return (ca_long)(t->offset / size); }
@@ -151,6 +146,8 @@ double ca_tiles_waste(const struct problem *p, double rows)
                      ca_has_pattern(p, CA_DILATED) || ca_has_pattern(p, CA_NEIGHBORHOOD) || ca_has_pattern(p, CA_WINDOW2D);
     return ca_pattern_share(p, rows) / ca_pattern_share(p, 1) * (scattered ? 10 : 1);
 }
+
+double ca_lane_waste(const struct problem *p, double rows) { return p->pattern.passes ? 1.5 : ca_tiles_waste(p, rows); }
 
 void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a)
 {

@@ -42,8 +42,7 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
-    const int rows = t->v[FORM] == WIDE ? k->wide_rows : t->v[FORM] == NARROW ? k->narrow_rows : 1;
-    return ca_flops_ms(p, dev) * (p->pattern.passes && t->v[FORM] != PARTS ? 1.5 : ca_tiles_waste(p, rows));
+    return ca_flops_ms(p, dev) * (t->v[FORM] == PARTS ? ca_tiles_waste(p, 1) : ca_lane_waste(p, t->v[FORM] == WIDE ? k->wide_rows : k->narrow_rows));
 }
 
 struct job {
@@ -111,8 +110,7 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)dev;
-    if (t->v[FORM] != PARTS) return ca_passes_bytes(p);
-    return ca_parts_bytes(p, t->v[PART]);
+    return t->v[FORM] == PARTS ? ca_states_bytes(p, ca_parts(p, t->v[PART])) : ca_passes_bytes(p);
 }
 
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)

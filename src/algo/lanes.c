@@ -57,8 +57,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 {
     double padded = (double)ca_round_up(p->Nq, t->v[VECTOR] * t->v[ROWS]) / (double)ca_max(p->Nq, 1);
     /* On a GPU each work-item would be alone with its private arrays. */
-    double waste = p->pattern.passes ? 1.5 : ca_tiles_waste(p, t->v[VECTOR] * t->v[ROWS]);
-    return ca_flops_ms(p, dev) * waste * padded * (ca_is_cpu_like(dev) ? 1 : 50);
+    return ca_flops_ms(p, dev) * ca_lane_waste(p, t->v[VECTOR] * t->v[ROWS]) * padded * (ca_is_cpu_like(dev) ? 1 : 50);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)

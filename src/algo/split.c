@@ -92,7 +92,7 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)dev;
-    return ca_parts_bytes(p, t->v[PART]);
+    return ca_states_bytes(p, ca_parts(p, t->v[PART]));
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)

@@ -378,12 +378,12 @@ static double cost_of(const struct device *dev, const ca_linear *a, double flops
     return a->recurrent ? 3 * flops / rate : (flops + inside + (a->gate == LIN_BY_DIM ? 4 * inside : 0)) / rate;
 }
 
-static void put_options(const ca_linear *a, const struct form *f, char *text, size_t size)
+static void put_options(const struct device *dev, const ca_linear *a, const struct form *f, char *text, size_t size)
 {
     snprintf(text, size,
              "-DVL=%d -DMR=%d -DNV=%d -DITEMS=%d -DLINEAR_map=%d -DLINEAR_gate=%d -DLINEAR_delta=%d -DLINEAR_bonus=%d -DLINEAR_normalize=%d "
-             "-DLINEAR_l2norm=%d -DLINEAR_ssd=%d -DLINEAR_recurrent=%d", f->vl, f->mr, f->nv, f->items, a->map, a->gate, a->delta, a->bonus,
-             a->normalize, a->l2norm, a->ssd, a->recurrent);
+             "-DLINEAR_l2norm=%d -DLINEAR_ssd=%d -DLINEAR_recurrent=%d%s", f->vl, f->mr, f->nv, f->items, a->map, a->gate, a->delta, a->bonus,
+             a->normalize, a->l2norm, a->ssd, a->recurrent, dev->quirks & CA_QUIRK_ROUNDS ? " -DROLLED" : "" /* rusticl's compiler */);
 }
 
 clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, int64_t chunk, struct ca_linear_form *form)
@@ -402,7 +402,7 @@ clattn_status ca_linear_plan(const struct ca_call *c, const struct device *dev, 
     form->cost_ms = cost_of(dev, &a, ca_linear_flops(c));
     int n = a.recurrent ? 0 : snprintf(form->params, sizeof form->params, "chunk=%d ", a.chunk);
     snprintf(form->params + n, sizeof form->params - (size_t)n, "columns=%d units=%lld", a.vblock, (long long)a.units);
-    put_options(&a, &f, form->options, sizeof form->options);
+    put_options(dev, &a, &f, form->options, sizeof form->options);
 done:
     return st;
 }
@@ -461,9 +461,8 @@ static double rounds_of(const ca_linear *a, const struct form *f)
 
 static clattn_status build(clattn_context *ctx, const ca_linear *a, const struct form *f, struct program **program)
 {
-    char options[300];
-    put_options(a, f, options, 256);
-    if (ctx->dev.quirks & CA_QUIRK_ROUNDS) strcat(options, " -DROLLED"); /* rusticl */
+    char options[256];
+    put_options(&ctx->dev, a, f, options, sizeof options);
     return ca_program_get(ctx, "linear", options, program);
 }
 

@@ -428,10 +428,7 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     if (!a->pattern) return CLATTN_OK;
     CA_TRY(add(p, a->pattern, a, true, 0, &expression));
     ca_text_put(&t, "\n#define PATTERN 1\n#define PATTERN_TREE(LEAF, UNITE, MEET) %s\n", tree);
-    if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) ca_text_put(&t, "#define SPAN 1\n");
-    if (p->pattern.num_nodes == 1 && (p->pattern.node->type == CA_RANDOM || p->pattern.node->type == CA_CSR)) ca_text_put(&t, "#define LISTED 1\n");
-    if (p->pattern.num_nodes == 1 && p->pattern.node->type == CA_LSH) ca_text_put(&t, "#define HASHED 1\n");
-    if (ca_has_pattern(p, CA_BLOCK_MASK)) ca_text_put(&t, "#define BLOCK_MASK 1\n");
+    if (p->pattern.num_nodes == 1) ca_text_put(&t, "#define SOLE %d\n", p->pattern.node->type);
     if (p->pattern.most >= 0 || p->pattern.share >= 0) {
         locale_t before = ca_enter_c_locale();
         ca_text_put(&t, "#define TAKES 1\n#define TAKE_MOST %d\n#define TAKE_SHARE %.9ef\n", p->pattern.most, p->pattern.share);
@@ -439,7 +436,7 @@ clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a)
     }
     const ca_node *first = p->pattern.node;
     if (first->type == CA_HIERARCHICAL)
-        ca_text_put(&t, "#define MEANS 1\n#define MEAN_NUMBERS %d,%d,%d,%d,%d\n", first->n[0], first->n[1], first->n[3], first->n[2], first->at);
+        ca_text_put(&t, "#define MEAN_NUMBERS %d,%d,%d,%d,%d\n", first->n[0], first->n[1], first->n[3], first->n[2], first->at);
     for (int k = 0; k < p->pattern.num_nodes; k++) {
         const ca_node *n = &p->pattern.node[k];
         if (n->type == CA_CSR && p->pattern.edge_heads) ca_text_put(&t, "#define EDGES 1\n#define EDGE_NUMBERS %d,%d,%d,%d,%d,%d\n", n->at, n->n[0], n->n[1], n->n[2], n->n[3],
