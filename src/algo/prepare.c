@@ -35,11 +35,13 @@ static int64_t all_fixed(const struct problem *p)
     return sum;
 }
 
+/* Then each leaf has its place among the plan's words as among all. */
 static bool is_all_fixed(const struct problem *p) { return all_fixed(p) == p->pattern.words; }
 
 static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
 {
     int count = 0;
+    size_t from = 0;
     for (int k = 0; k < p->pattern.num_nodes; k++) {
         const ca_node *n = &p->pattern.node[k];
         const int64_t rows = n->n[2], lists = n->at + ca_ceil_div(rows * n->n[1], 4), full = lists + rows * (1 + (int64_t)n->n[3]); /* of CA_BLOCK_MASK */
@@ -54,15 +56,15 @@ static int pieces(const struct problem *p, struct piece piece[MAX_PIECES])
             if (n->type == tensors[t].type)
                 piece[count++] = (struct piece){ tensors[t].slot, (ca_int)tensors[t].at, 0, ca_slot_bytes(p, tensors[t].slot) };
         size_t own = (size_t)fixed(p, n) * sizeof(int32_t);
-        if (own) piece[count++] = (struct piece){ CA_SLOTS, n->at, (size_t)n->at * sizeof(int32_t), own };
+        if (own) piece[count++] = (struct piece){ CA_SLOTS, n->at, from, own };
+        from += own;
     }
     return count;
 }
 
 /* What is computed for leaf K, in this order: WHAT of the host, the kernel, the tensor that it reads, and for how many rows. */
 struct work { enum host_prepare what; enum ca_slot from; int64_t rows; double rounds; };
-#define MAX_WORKS CA_PATTERN_WORKS
-static int works(const struct problem *p, const ca_node *n, struct work w[MAX_WORKS])
+static int works(const struct problem *p, const ca_node *n, struct work w[CA_PATTERN_WORKS])
 {
     const int64_t queries = p->Nk ? p->B * p->Hq * p->Nq : 0, blocks = ca_ceil_div(p->Nk, ca_max(n->n[0], 1));
     switch (n->type) {
@@ -96,40 +98,42 @@ static ca_leaf leaf_of(const struct pattern *t, int k)
     return l;
 }
 
-/* The plan's words, and on a device a buffer of them. */
+/* The plan's words, leaf after leaf, and on a device a buffer of them. */
 static clattn_status make_fixed(struct clattn_plan *plan)
 {
     const struct problem *p = &plan->p;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     const int threads = ca_host_threads();
-    const size_t size = (size_t)p->pattern.words;
+    const size_t size = (size_t)all_fixed(p) * sizeof(int32_t);
     const int32_t *tokens = p->pattern.tokens;
     const struct io none = { .workspace = { .mem = NULL } };
     ca_args a;
     ca_optional x;
-    if (!all_fixed(p)) return CLATTN_OK;
-    int32_t *words = plan->words = calloc(size, sizeof *words);
-    if (!words) return ca_no_memory(size * sizeof *words, "the pattern");
+    if (!size) return CLATTN_OK;
+    int32_t *to = plan->words = malloc(size);
+    if (!to) return ca_no_memory(size, "the pattern");
     ca_io_args(p, &none, &a);
     ca_optional_host(p, &none, &x);
     for (int node = 0; node < p->pattern.num_nodes; node++) {
         const ca_node *n = &p->pattern.node[node];
-        const ca_leaf leaf = leaf_of(&p->pattern, node);
-        const int64_t fixed_words = fixed(p, n), rows = n->type == CA_BIGBIRD ? n->n[3] : p->Nq;
-        if (!fixed_words) continue;
-        if (n->type == CA_ADAPTIVE_SPAN) memcpy(words + n->at, &p->pattern.ramp, sizeof p->pattern.ramp);
+        const int64_t words = fixed(p, n), copies = n->type == CA_RANDOM ? p->B : 1; /* the same for every batch row */
+        if (!words) continue;
+        if (n->type == CA_ADAPTIVE_SPAN) memcpy(to, &p->pattern.ramp, sizeof p->pattern.ramp);
         else if (n->type != CA_BIGBIRD && n->type != CA_RANDOM) {
-            memcpy(words + n->at, tokens, (size_t)fixed_words * sizeof *words);
-            tokens += fixed_words;
+            memcpy(to, tokens, (size_t)words * sizeof *to);
+            tokens += words;
         } else {
+            const int64_t rows = n->type == CA_BIGBIRD ? n->n[3] : p->Nq, once = words / copies;
+            ca_leaf leaf = leaf_of(&p->pattern, node);
+            leaf.at = 0;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
-            for (int64_t row = 0; row < rows; row++) k->prepare(&a, &x, &leaf, HOST_DRAW, words, NULL, (int)row);
-            for (int64_t b = 1; n->type == CA_RANDOM && b < p->B; b++) /* the same for every one */
-                memcpy(words + n->at + b * p->Nq * n->n[0], words + n->at, (size_t)(p->Nq * n->n[0]) * sizeof *words);
+            for (int64_t row = 0; row < rows; row++) k->prepare(&a, &x, &leaf, HOST_DRAW, to, NULL, (int)row);
+            for (int64_t b = 1; b < copies; b++) memcpy(to + b * once, to, (size_t)once * sizeof *to);
         }
+        to += words;
     }
     if (ca_is_host(&plan->ctx->dev)) return CLATTN_OK;
-    return ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, size * sizeof *words, words, "the pattern", &plan->constants);
+    return ca_buffer_create(plan->ctx, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR, size, plan->words, "the pattern", &plan->constants);
 }
 
 void ca_prepare_options(const struct problem *p, const struct device *dev, int what, char *text, size_t size)
@@ -151,7 +155,7 @@ clattn_status ca_prepare_build(struct clattn_plan *plan)
     const struct problem *p = &plan->p;
     const struct device *dev = &plan->ctx->dev;
     clattn_status st = CLATTN_OK;
-    struct work w[MAX_WORKS];
+    struct work w[CA_PATTERN_WORKS];
     for (int k = 0; k < p->pattern.num_nodes && !ca_is_host(dev); k++)
         for (int e = 0, n = works(p, &p->pattern.node[k], w); e < n; e++) {
             CA_REQUIRE(!(dev->quirks & CA_QUIRK_ROUNDS) || w[e].rounds <= CA_MAX_ROUNDS, CLATTN_E_UNSUPPORTED,
@@ -169,7 +173,7 @@ static void prepare_on_host(const struct clattn_plan *plan, const struct io *io,
 {
     const struct problem *p = &plan->p;
     struct piece piece[MAX_PIECES];
-    struct work w[MAX_WORKS];
+    struct work w[CA_PATTERN_WORKS];
     ca_args a;
     ca_optional x;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
@@ -221,7 +225,7 @@ clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct c
 {
     const struct problem *p = &plan->p;
     struct piece piece[MAX_PIECES];
-    struct work w[MAX_WORKS];
+    struct work w[CA_PATTERN_WORKS];
     clattn_status st = CLATTN_OK;
     if (!p->pattern.words) return CLATTN_OK; /* without a key there are weights to fill */
     if (ca_is_host(&plan->ctx->dev)) {
