@@ -22,7 +22,7 @@
  *   PREFETCH(p)          asks for the cache line at p   PREFETCH_FAR(p)  the same, into the second-level cache
  *   EACH_LANE(l, n) { }  goes through the lanes one by one where n are there
  *   APART                a function of a feature that is seldom on (host: a call, to keep it out of the common path)
- *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds)
+ *   GLOBAL, INLINE, LANE_KERNEL, UNROLL (all of a loop), UNROLL4 (four rounds), ROLL (no round, on a GPU)
  */
 #ifndef CA_DIALECT_H
 #define CA_DIALECT_H
@@ -43,6 +43,11 @@ typedef CAT(uint, VL) vu;
 #define APART INLINE
 #define UNROLL _Pragma("unroll")
 #define UNROLL4 _Pragma("unroll 4")
+#if VL == 4 /* a GPU: unrolled, a loop's arrays are taken into registers, and spilled */
+#define ROLL _Pragma("unroll 1")
+#else
+#define ROLL
+#endif
 #ifdef __clang__ /* where a remainder of the loop is unrolled already, PoCL's compiler says so, aloud */
 #pragma clang diagnostic ignored "-Wpass-failed"
 #endif

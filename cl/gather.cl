@@ -5,6 +5,9 @@
 #include "select.h"
 #include "gather.h"
 
+#ifdef SUBGROUP
+__attribute__((intel_reqd_sub_group_size(SUBGROUP)))
+#endif
 LANE_KERNEL void attn_gather(GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v, GLOBAL stored *o, GLOBAL float *lse,
                              GLOBAL float *scores, GLOBAL ca_int *spent, OPTIONAL_PARAMS, ca_args a, int has_spent, ca_long spent_0)
 {

@@ -39,7 +39,7 @@ INLINE void score_listed(const ca_args *A, const ca_optional *X, const struct pa
             for (int i = 0; i < VL; i++) number[i] = ca_most(t->key[e + i < t->n ? e + i : t->n - 1], 0); /* of a mean anything */
             score_keys(A, X, w->b, k, number, qv, D, t->s + e);
         }
-    for (int e = 0; IS_ON(MEANS, 1) && e < t->n; e++) {
+    for (int e = 0; ca_sole(X) == CA_HIERARCHICAL && e < t->n; e++) {
         if (t->key[e] >= 0) continue;
         GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - t->key[e], 0, D);
         vf sum = SPLAT(0.f);
@@ -74,7 +74,7 @@ INLINE void add_values(const ca_args *A, const ca_optional *X, const struct pack
 {
     GLOBAL const stored *row[FEW];
     UNROLL for (int i = 0; i < few; i++) row[i] = row_of(A, X, w->b, v, t->key[e + i], A->v_b, A->v_s, whole);
-    for (int c = 0; c < WHOLE(Dv) / VL; c++) {
+    ROLL for (int c = 0; c < WHOLE(Dv) / VL; c++) {
         vf sum = o[c];
         UNROLL for (int i = 0; i < few; i++) sum = VFMA(vector_of(row[i], A->v_d, c, Dv, whole), SPLAT(t->s[e + i]), sum);
         o[c] = sum;
@@ -93,7 +93,7 @@ INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct pack
         for (int c = 0; c < EC; c++) r->o[c] *= SPLAT(alpha);
     vi gone = SPLATI(0);
     for (int j = 0; j < DK; j += VL) gone |= IS_ABSENT(VLOAD(t->s + j)) & (vcounti(j) < SPLATI(t->n));
-    const int all = IS_SPECIAL(A) ? 0 : IS_ON(DROPOUT, A->drop_below) ? 0 : IS_ON(MEANS, ca_has_means(X)) ? 0 : !VANY(gone);
+    const int all = IS_SPECIAL(A) ? 0 : IS_ON(DROPOUT, A->drop_below) ? 0 : ca_sole(X) == CA_HIERARCHICAL ? 0 : !VANY(gone);
     if (all) n = t->n;
     for (int from = all ? n : 0; from < t->n; from++) { /* only those whose values are to be read stay */
         const int j = t->key[from];
@@ -101,7 +101,7 @@ INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct pack
         if (AS_UINT(p) == 0x80000000u) continue; /* ABSENT */
         if (IS_ON(DROPOUT, A->drop_below))
             if (j >= 0 && ca_is_dropped(A, w->b, w->h, w->i, j)) p = 0.f;
-        if (IS_ON(MEANS, 1) && j < 0) {
+        if (ca_sole(X) == CA_HIERARCHICAL && j < 0) {
             GLOBAL const float *mean = block_mean(A, X, w->b, hk, -1 - j, 1, Dv);
             for (int c = 0; c < EC; c++) r->o[c] = VFMA(load_floats(mean, c * VL, Dv), SPLAT(p), r->o[c]);
         } else if (IS_SPECIAL(A)) {
@@ -166,6 +166,16 @@ INLINE void list_hashed(const ca_args *A, const ca_optional *X, const struct pac
     }
 }
 
+/* The same of the keys that were taken by their scores, which come along. */
+INLINE void list_taken(GLOBAL const float *row, struct listed *t, int *at, int n)
+{
+    for (; *at < n && t->n < DK; (*at)++) {
+        if (row[*at] == -CA_INFINITY) continue;
+        t->key[t->n] = *at;
+        t->s[t->n++] = row[*at];
+    }
+}
+
 /* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW is memory for a row's scores, where the pattern
  * takes keys by them.  Scratch: qv, ov and made, a row of floats each, the larger of q's and v's. */
 INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
@@ -192,33 +202,30 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
-    if (IS_ON(TAKES, ca_takes(X))) {
-        for (int j = 0; j < A->Nk; j++) {
-            if (row[j] == -CA_INFINITY) continue;
-            t.key[t.n] = j;
-            t.s[t.n++] = row[j];
-            if (t.n == DK) add_listed(A, X, &w, &t, v, Dv, &r, made);
-        }
-        add_listed(A, X, &w, &t, v, Dv, &r, made);
-    } else {
-        const int first = ca_key_lo(w.p, A->left, seq.Nk), last = ca_key_hi(w.p, A->right, seq.Nk);
-        const int means = IS_ON(MEANS, ca_has_means(X)) ? ca_means(X, MEAN_BLOCKS) : 0, before = ca_means(X, MEAN_BEFORE);
-        const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block);
-        int j = first, c = 0, in_list = 0, at = 0, round = 0;
-        GLOBAL const ca_int *list = IS_ON(LISTED, ca_has_lists(X)) ? ca_own_list(A, X, b, h, i, &in_list, FIRST_NODE(X)) : 0;
-        decode_query(A, X, qv, q, i, D, made);
-        if (list) at = ca_place(list, in_list, first);
-        for (;;) { /* fills the list, with keys and then with means */
-            if (IS_ON(HASHED, ca_has_hashes(X))) list_hashed(A, X, &w, &t, &round, &at, first, last, FIRST_NODE(X));
-            else if (list) list_own(A, X, &w, &t, list, in_list, &at, first, last);
-            else list_keys(A, X, &w, &t, &j, last);
-            for (; j >= last && c < means && t.n < DK; c++)
-                if (c != own && c * block < seq.Nk && (!before || c < own)) t.key[t.n++] = -1 - c;
-            if (t.n == 0) break;
+    const int first = ca_key_lo(w.p, A->left, seq.Nk), last = ca_key_hi(w.p, A->right, seq.Nk);
+    const int means = ca_sole(X) == CA_HIERARCHICAL ? ca_means(X, MEAN_BLOCKS) : 0, before = ca_means(X, MEAN_BEFORE);
+    const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block);
+    int j = first, c = 0, in_list = 0, at = 0, round = 0;
+    GLOBAL const ca_int *list = 0;
+    switch (ca_sole(X)) {
+    case CA_RANDOM: case CA_CSR: list = ca_own_list(A, X, b, h, i, &in_list, FIRST_NODE(X)); break;
+    default: break;
+    }
+    if (!IS_ON(TAKES, ca_takes(X))) decode_query(A, X, qv, q, i, D, made);
+    if (list) at = ca_place(list, in_list, first);
+    for (;;) { /* fills the list, with keys and then with means */
+        if (IS_ON(TAKES, ca_takes(X))) list_taken(row, &t, &at, A->Nk);
+        else if (ca_sole(X) == CA_LSH) list_hashed(A, X, &w, &t, &round, &at, first, last, FIRST_NODE(X));
+        else if (list) list_own(A, X, &w, &t, list, in_list, &at, first, last);
+        else list_keys(A, X, &w, &t, &j, last);
+        for (; j >= last && c < means && t.n < DK; c++)
+            if (c != own && c * block < seq.Nk && (!before || c < own)) t.key[t.n++] = -1 - c;
+        if (t.n == 0) break;
+        if (!IS_ON(TAKES, ca_takes(X))) {
             score_listed(A, X, &w, &t, k, qv, D, made);
             if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || IS_ON(MASK, X->mask)) modify_listed(A, X, &w, &t);
-            add_listed(A, X, &w, &t, v, Dv, &r, made);
         }
+        add_listed(A, X, &w, &t, v, Dv, &r, made);
     }
     float f = 1.f;
     if (IS_ON(SINKS, X->sinks)) { /* one more score, without a value */

@@ -100,7 +100,7 @@ INLINE void score_keys_as(const ca_args *A, const ca_optional *X, int b, GLOBAL 
             row[i] = row_of(A, X, b, k, number[first + i], A->k_b, A->k_s, whole);
             sum[i] = SPLAT(0.f);
         }
-        for (int c = 0; c < WHOLE(D) / VL; c++) UNROLL for (int i = 0; i < EIGHT; i++) sum[i] = VFMA(qv[c], vector_of(row[i], A->k_d, c, D, whole), sum[i]);
+        ROLL for (int c = 0; c < WHOLE(D) / VL; c++) UNROLL for (int i = 0; i < EIGHT; i++) sum[i] = VFMA(qv[c], vector_of(row[i], A->k_d, c, D, whole), sum[i]);
         UNROLL for (int i = 0; i < EIGHT; i++) sums[first + i] = sum[i];
     }
     VSTORE(decode_sums(sums) * SPLAT(A->scale), s);
@@ -121,19 +121,18 @@ INLINE void score_row(const ca_args *A, const ca_optional *X, const ca_seq *seq,
     k = kv_from(A, k, ca_head_at(A, seq, b, h / A->group, A->k_0, A->k_b, A->k_h, A->k_s));
     decode_query(A, X, qv, q, i, D, key);
     for (int k0 = 0; k0 < A->Nk; k0 += DK) {
-        int n = A->Nk - k0 < DK ? A->Nk - k0 : DK;
-        for (int j = 0; j < DK; j++) s[j] = 0.f;
-        int readable = A->Nk - k0; /* where a ragged batch or a table ends there is nothing behind the last key */
-        if (IS_ON(RAGGED, X->cu_q)) readable = seq->Nk - k0;
-        if (IS_ON(PAGED, A->page_size)) readable = seq->Nk - k0;
-        for (int j = 0; IS_SPECIAL(A) && j < n && j < readable; j++) {
+        const int n = ca_least(A->Nk - k0, DK);
+        int there = n; /* where a ragged batch or a table ends there is nothing behind the last key */
+        if (IS_ON(RAGGED, X->cu_q) || IS_ON(PAGED, A->page_size)) there = ca_least(n, ca_most(seq->Nk - k0, 0));
+        for (int j = there; j < DK; j++) s[j] = 0.f; /* whole vectors are modified */
+        for (int j = 0; IS_SPECIAL(A) && j < there; j++) {
             const struct decode_from x = { k, A->k_s, A->k_d, D, key };
             key_row(A, X, key, k, b, h / A->group, k0 + j, D);
             decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
         }
-        for (int j = 0; !IS_SPECIAL(A) && j < n && j < readable; j += VL) {
+        for (int j = 0; !IS_SPECIAL(A) && j < there; j += VL) {
             int number[VL];
-            for (int e = 0; e < VL; e++) number[e] = k0 + ca_least(j + e, ca_least(n, readable) - 1);
+            for (int e = 0; e < VL; e++) number[e] = k0 + ca_least(j + e, there - 1);
             score_keys(A, X, b, k, number, qv, D, s + j);
         }
         if (stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {

@@ -1,7 +1,7 @@
 /* kernel-configs.c -- prints every kernel configuration that the planner would take on a GPU, for perf/gpu-table:
  * representative problems on made-up GPUs, through the table of algorithms, so that a new one is included.
  *
- *     [@TARGETS] [+private] FILE.cl KERNEL,KERNEL... OPTIONS     one line each, none twice
+ *     [@TARGETS] [+private=BYTES] FILE.cl KERNEL,KERNEL... OPTIONS     one line each, none twice
  *
  * clattn-kernels DIR: where a user's functions stand before a kernel, the text is written to DIR/mods-FILE.cl. */
 #define _POSIX_C_SOURCE 200809L /* strdup */
@@ -78,8 +78,8 @@ static const char *next_kernel(const char *at)
     return NULL;
 }
 
-/* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which
- * suits CPU-like devices alone.  TAG tells one user's or pattern's text from another. */
+/* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which suits CPU-like devices
+ * alone, and so do tiles in several passes, whose merge is that of split.cl.  TAG tells one user's or pattern's text from another. */
 static void put_kernels(const struct gpu *g, const char *text, const struct problem *p, const char *tag, const char *options)
 {
     const struct ca_source *s = source(text);
@@ -92,7 +92,7 @@ static void put_kernels(const struct gpu *g, const char *text, const struct prob
         at = strstr(at, "void ");
         if (!at || sscanf(at, "void %63[A-Za-z0-9_]", name) != 1) break;
         size_t n = strlen(name);
-        if (n > 6 && !strcmp(name + n - 6, "_lanes")) continue;
+        if ((n > 6 && !strcmp(name + n - 6, "_lanes")) || (!strcmp(name, "attn_split_merge") && strcmp(text, "split"))) continue;
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? "," : "", name);
     }
     if (!names[0]) return;
@@ -104,8 +104,8 @@ static void put_kernels(const struct gpu *g, const char *text, const struct prob
             exit(1);
         }
     }
-    /* gather keeps a row of q and one of out: at home on a CPU, as its cost says.  So does what prepares: in registers, but for Intel's compiler. */
-    const char *private = !strcmp(text, "gather") || (!strcmp(text, "prepare") && g->subgroup_min) ? "+private " : "";
+    /* gather keeps a row of q, one of out and a list: at home on a CPU, as its cost says.  So does what prepares: in registers, but for Intel's compiler. */
+    const char *private = !strcmp(text, "gather") ? "+private=2048 " : !strcmp(text, "prepare") && g->subgroup_min ? "+private=512 " : "";
     snprintf(line, sizeof line, "%s %s%s %s %s", g->targets, private, path, names, options);
     put(line);
 }
@@ -190,7 +190,8 @@ static clattn_status put_patterns(const struct gpu *g)
 {
     static const struct { const char *tag, *problem; } forms[] = {
         { "listed-", "f32 b2 h8 q1024 k1024 d64 pattern=dilated:64,3" }, { "taken-", "f32 b2 h8 q1024 k1024 d64 pattern=top_k:24" },
-        { "means-", "f32 b2 h8 q1024 k1024 d64 pattern=hierarchical:64" },
+        { "means-", "f32 b2 h8 q1024 k1024 d64 pattern=hierarchical:64" }, { "own-", "f32 b2 h8 q1024 k1024 d64 pattern=random:24" },
+        { "hashed-", "f32 b2 h8 q1024 k1024 d64 pattern=lsh:16,4" },
     };
     const struct algo *const *gather = ca_algos;
     struct device dev;

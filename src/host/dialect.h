@@ -25,6 +25,7 @@ typedef int8_t vb __attribute__((vector_size(VL)));
 #define UNROLL _Pragma("GCC unroll 16")
 #define UNROLL4 _Pragma("GCC unroll 4")
 #endif
+#define ROLL
 #define SPLAT(x) ((float)(x) - (vf){0})
 #define SPLATI(x) ((int32_t)(x) - (vi){0})
 #define SPLATU(x) ((uint32_t)(x) - (vu){0})
