@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/checked.h"
 #include "base/half.h"
+#include "cli/memory.h"
 #include "linargs.h"
 #include "problem/problem.h"
 #include "runtime/context.h"
@@ -162,7 +163,7 @@ static clattn_status make(struct linear_sample *s, clattn_tensor *t, int k, int6
     for (int i = 0; i < t->rank; i++)
         if (!ca_mul(count, (size_t)t->shape[i], &count)) return ca_fail(CLATTN_E_TOO_LARGE, "tensor %d is too large", k);
     if (!ca_mul(count, ca_dtype_size(t->dtype), &bytes)) return ca_fail(CLATTN_E_TOO_LARGE, "tensor %d is too large", k);
-    s->host[k] = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    s->host[k] = ca_large_alloc(bytes);
     if (!s->host[k]) return ca_no_memory(bytes, "a tensor");
     if (s->ctx) fill(k, t->dtype, s->host[k], count, K, seed);
     t->host = s->host[k];

@@ -8,12 +8,12 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 #include "base/clock.h"
+#include "cli/memory.h"
 #include "host/host.h"
 
 /* A kernel does TIMES rounds; the operations of one round. */
@@ -126,24 +126,20 @@ static double time_reading(reader *read_part, const words *p, size_t count, int 
     return seconds;
 }
 
-#define LARGE_PAGE ((size_t)2 << 20)
-
 /* Much more than the caches hold, and not much of the memory. */
 static size_t array_bytes(void)
 {
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE), pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     double wanted = fmax(256e6, cache > 0 ? 2.0 * (double)cache : 0), most = 0.25 * (double)pages * (double)page;
-    return pages > 0 && wanted > most ? (size_t)most / LARGE_PAGE * LARGE_PAGE
-                                      : (size_t)wanted / LARGE_PAGE * LARGE_PAGE;
+    return (size_t)(pages > 0 && wanted > most ? most : wanted) / sizeof(words) * sizeof(words);
 }
 
 static double measure_reading(int threads)
 {
     size_t bytes = array_bytes(), count = bytes / sizeof(words);
-    words *p = bytes ? aligned_alloc(LARGE_PAGE, bytes) : NULL;
+    words *p = bytes ? ca_large_alloc(bytes) : NULL;
     double best = 0;
     if (!p) return 0;
-    (void)madvise(p, bytes, MADV_HUGEPAGE); /* only a wish */
     /* Touch the pages by the threads that will read them. */
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t i = 0; i < count; i++) p[i] = (words){i};

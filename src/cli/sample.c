@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/normal.h"
+#include "cli/memory.h"
 
 #define MAX_RUNS 10000
 #define MIN_RUNS 5
@@ -141,10 +142,10 @@ static clattn_status upload(struct sample *s, int slot, size_t bytes)
 
 static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
 {
-    size_t bytes = ca_slot_bytes(s->p, (enum ca_slot)slot), room = (bytes + 127) / 64 * 64;
-    s->host[slot] = aligned_alloc(64, room);
-    if (!s->host[slot]) return ca_no_memory(room, ca_slot_name[slot]);
-    if (ca_slot_is_output((enum ca_slot)slot)) memset(s->host[slot], 0, room);
+    size_t bytes = ca_slot_bytes(s->p, (enum ca_slot)slot);
+    s->host[slot] = ca_large_alloc(bytes);
+    if (!s->host[slot]) return ca_no_memory(bytes, ca_slot_name[slot]);
+    if (ca_slot_is_output((enum ca_slot)slot)) memset(s->host[slot], 0, bytes);
     else if (s->given && s->given[slot]) memcpy(s->host[slot], s->given[slot], bytes);
     else if (slot > CA_OUT) draw_optional(s, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
