@@ -11,9 +11,10 @@
 #define FEW 8    /* values at once: what the sums are loaded and stored for */
 #define AHEAD 16 /* keys between asking for a row and using it; on an EPYC 32 and 64 give the same, 128 less */
 
-/* How keys and values come: loaded as they are; made before, f32 in scratch memory (lanerows.h); or quantised (ca_is_fused): the form is
- * their format then.  Blocks are unpacked where they are used; the scales of int8, by key at most, go to the scores and the weights. */
-enum { LOADED, MADE = -1 };
+/* How keys and values come: loaded as they are, and where rows lie as whole vectors as those; made before, f32 in scratch memory
+ * (lanerows.h); or quantised (ca_is_fused): the form is their format then.  Blocks are unpacked where they are used; the scales of int8,
+ * by key at most, go to the scores and the weights. */
+enum { LOADED, MADE = -1, VECTORS = -2 };
 #define TOGETHER(form) ((form) >= CA_Q8_0 ? 32 / VL : 1) /* vectors of dims that are loaded in one go: a block's */
 
 /* Keys or values at AT, S elements apart, their dims D apart: bytes, of quantised ones.  MADE ones lie in scratch memory. */
@@ -35,7 +36,7 @@ INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct
     struct decode_from y = *x;
     y.at = IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
     for (int i = 0; i < n; i++)
-        for (int d = 0; d < bytes; d += 64) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
+        UNROLL4 for (int d = 0; d < bytes; d += 64) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
 }
 
 /* Vector c + e of the i-th of them.  Of blocks c is even: where VL is 16 it begins one. */
@@ -47,7 +48,7 @@ INLINE vf decode_lanes(const struct decode_from *x, int i, int c, int e, const i
     if (form == CA_INT8) return VFLOAT(VLOADS8(row + d));
     if (form >= CA_Q8_0) /* literal as far as can be, so that a block's vectors share its loads */
         return block_lanes(row + c * VL / 32 * CA_BLOCK_BYTES(form), (VL == 16 ? 0 : c * VL % 32) + e * VL, form);
-    return load_lanes(decode_row(x, i, form), x->d, d, x->dims);
+    return form == VECTORS ? load_vec(decode_row(x, i, form) + d) : load_lanes(decode_row(x, i, form), x->d, d, x->dims);
 }
 
 /* The lanes of x[l], summed, in lane l, by perfect shuffles: half as many vectors each time. */
@@ -95,7 +96,7 @@ APART void decode_additive(const ca_args *A, const ca_optional *X, const vf *q, 
 /* o_r += p[r][j] v_j for KEYS keys, ROWS rows and NC vectors of dims from vector C on. */
 INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const float *p, int keys, const int form, const int rows, const int nc)
 {
-    vf acc[4][2];
+    vf acc[4][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) acc[r][e] = o[r * EC + c + e];
     for (int i = 0; i < keys; i++) {
         UNROLL for (int e = 0; e < nc; e++) {
@@ -112,6 +113,8 @@ INLINE void decode_values(vf *o, const struct decode_from *v, int EC, const floa
     int r = 0;
     for (; r + 4 <= rows; r += 4) {
         int c = 0;
+        if (VL == 16 && form < CA_Q8_0) /* 32 registers; of blocks one at a time */
+            for (; c + 4 <= EC; c += 4) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 4, 4);
         for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 4, 2);
         for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 4, 1);
     }
@@ -314,6 +317,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL, shared = ca_is_shared(A, part);
     const ca_seq seq = ca_seq_of(A, X, b);
     const int left = ca_rows(A, &seq, shared) - r0, rows = left < RB ? left : RB;
+    const int in_vectors = NEIGHBOURS(A->k_d) && D % VL == 0 && NEIGHBOURS(A->v_d) && Dv % VL == 0;
     struct packed w[RB];
     GLOBAL const stored *row[RB];
     ca_long at[RB];
@@ -347,7 +351,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
         int finite = QUANT_FORMAT(A) == CA_INT8 ? PART(0, CA_INT8) : QUANT_FORMAT(A) == CA_Q8_0 ? PART(0, CA_Q8_0) : PART(0, CA_Q4_0);
         if (!finite) PART(1, MADE);
     } else for (int guarded = 0; guarded < 2; guarded++) /* a loop, for one copy of all that is inlined */
-        if (IS_SPECIAL(A) ? PART(guarded, MADE) : PART(guarded, LOADED)) break;
+        if (IS_SPECIAL(A) ? PART(guarded, MADE) : in_vectors ? PART(guarded, VECTORS) : PART(guarded, LOADED)) break;
 #undef PART
     for (int r = 0; r < rows; r++) {
         pml[2 * at[r]] = m[r];
