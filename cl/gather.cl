@@ -1,5 +1,5 @@
-/* gather.cl -- the OpenCL entry of gather.h: one work-item a query row, NDRange {rows}.  Where the pattern takes keys by their scores, a launch
- * does as many rows as there is memory for, from a.first_part on.
+/* gather.cl -- the OpenCL entry of gather.h: one work-item PACK query rows of a head, NDRange {packs}.  Where the pattern takes keys by their
+ * scores, a launch does as many packs as there is memory for, from a.first_part on.
  * Options: as row.h. */
 #include "row.h"
 #include "select.h"
@@ -12,8 +12,9 @@ LANE_KERNEL void attn_gather(GLOBAL const stored *q, GLOBAL const stored *k, GLO
                              GLOBAL float *scores, GLOBAL ca_int *spent, OPTIONAL_PARAMS, ca_args a, int has_spent, ca_long spent_0)
 {
     const ca_optional x = OPTIONAL;
-    vf qv[WHOLE(DQK) / VL], ov[WHOLE(DV) / VL];
+    vf qv[PACK * WHOLE(DQK) / VL], ov[WHOLE(DV) / VL];
     float made[WHOLE(LONGER)];
-    int n = a.first_part + (int)get_global_id(0), i = n % a.Nq, h = n / a.Nq % a.Hq, b = n / a.Nq / a.Hq;
-    gather(&a, &x, q, k, v, o, lse, scores + a.ws_po + (ca_long)get_global_id(0) * a.Nk, has_spent ? spent + spent_0 : 0, DQK, DV, b, h, i, qv, ov, made);
+    int packs = (a.Nq + PACK - 1) / PACK, n = a.first_part + (int)get_global_id(0), i = n % packs * PACK, h = n / packs % a.Hq, b = n / packs / a.Hq;
+    gather_rows(&a, &x, q, k, v, o, lse, scores + a.ws_po + (ca_long)get_global_id(0) * PACK * a.Nk, has_spent ? spent + spent_0 : 0, DQK, DV, b, h, i,
+                PACK < a.Nq - i ? PACK : a.Nq - i, qv, ov, made);
 }

@@ -170,33 +170,33 @@ INLINE void list_hashed(const ca_args *A, const ca_optional *X, const struct pac
 INLINE void list_taken(GLOBAL const float *row, struct listed *t, int *at, int n)
 {
     for (; *at < n && t->n < DK; (*at)++) {
+        if (*at % VL == 0)
+            while (*at + VL <= n && !VANY(~IS_MASKED(VLOAD(row + *at)))) *at += VL;
+        if (*at >= n) break;
         if (row[*at] == -CA_INFINITY) continue;
         t->key[t->n] = *at;
         t->s[t->n++] = row[*at];
     }
 }
 
-/* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW is memory for a row's scores, where the pattern
- * takes keys by them.  Scratch: qv, ov and made, a row of floats each, the larger of q's and v's. */
+/* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW has the row's scores, where the pattern takes keys
+ * by them.  Scratch: t; qv, ov and made, a row of floats each, the larger of q's and v's. */
 INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
                    GLOBAL stored *o, GLOBAL float *lse, GLOBAL float *row, GLOBAL ca_int *spent, int D, int Dv, int b, int h, int i,
-                   vf *qv, vf *ov, float *made)
+                   struct listed *t, vf *qv, vf *ov, float *made)
 {
     const int EC = WHOLE(Dv) / VL, hk = h / A->group;
     const ca_seq seq = ca_seq_of(A, X, b);
     const struct packed w = { b, h, i, i + seq.p0 };
     struct row_state r = { CA_LOWEST, 0.f, ov };
-    struct listed t;
     if (i >= seq.Nq) { /* a ragged row that is not there */
         if (IS_ON(TAKES, ca_takes(X)) && spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = 0;
         return;
     }
-    t.n = 0;
+    t->n = 0;
     for (int c = 0; c < EC; c++) ov[c] = SPLAT(0.f);
     if (IS_ON(TAKES, ca_takes(X))) {
-        int taken;
-        score_row(A, X, &seq, q, k, row, CA_BIASED, D, b, h, i, qv, t.s, made);
-        taken = take(X, row, A->Nk);
+        const int taken = take(X, row, A->Nk);
         if (spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = taken;
     }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
@@ -214,18 +214,18 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     if (!IS_ON(TAKES, ca_takes(X))) decode_query(A, X, qv, q, i, D, made);
     if (list) at = ca_place(list, in_list, first);
     for (;;) { /* fills the list, with keys and then with means */
-        if (IS_ON(TAKES, ca_takes(X))) list_taken(row, &t, &at, A->Nk);
-        else if (ca_sole(X) == CA_LSH) list_hashed(A, X, &w, &t, &round, &at, first, last, FIRST_NODE(X));
-        else if (list) list_own(A, X, &w, &t, list, in_list, &at, first, last);
-        else list_keys(A, X, &w, &t, &j, last);
-        for (; j >= last && c < means && t.n < DK; c++)
-            if (c != own && c * block < seq.Nk && (!before || c < own)) t.key[t.n++] = -1 - c;
-        if (t.n == 0) break;
+        if (IS_ON(TAKES, ca_takes(X))) list_taken(row, t, &at, A->Nk);
+        else if (ca_sole(X) == CA_LSH) list_hashed(A, X, &w, t, &round, &at, first, last, FIRST_NODE(X));
+        else if (list) list_own(A, X, &w, t, list, in_list, &at, first, last);
+        else list_keys(A, X, &w, t, &j, last);
+        for (; j >= last && c < means && t->n < DK; c++)
+            if (c != own && c * block < seq.Nk && (!before || c < own)) t->key[t->n++] = -1 - c;
+        if (t->n == 0) break;
         if (!IS_ON(TAKES, ca_takes(X))) {
-            score_listed(A, X, &w, &t, k, qv, D, made);
-            if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || IS_ON(MASK, X->mask)) modify_listed(A, X, &w, &t);
+            score_listed(A, X, &w, t, k, qv, D, made);
+            if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || IS_ON(MASK, X->mask)) modify_listed(A, X, &w, t);
         }
-        add_listed(A, X, &w, &t, v, Dv, &r, made);
+        add_listed(A, X, &w, t, v, Dv, &r, made);
     }
     float f = 1.f;
     if (IS_ON(SINKS, X->sinks)) { /* one more score, without a value */
@@ -244,4 +244,18 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
         for (int e = 0; e < VL && c * VL + e < Dv; e++) store_at(o, (ca_long)(c * VL + e) * A->o_d, made[e]);
     }
     if (A->has_lse) lse[A->lse_0 + b * A->lse_b + h * A->lse_h + seq.q_row + i] = r.l == 0.f ? -CA_INFINITY : r.m + LOG(r.l);
+}
+
+/* The same of rows I to I + ROWS, of PACK; ROW is memory for so many rows' scores, and qv too has so many rows. */
+INLINE void gather_rows(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
+                        GLOBAL stored *o, GLOBAL float *lse, GLOBAL float *row, GLOBAL ca_int *spent, int D, int Dv, int b, int h, int i, int rows,
+                        vf *qv, vf *ov, float *made)
+{
+    struct listed t;
+    if (IS_ON(TAKES, ca_takes(X))) {
+        const ca_seq seq = ca_seq_of(A, X, b);
+        float s[PACK > 1 ? PACK * DK : 1];
+        if (i < seq.Nq) score_rows(A, X, &seq, q, k, row, CA_BIASED, D, b, h, i, ca_least(rows, seq.Nq - i), qv, PACK > 1 ? s : t.s, made);
+    }
+    for (int r = 0; r < rows; r++) gather(A, X, q, k, v, o, lse, row + (ca_long)r * A->Nk, spent, D, Dv, b, h, i + r, &t, qv, ov, made);
 }

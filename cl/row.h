@@ -1,6 +1,6 @@
 /* row.h -- what the kernels whose work-item does one row have in common (steps.cl, prepare.cl, gather.cl): decode.h for a row, and up to DK
  * keys, at a time.
- * Options: DQK, DV, UNIT; VL and STORAGE of dialect.h. */
+ * Options: DQK, DV, UNIT, PACK; VL and STORAGE of dialect.h. */
 #ifndef DQK
 #define DQK 64   /* dims of q and k */
 #endif
@@ -9,6 +9,9 @@
 #endif
 #ifndef UNIT
 #define UNIT 1   /* every dim stride is 1 */
+#endif
+#ifndef PACK
+#define PACK 1   /* rows of scores together, where keys are taken by them */
 #endif
 #define RB 1
 #define DK 64

@@ -1,7 +1,7 @@
 /* select.h -- the scores of a whole row, and which keys of it a pattern takes by them (top k, top p), in the lane dialect.
  *
- * A row is selected in place: what is not taken becomes -inf.  The threshold is found bit by bit, as the largest number that enough
- * keys, or enough weight, are not below: 32 passes over the row, no sorting and no memory of its own. */
+ * A row is selected in place: what is not taken becomes -inf.  The threshold is found two bits at a time, as the largest
+ * number that enough keys, or enough weight, are not below: 16 passes over the row at most, no sorting and no memory of its own. */
 
 /* Floats as ints of the same order. */
 INLINE vi rank_lanes(vf x)
@@ -19,28 +19,59 @@ INLINE vf scores_at(GLOBAL const float *s, int j, int n)
     return VLOAD(x);
 }
 
-/* How many of N scores rank at LEAST or above or, with M, how much weight e^(s - m) they have. */
+/* What N scores that rank at LEAST or above count or, weighed, what weight e^(s - m) they have; -inf is none. */
+#define NONE ((int)0x807fffff) /* the rank of -inf */
+INLINE vf counted(vf x, int least, vf each) { return VSEL(rank_lanes(x) >= SPLATI(ca_most(least, NONE + 1)), each, SPLAT(0.f)); }
 INLINE float ranked(GLOBAL const float *s, int n, int least, int weigh, float m)
 {
     vf sum = SPLAT(0.f);
     for (int j = 0; j < n; j += VL) {
-        vf x = scores_at(s, j, n), one = weigh ? vexp(x - SPLAT(m)) : SPLAT(1.f);
-        sum += VSEL((rank_lanes(x) >= SPLATI(least)) & ~IS_MASKED(x), one, SPLAT(0.f));
+        vf x = scores_at(s, j, n);
+        sum += counted(x, least, weigh ? vexp(x - SPLAT(m)) : SPLAT(1.f));
     }
     return VSUM(sum);
+}
+
+/* The highest rank that at least WANTED of them have or exceed: by two bits a pass, up from the lowest int.  Unweighed, any rank that just
+ * WANTED have or exceed. */
+INLINE int threshold(GLOBAL const float *s, int n, float wanted, int weigh, float m)
+{
+    ca_uint t = 0;
+    for (int bits = 30; bits >= 0; bits -= 2) {
+        const int first = (int)((t + (1u << bits)) ^ 0x80000000u), second = (int)((t + (2u << bits)) ^ 0x80000000u),
+                  third = (int)((t + (3u << bits)) ^ 0x80000000u);
+        vf a = SPLAT(0.f), b = SPLAT(0.f), c = SPLAT(0.f);
+        for (int j = 0; j < n; j += VL) {
+            vf x = scores_at(s, j, n), each = weigh ? vexp(x - SPLAT(m)) : SPLAT(1.f);
+            a += counted(x, first, each);
+            b += counted(x, second, each);
+            c += counted(x, third, each);
+        }
+        const float lower = VSUM(a), middle = VSUM(b), upper = VSUM(c);
+        t += (upper >= wanted ? 3u : middle >= wanted ? 2u : lower >= wanted ? 1u : 0u) << bits;
+        if (!weigh && (lower == wanted || middle == wanted || upper == wanted)) break;
+    }
+    return (int)(t ^ 0x80000000u);
 }
 
 /* Keeps the K best of N scores, of equal ones the first. */
 INLINE void take_best(GLOBAL float *s, int n, int k)
 {
-    ca_uint t = 0; /* ranks count from the lowest int up */
-    for (ca_uint bit = 0x80000000u; bit; bit >>= 1)
-        if (ranked(s, n, (int)((t + bit) ^ 0x80000000u), 0, 0.f) >= (float)k) t += bit;
-    const int least = (int)(t ^ 0x80000000u);
+    const int least = threshold(s, n, (float)k, 0, 0.f);
     int equal = k - (least == 0x7fffffff ? 0 : (int)ranked(s, n, least + 1, 0, 0.f));
-    for (int j = 0; j < n; j++) {
-        int i = (int)AS_UINT(s[j]), rank = i ^ ((i >> 31) & 0x7fffffff);
-        if (rank < least || (rank == least && equal-- <= 0)) s[j] = -CA_INFINITY;
+    for (int j = 0; j < n; j += VL) {
+        if (j + VL <= n) {
+            vf x = VLOAD(s + j);
+            vi rank = rank_lanes(x);
+            if (!VANY(rank == SPLATI(least))) {
+                VSTORE(VSEL(rank > SPLATI(least), x, SPLAT(-CA_INFINITY)), s + j);
+                continue;
+            }
+        }
+        for (int e = j; e < j + VL && e < n; e++) {
+            int i = (int)AS_UINT(s[e]), rank = i ^ ((i >> 31) & 0x7fffffff);
+            if (rank < least || (rank == least && equal-- <= 0)) s[e] = -CA_INFINITY;
+        }
     }
 }
 
@@ -52,12 +83,9 @@ INLINE int count_for(GLOBAL const float *s, int n, float p)
     for (int j = 0; j < n; j += VL) top = VMAX(top, scores_at(s, j, n));
     VSTORE(top, x);
     for (int e = 0; e < VL; e++) m = x[e] > m ? x[e] : m;
-    const float wanted = p * ranked(s, n, (int)0x80000000, 1, m);
-    ca_uint t = 0;
+    const float wanted = p * ranked(s, n, NONE, 1, m);
     if (!(wanted > 0.f)) return 0;
-    for (ca_uint bit = 0x80000000u; bit; bit >>= 1)
-        if (ranked(s, n, (int)((t + bit) ^ 0x80000000u), 1, m) >= wanted) t += bit;
-    const int least = (int)(t ^ 0x80000000u), above = least == 0x7fffffff ? 0 : (int)ranked(s, n, least + 1, 0, 0.f);
+    const int least = threshold(s, n, wanted, 1, m), above = least == 0x7fffffff ? 0 : (int)ranked(s, n, least + 1, 0, 0.f);
     const int equal = (int)ranked(s, n, least, 0, 0.f) - above;
     const float rest = wanted - (above ? ranked(s, n, least + 1, 1, m) : 0.f), each = (ranked(s, n, least, 1, m) - (wanted - rest)) / (float)(equal > 0 ? equal : 1);
     int more = 1;
@@ -68,7 +96,7 @@ INLINE int count_for(GLOBAL const float *s, int n, float p)
 /* What the pattern takes of a row of N scores; returns how many. */
 INLINE int take(const ca_optional *X, GLOBAL float *s, int n)
 {
-    int there = (int)ranked(s, n, (int)0x80000000, 0, 0.f), k = there;
+    int there = (int)ranked(s, n, NONE, 0, 0.f), k = there;
     if (ca_take_share(X) >= 0.f) k = count_for(s, n, ca_take_share(X));
     if (ca_take_most(X) >= 0) k = ca_least(k, ca_take_most(X));
     if (k < there) take_best(s, n, k);
@@ -111,41 +139,65 @@ INLINE void score_keys(const ca_args *A, const ca_optional *X, int b, GLOBAL con
     else score_keys_as(A, X, b, k, number, qv, D, s, 0);
 }
 
-/* The scores of row i of head h of batch row b, at STAGE, into TO[Nk].  Scratch: qv, one row; s, DK floats; key, one row of floats. */
-INLINE void score_row(const ca_args *A, const ca_optional *X, const ca_seq *seq, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *to,
-                      int stage, int D, int b, int h, int i, vf *qv, float *s, float *key)
+/* The scores of ROWS rows of head h of batch row b from row i on, at STAGE, into TO[Nk] each.  From CA_BIASED on only keys between the
+ * first and the last that any of them may see are read.  Scratch: qv, so many rows; s, DK floats of each; key, one row of floats. */
+INLINE void score_rows(const ca_args *A, const ca_optional *X, const ca_seq *seq, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *to,
+                       int stage, int D, int b, int h, int i, int rows, vf *qv, float *s, float *key)
 {
-    const struct packed w = { b, h, i, i + seq->p0 };
-    int lo = ca_key_lo(w.p, A->left, seq->Nk), hi = ca_key_hi(w.p, A->right, seq->Nk);
+    const int DC = WHOLE(D) / VL, whole = are_whole(A, A->k_d, D);
+    int from = 0, end = A->Nk;
+    if (stage >= CA_BIASED) { /* the window moves with the rows */
+        from = ca_key_lo(i + seq->p0, A->left, seq->Nk) / DK * DK;
+        end = ca_key_hi(i + rows - 1 + seq->p0, A->right, seq->Nk);
+        for (int r = 0; r < rows; r++) {
+            for (int j = 0; j < from; j++) to[(ca_long)r * A->Nk + j] = -CA_INFINITY;
+            for (int j = end; j < A->Nk; j++) to[(ca_long)r * A->Nk + j] = -CA_INFINITY;
+        }
+    }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq->q_row + i) * A->q_s;
     k = kv_from(A, k, ca_head_at(A, seq, b, h / A->group, A->k_0, A->k_b, A->k_h, A->k_s));
-    decode_query(A, X, qv, q, i, D, key);
-    for (int k0 = 0; k0 < A->Nk; k0 += DK) {
-        const int n = ca_least(A->Nk - k0, DK);
+    for (int r = 0; r < rows; r++) decode_query(A, X, qv + r * DC, q + (ca_long)r * A->q_s, i + r, D, key);
+    for (int tile = from; tile < end; tile += DK) {
+        const int k0 = ca_most(ca_least(tile, end - DK), from), n = ca_least(end - k0, DK); /* the last tiles may overlap */
         int there = n; /* where a ragged batch or a table ends there is nothing behind the last key */
         if (IS_ON(RAGGED, X->cu_q) || IS_ON(PAGED, A->page_size)) there = ca_least(n, ca_most(seq->Nk - k0, 0));
-        for (int j = there; j < DK; j++) s[j] = 0.f; /* whole vectors are modified */
+        for (int r = 0; r < rows; r++)
+            for (int j = there; j < DK; j++) s[r * DK + j] = 0.f; /* whole vectors are modified */
         for (int j = 0; IS_SPECIAL(A) && j < there; j++) {
             const struct decode_from x = { k, A->k_s, A->k_d, D, key };
             key_row(A, X, key, k, b, h / A->group, k0 + j, D);
-            decode_keys(A, X, &x, qv, WHOLE(D) / VL, s + j, 1, MADE, 1);
+            decode_keys(A, X, &x, qv, DC, s + j, rows, MADE, 1);
         }
-        for (int j = 0; !IS_SPECIAL(A) && j < there; j += VL) {
+        for (int j = 0, few; !IS_SPECIAL(A) && j < there; j += few) {
+            const int together = PACK > 1 && rows > 1 && whole; /* a key is read once for all of them */
+            few = !together ? VL : there < 4 ? 1 : 4;
+            if (together) { /* all keys' products are summed in one way: equal keys have equal scores */
+                const int at = few == 4 ? ca_least(j, there - 4) : j;
+                const struct decode_from x = { k + (ca_long)(k0 + at) * A->k_s, A->k_s, A->k_d, D, key };
+                if (few == 4) decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 4);
+                else decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 1);
+                continue;
+            }
             int number[VL];
             for (int e = 0; e < VL; e++) number[e] = k0 + ca_least(j + e, there - 1);
-            score_keys(A, X, b, k, number, qv, D, s + j);
+            for (int r = 0; r < rows; r++) score_keys(A, X, b, k, number, qv + r * DC, D, s + r * DK + j);
         }
-        if (stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
-            const float leak = X->leaks[A->leaks_0 + h];
-            for (int j = 0; j < n; j++) s[j] = s[j] > 0.f ? s[j] : s[j] * leak;
+        for (int r = 0; r < rows; r++) {
+            const struct packed w = { b, h, i + r, i + r + seq->p0 };
+            float *row = s + r * DK;
+            if (stage < CA_BIASED && IS_ON(SCORE, X->leaks) && A->score == CA_GAT) {
+                const float leak = X->leaks[A->leaks_0 + h];
+                for (int e = 0; e < n; e++) row[e] = row[e] > 0.f ? row[e] : row[e] * leak;
+            }
+            if (stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
+                for (int e = 0; e < DK; e += VL) VSTORE(vtanh(VLOAD(row + e), A->softcap), row + e);
+            if (stage >= CA_BIASED) {
+                const int lo = ca_key_lo(w.p, A->left, seq->Nk) - k0, hi = ca_key_hi(w.p, A->right, seq->Nk) - k0;
+                if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, row, n, k0, ca_tile_class(A, X, b, h, w.i, w.p, 1, k0, n));
+                for (int e = 0; (lo > 0 || hi < n) && e < n; e++)
+                    if (e < lo || e >= hi) row[e] = -CA_INFINITY;
+            }
+            for (int e = 0; e < n; e++) to[(ca_long)r * A->Nk + k0 + e] = row[e];
         }
-        if (stage == CA_CAPPED && IS_ON(SOFTCAP, A->softcap))
-            for (int j = 0; j < DK; j += VL) VSTORE(vtanh(VLOAD(s + j), A->softcap), s + j);
-        if (stage >= CA_BIASED) {
-            if (IS_ON(SCORED, A->scored)) decode_modify(A, X, &w, s, n, k0, ca_tile_class(A, X, b, h, i, w.p, 1, k0, n));
-            for (int j = 0; j < n; j++)
-                if (k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
-        }
-        for (int j = 0; j < n; j++) to[k0 + j] = s[j];
     }
 }

@@ -85,7 +85,7 @@ INLINE void append(const ca_args *A, const ca_optional *X, GLOBAL const stored *
 }
 
 /* Row i of head h of batch row b of the weights [B][Hq][Nq][Nk], at the stage that A names.  The scores go there first and become
- * weights in place.  Scratch as score_row's. */
+ * weights in place.  Scratch as score_rows'. */
 INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL float *weights,
                         int D, int b, int h, int i, vf *qv, float *s, float *key)
 {
@@ -96,7 +96,7 @@ INLINE void weights_row(const ca_args *A, const ca_optional *X, GLOBAL const sto
         for (int j = 0; j < A->Nk; j++) weights[j] = 0.f;
         return;
     }
-    score_row(A, X, &seq, q, k, weights, A->stage, D, b, h, i, qv, s, key);
+    score_rows(A, X, &seq, q, k, weights, A->stage, D, b, h, i, 1, qv, s, key);
     if (IS_ON(TAKES, ca_takes(X)) && A->stage >= CA_BIASED) take(X, weights, A->Nk);
     if (A->stage != CA_PROBS) return;
     for (int j = 0; j < A->Nk; j++) m = weights[j] > m ? weights[j] : m;

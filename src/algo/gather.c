@@ -30,11 +30,11 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     return w == 4 || w == 8 || w == 16 ? NULL : "vl is 4, 8 or 16";
 }
 
-/* Takes as many rounds as there are keys, 66 passes more to select some. */
+/* Takes as many rounds as there are keys, 24 passes more to select some, and two to list them. */
 static double rounds(const struct problem *p, const struct params *t)
 {
     double w = t->v[VECTOR], dims = ceil((double)p->D / w) + ceil((double)p->Dv / w);
-    return (double)p->Nk * (2 * dims + 40 + (takes(p) ? 140 / w : 0));
+    return (double)p->Nk * (2 * dims + 40 + (takes(p) ? 52 / w : 0));
 }
 
 /* A row shares nothing with others: K and V come from the caches for each anew. */
@@ -44,41 +44,53 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) || ca_is_host(dev) ? 8 : 60);
 }
 
+/* Rows of a pack, whose scores are computed together: a key is read once for all of them (on a Xeon's host, 16384 keys of 64 dims, a row by
+ * itself took 5 times as long as one of 16).  A GPU's work-items have not the registers, and where rounds are counted each row's count. */
+static int64_t pack(const struct problem *p, const struct device *dev)
+{
+    return !takes(p) ? 1 : ca_is_host(dev) ? ca_host_isa()->type[p->dtype]->pack_rows : ca_is_cpu_like(dev) && !(dev->quirks & CA_QUIRK_ROUNDS) ? 16 : 1;
+}
+
+static int64_t all_packs(const struct problem *p, int64_t rows) { return p->B * p->Hq * ca_ceil_div(p->Nq, rows); }
+
+/* Packs of a launch: of scores, 64 MiB at most. */
+static int64_t packs_at_once(const struct problem *p, int64_t rows)
+{
+    int64_t packs = all_packs(p, rows);
+    return takes(p) ? ca_max(1, ca_min(packs, ((int64_t)64 << 20) / (rows * ca_max(p->Nk, 1) * (int64_t)sizeof(float)))) : packs;
+}
+
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
 {
     int n = ca_common_options(p, dev, text, size);
-    snprintf(text + n, size - (size_t)n, " -DVL=%d", t->v[VECTOR]);
-}
-
-/* Rows of a launch: of scores, 64 MiB at most. */
-static int64_t rows_at_once(const struct problem *p)
-{
-    int64_t rows = p->B * p->Hq * p->Nq;
-    return takes(p) ? ca_max(1, ca_min(rows, ((int64_t)64 << 20) / (ca_max(p->Nk, 1) * (int64_t)sizeof(float)))) : rows;
+    snprintf(text + n, size - (size_t)n, " -DVL=%d -DPACK=%d", t->v[VECTOR], (int)pack(p, dev));
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
 {
+    const int64_t rows = pack(p, dev);
     (void)t;
-    return !takes(p) || ca_is_host(dev) ? 0 : (size_t)(rows_at_once(p) * p->Nk) * sizeof(float);
+    return !takes(p) || ca_is_host(dev) ? 0 : (size_t)(packs_at_once(p, rows) * rows * p->Nk) * sizeof(float);
 }
 
 static clattn_status on_host(const struct problem *p, const struct io *io, const ca_args *a)
 {
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
-    const int64_t rows = p->B * p->Hq * p->Nq;
+    const int64_t rows = takes(p) ? k->pack_rows : 1, packs = all_packs(p, rows), of_head = ca_ceil_div(p->Nq, rows);
     const int threads = ca_host_threads();
-    const size_t each = (size_t)p->Nk;
+    const size_t each = (size_t)(rows * p->Nk);
     float *scores = NULL;
     ca_optional x;
     ca_optional_host(p, io, &x);
     if (takes(p) && !(scores = malloc((size_t)threads * each * sizeof *scores)))
         return ca_no_memory((size_t)threads * each * sizeof *scores, "the threads' scores");
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
-    for (int64_t n = 0; n < rows; n++)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, takes(p) ? 1 : 16)
+    for (int64_t n = 0; n < packs; n++) {
+        const int64_t i = n % of_head * rows;
         k->gather(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_V].host, io->t[CA_OUT].host, io->t[CA_LSE].host,
-                  scores ? scores + (size_t)ca_host_thread() * each : NULL, io->t[CA_SPENT].host, (int)(n / p->Nq / p->Hq), (int)(n / p->Nq % p->Hq),
-                  (int)(n % p->Nq));
+                  scores ? scores + (size_t)ca_host_thread() * each : NULL, io->t[CA_SPENT].host, (int)(n / of_head / p->Hq),
+                  (int)(n / of_head % p->Hq), (int)i, (int)ca_min(rows, p->Nq - i));
+    }
     free(scores);
     return CLATTN_OK;
 }
@@ -86,7 +98,7 @@ static clattn_status on_host(const struct problem *p, const struct io *io, const
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
 {
     const struct problem *p = &plan->p;
-    const int64_t rows = p->B * p->Hq * p->Nq;
+    const int64_t rows = pack(p, &plan->ctx->dev), packs = all_packs(p, rows);
     const ca_int has_spent = io->t[CA_SPENT].mem != NULL;
     const ca_long spent_0 = (ca_long)(io->t[CA_SPENT].offset / sizeof(int32_t));
     struct launch_arg args[CA_MAX_ARGS];
@@ -96,8 +108,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     if (ca_is_host(&plan->ctx->dev)) return on_host(p, io, &a);
     const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE], &io->workspace,
                                              &io->t[CA_SPENT] };
-    for (int64_t first = 0, n; first < rows; first += n) {
-        n = ca_min(rows - first, rows_at_once(p));
+    for (int64_t first = 0, n; first < packs; first += n) {
+        n = ca_min(packs - first, packs_at_once(p, rows));
         a.first_part = (ca_int)first;
         a.ws_po = (ca_long)(io->workspace.offset / sizeof(float)); /* where the scores lie */
         cl_uint count = ca_kernel_args(p, io, &a, tensors, 7, args);
@@ -105,7 +117,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
         args[count++] = (struct launch_arg){ sizeof spent_0, &spent_0 };
         struct launch l = {
             .program = plan->program, .kernel = "attn_gather", .dims = 1, .global = { (size_t)n }, .local = { 1 },
-            .flops = ca_problem_flops(p) * (double)n / (double)rows, .args = args, .num_args = count,
+            .flops = ca_problem_flops(p) * (double)n / (double)packs, .args = args, .num_args = count,
         };
         CA_TRY(ca_launch(plan->ctx, &l, c));
     }

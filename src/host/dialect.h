@@ -63,9 +63,13 @@ INLINE vu VMULHI(vu x, uint32_t m)
 INLINE void VSTORE(vf v, float *p) { memcpy(p, &v, sizeof v); }
 INLINE int VANY(vi mask)
 {
+#if defined(__AVX512F__) && VL == 16
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask);
+#else
     int any = 0;
     for (int i = 0; i < VL; i++) any |= mask[i];
     return any;
+#endif
 }
 INLINE vi VLOADI(const int *p) { vi v; memcpy(&v, p, sizeof v); return v; }
 INLINE vf VLOAD(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }

@@ -17,7 +17,7 @@ enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN_K, HOST_M
 struct host_kernels {
     int lanes;                              /* floats per vector */
     int wide_rows, narrow_rows;             /* query rows per tile */
-    int pack_rows;                          /* rows per call of part */
+    int pack_rows;                          /* rows per call of part, and of gather at most */
     size_t (*scratch)(const ca_args *a);    /* bytes per thread, 64-byte aligned */
     void (*wide)(HOST_TILE_ARGS);           /* query tile number TILE of head H of batch B */
     void (*narrow)(HOST_TILE_ARGS);         /* the same with fewer rows per tile */
@@ -26,9 +26,9 @@ struct host_kernels {
     void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i);
     /* cl/prepare.h: row N of a pattern's WORDS, from q or k */
     void (*prepare)(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n);
-    /* cl/gather.h: row i; SCORES for a row of them, or NULL; SPENT may be NULL */
+    /* cl/gather.h: ROWS rows from row I on; SCORES for as many rows of them, or NULL; SPENT may be NULL */
     void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
-                   ca_int *spent, int b, int h, int i);
+                   ca_int *spent, int b, int h, int i, int rows);
     void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
 };
 

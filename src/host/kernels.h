@@ -44,6 +44,7 @@
 
 #define RB 16
 #define DK 64
+#define PACK RB
 #include "decode.h"
 #include "select.h"
 #include "gather.h"
@@ -90,11 +91,11 @@ static void weights_of(const ca_args *a, const ca_optional *x, const void *q, co
     weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s, (float *)key);
 }
 
-static void gather_row(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
-                       ca_int *spent, int b, int h, int i)
+static void gather_pack(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
+                       ca_int *spent, int b, int h, int i, int rows)
 {
-    vf qv[WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL];
-    gather(a, x, q, k, v, o, lse, scores, spent, a->D, a->Dv, b, h, i, qv, ov, (float *)made);
+    vf qv[PACK * WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL];
+    gather_rows(a, x, q, k, v, o, lse, scores, spent, a->D, a->Dv, b, h, i, rows, qv, ov, (float *)made);
 }
 
 static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n)
@@ -119,5 +120,5 @@ extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of, .gather = gather_row, .prepare = prepare,
+    .append = append_keys, .weights = weights_of, .gather = gather_pack, .prepare = prepare,
 };
