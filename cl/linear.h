@@ -189,7 +189,7 @@ INLINE void load_values(const struct lin *l, ca_long t0, int n)
 }
 
 /* The values of n tokens in u, or where they lie. */
-INLINE struct rows values_of(const struct lin *l, ca_long t0, int n)
+INLINE void values_of(const struct lin *l, ca_long t0, int n, struct rows *to)
 {
     const ca_linear *A = l->A;
     struct rows rows = { l->u, l->E_, 0, l->ne };
@@ -198,7 +198,7 @@ INLINE struct rows values_of(const struct lin *l, ca_long t0, int n)
         rows.ld = (int)A->v.t;
         rows.n = t0 + 2 * n <= A->T ? n : 0;
     } else load_values(l, t0, n);
-    return rows;
+    *to = rows;
 }
 
 INLINE ca_long lse_at(const struct lin *l, int h)
@@ -234,8 +234,8 @@ INLINE void chunk(struct lin *l, ca_long t0, int n)
     const int reads = A->pass != LIN_SUMS, writes = A->pass != LIN_OUTPUTS, inside = A->pass == LIN_STREAM;
     if (writes) {
         if (HAS(gate) || HAS(delta)) load_gates(l, t0, n);
-        l->v = values_of(l, t0, n);
-        l->k = features_of(l, LIN_K, &A->k, l->h / A->share, t0, n, l->xk);
+        values_of(l, t0, n, &l->v);
+        features_of(l, LIN_K, &A->k, l->h / A->share, t0, n, l->xk, &l->k);
         if (HAS(gate) != LIN_BY_DIM) turn_keys(l, n);
     }
     if (HAS(delta)) {
@@ -255,7 +255,8 @@ INLINE void chunk(struct lin *l, ca_long t0, int n)
     }
     for (int g = 0; reads && g < A->group; g++) {
         const int h = l->h * A->group + g, there = inside && !HAS(normalize) && !HAS(ssd) && in_vectors(A, LIN_OUT, A->V, A->o.t);
-        const struct rows q = features_of(l, LIN_Q, &A->q, h / A->share, t0, n, l->xq);
+        struct rows q;
+        features_of(l, LIN_Q, &A->q, h / A->share, t0, n, l->xq, &q);
         if (inside) scores(l, q, l->att, n, 0);
         through_state(l, q, n, HAS(normalize));
         if (inside) {

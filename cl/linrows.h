@@ -112,8 +112,8 @@ LINEAR_APART void load_x(const struct lin *l, int k, const ca_lin_strides *s, in
 /* Are the rows of tensor k, of DIMS numbers and STEP apart, f32 in whole vectors? */
 INLINE int in_vectors(const ca_linear *A, int k, int dims, ca_long step) { return A->type[k] == TYPE_F32 && dims % VL == 0 && step < 1 << 20; }
 
-/* load_x, or where nothing is to be made of them the rows where they lie. */
-INLINE struct rows features_of(const struct lin *l, int k, const ca_lin_strides *s, int h, ca_long t0, int n, GLOBAL float *x)
+/* load_x, or where nothing is to be made of them the rows where they lie.  (A struct that an inlined function returns Oclgrind cannot do.) */
+INLINE void features_of(const struct lin *l, int k, const ca_lin_strides *s, int h, ca_long t0, int n, GLOBAL float *x, struct rows *to)
 {
     const ca_linear *A = l->A;
     struct rows rows = { x, l->X_, 0, A->K };
@@ -122,7 +122,7 @@ INLINE struct rows features_of(const struct lin *l, int k, const ca_lin_strides 
         rows.ld = (int)s->t;
         rows.n = t0 + 2 * n <= A->T ? n : 0;
     } else load_x(l, k, s, h, t0, n, x);
-    return rows;
+    *to = rows;
 }
 
 /* Features come in blocks: all of them, or of pairs about 256; FIRST and the return value count features. */
