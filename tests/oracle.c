@@ -385,6 +385,17 @@ static size_t scatter(size_t n)
     }
 }
 
+/* Multiplications that the keys take which rows see; no more are counted than make it much. */
+static bool is_little_work(const struct oracle *o)
+{
+    size_t products = 0;
+    for (size_t e = 0; e < rows(o) && products <= SMALL_WORK; e++) {
+        struct row r = row_of(o, e);
+        for (long j = 0; j < o->Nk; j++) products += oracle_visible(o, r.b, r.h, r.i, j) ? (size_t)(o->D + o->Dv) : 0;
+    }
+    return products <= SMALL_WORK;
+}
+
 /* Measures the plain computation: all rows, the first SAMPLED_ROWS that see a key in every way, and where that is little work all; then
  * moved copies until there are enough.  (A sample alone promises more than f32 keeps: one sensitive row of hundreds, whose scores are
  * large but near each other, is easily missed.) */
@@ -392,7 +403,7 @@ static bool measure(struct oracle *o, const struct inputs *in, const struct scra
 {
     size_t n = rows(o), step = scatter(n), seen = 0;
     uint64_t state = 0x9e3779b97f4a7c15ull;
-    const bool small = n * (size_t)(o->Nk * (o->D + o->Dv)) <= SMALL_WORK;
+    const bool small = is_little_work(o);
     for (size_t e = 0; e < n; e++)
         seen += measure_row(o, row_of(o, e * step % n), in, w, small || seen < SAMPLED_ROWS ? VARIANTS : 1);
     for (int round = 0; seen && seen < ENOUGH_ROWS && round < ENOUGH_ROWS; round++) {
