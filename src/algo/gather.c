@@ -41,7 +41,7 @@ static double rounds(const struct problem *p, const struct params *t)
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)t;
-    return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) || ca_is_host(dev) ? 8 : 60);
+    return ca_flops_ms(p, dev) * (ca_is_host(dev) && p->pattern.grouped ? 2 : ca_is_cpu_like(dev) || ca_is_host(dev) ? 8 : 60);
 }
 
 /* Rows of a pack, whose scores are computed together: a key is read once for all of them (on a Xeon's host, 16384 keys of 64 dims, a row by
@@ -71,6 +71,27 @@ static size_t workspace(const struct problem *p, const struct device *dev, const
     const int64_t rows = pack(p, dev);
     (void)t;
     return !takes(p) || ca_is_host(dev) ? 0 : (size_t)(packs_at_once(p, rows) * rows * p->Nk) * sizeof(float);
+}
+
+/* By groups, chunks of a head's rows side by side: as long as can be, up to 8 MiB of their sums, for a group's keys are fetched for each. */
+static clattn_status by_groups(const struct problem *p, const struct io *io, const ca_args *a, struct spare *spare)
+{
+    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
+    const int threads = ca_host_threads();
+    const int64_t heads = p->B * p->Hq, most = ((int64_t)8 << 20) / (int64_t)sizeof(float) / (p->Dv + 2),
+                  rows = ca_min(ca_max(most, 1), ca_ceil_div(p->Nq, ca_ceil_div(threads, heads))), chunks = ca_ceil_div(p->Nq, rows);
+    ca_optional x;
+    ca_optional_host(p, io, &x);
+    const size_t each = (size_t)ca_round_up((int64_t)k->grouped_bytes(a, &x, (int)rows), 64);
+    char *memory = ca_spare_take(spare, (size_t)threads * each);
+    if (!memory) return ca_no_memory((size_t)threads * each, "the threads' sums");
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    for (int64_t n = 0; n < heads * chunks; n++)
+        k->grouped(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_V].host, io->t[CA_OUT].host, io->t[CA_LSE].host, (int)(n / chunks / p->Hq),
+                   (int)(n / chunks % p->Hq), (int)(n % chunks * rows), (int)ca_min(rows, p->Nq - n % chunks * rows),
+                   memory + (size_t)ca_host_thread() * each);
+    ca_spare_give(spare, memory);
+    return CLATTN_OK;
 }
 
 static clattn_status on_host(const struct problem *p, const struct io *io, const ca_args *a)
@@ -105,7 +126,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     ca_args a;
     clattn_status st = CLATTN_OK;
     ca_io_args(p, io, &a);
-    if (ca_is_host(&plan->ctx->dev)) return on_host(p, io, &a);
+    if (ca_is_host(&plan->ctx->dev)) return p->pattern.grouped ? by_groups(p, io, &a, plan->spare) : on_host(p, io, &a);
     const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE], &io->workspace,
                                              &io->t[CA_SPENT] };
     for (int64_t first = 0, n; first < packs; first += n) {

@@ -29,6 +29,10 @@ struct host_kernels {
     /* cl/gather.h: ROWS rows from row I on; SCORES for as many rows of them, or NULL; SPENT may be NULL */
     void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
                    ca_int *spent, int b, int h, int i, int rows);
+    /* grouped.h: ROWS rows from row I on, with MEMORY of as many bytes as those take, 64-byte aligned */
+    size_t (*grouped_bytes)(const ca_args *a, const ca_optional *x, int rows);
+    void (*grouped)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i, int rows,
+                    void *memory);
     void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
 };
 

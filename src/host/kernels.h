@@ -48,6 +48,7 @@
 #include "decode.h"
 #include "select.h"
 #include "gather.h"
+#include "host/grouped.h"
 #include "steps.h"
 #include "prepare.h"
 
@@ -98,6 +99,20 @@ static void gather_pack(const ca_args *a, const ca_optional *x, const void *q, c
     gather_rows(a, x, q, k, v, o, lse, scores, spent, a->D, a->Dv, b, h, i, rows, qv, ov, (float *)made);
 }
 
+static size_t grouped_bytes(const ca_args *a, const ca_optional *x, int rows)
+{
+    struct grouped t;
+    return grouped_cut(&t, NULL, a, rows, FIRST_NODE(x));
+}
+
+static void grouped_rows(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i,
+                         int rows, void *memory)
+{
+    struct grouped t;
+    grouped_cut(&t, memory, a, rows, FIRST_NODE(x));
+    grouped(a, x, q, k, v, o, lse, a->D, a->Dv, b, h, i, rows, &t, FIRST_NODE(x));
+}
+
 static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n)
 {
     vf qv[WHOLE(CA_MAX_DIM) / VL];
@@ -120,5 +135,5 @@ extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of, .gather = gather_pack, .prepare = prepare,
+    .append = append_keys, .weights = weights_of, .gather = gather_pack, .grouped_bytes = grouped_bytes, .grouped = grouped_rows, .prepare = prepare,
 };

@@ -403,13 +403,18 @@ done:
     return st;
 }
 
+/* One leaf, and plain attention but for it. */
+static bool is_plain(const struct problem *p)
+{
+    return p->pattern.num_nodes == 1 && !ca_problem_special(p) && !p->has_alibi && !p->bias.on && !p->mask.on && !p->score_mod && !p->score_callback &&
+           !p->mask_mod && !p->mask_callback && p->dropout <= 0;
+}
+
 /* Passes of cl/order.h, 0: it is not for this problem.  What is not plain attention counts on rows being neighbours. */
 static int passes_of(const struct problem *p)
 {
     const ca_node *n = p->pattern.node;
-    if (p->pattern.num_nodes != 1 || ca_problem_special(p) || p->has_alibi || p->bias.on || p->mask.on || p->score_mod || p->score_callback ||
-        p->mask_mod || p->mask_callback || p->dropout > 0 || p->ragged)
-        return 0;
+    if (!is_plain(p) || p->ragged) return 0;
     switch (n->type) { /* classes of a few queries would leave tiles empty */
     case CA_STRIDED: return n->n[0] > 1 && n->n[0] <= p->Nq / 8 ? 2 : 0;
     case CA_DILATED: return n->n[1] > 1 && n->n[1] <= p->Nq / 8;
@@ -455,6 +460,7 @@ void ca_problem_order(struct problem *p)
 {
     struct ca_text t = { p->mods, sizeof p->mods, strlen(p->mods) };
     const size_t before = t.length;
+    p->pattern.grouped = is_plain(p) && (p->pattern.node->type == CA_LSH || p->pattern.node->type == CA_BLOCK_TOP_K);
     p->pattern.passes = passes_of(p);
     if (p->pattern.passes) ca_text_put(&t, "#define ORDERED 1\n#define PASSES %d\n", p->pattern.passes > 1 ? p->pattern.passes : 0);
     if (t.length < t.size) return;

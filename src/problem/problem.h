@@ -30,6 +30,7 @@ struct pattern {
     int64_t lists[3], listed, full; /* BLOCK_MASK: [batches][heads][block rows] lists, so long; full 0: none of those */
     bool prefix, documents;
     int32_t passes;          /* over tiles of cl/order.h, in the lane kernels; 0: queries and keys in the tensors' order */
+    bool grouped;            /* its rows pick groups of keys, and nothing else changes or hides scores: src/host/grouped.h will do */
 };
 
 struct problem {
@@ -106,7 +107,8 @@ void ca_pattern_defaults(clattn_pattern *t, clattn_pattern_type type);
 const char *ca_pattern_name(int type); /* "strided" */
 /* pattern.c: checks A's pattern, makes P->pattern and its text, behind the user's functions. */
 clattn_status ca_problem_pattern(struct problem *p, const clattn_attention *a);
-/* Whether, once all else of P is known, and in how many passes its lane kernels go through the pattern in an order of their own. */
+/* Once all else of P is known: whether, and in how many passes, its lane kernels go through the pattern in an order of their own; and whether
+ * by groups. */
 void ca_problem_order(struct problem *p);
 static inline bool ca_has_pattern(const struct problem *p, int type)
 {
