@@ -3,6 +3,7 @@
 #define WHAT 0
 #endif
 #include "row.h"
+#include "select.h"
 #include "prepare.h"
 
 #define ROW(dims) (WHOLE(dims) / VL)

@@ -42,26 +42,60 @@ INLINE void draw(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
     draw_numbers(at + (ca_long)n * leaf->n[0], leaf->n[0], keys, p, leaf->seed, 0, 0, 0);
 }
 
+/* The largest and the smallest number of each lane, and the first places where they were. */
+struct extremes { vf high, low; vi high_at, low_at; };
+
+/* Adds FEW vectors of x R from column C on; R has HALF columns, whole vectors of them where WHOLE. */
+INLINE void turn_lanes(GLOBAL const float *rotation, int half_, GLOBAL const stored *row, int dim_stride, int D, int c, struct extremes *t, const int few,
+                       const int whole)
+{
+    vf sum[4];
+    UNROLL for (int i = 0; i < few; i++) sum[i] = SPLAT(0.f);
+    for (int d = 0; d < D; d++) {
+        const vf x = SPLAT(load_at(row, (ca_long)d * dim_stride));
+        GLOBAL const float *columns = rotation + (ca_long)d * half_;
+        UNROLL for (int i = 0; i < few; i++) sum[i] = VFMA(x, whole ? VLOAD(columns + c + i * VL) : load_floats(columns, c + i * VL, half_), sum[i]);
+    }
+    UNROLL for (int i = 0; i < few; i++) {
+        const vi at = vcounti(c + i * VL), there = at < SPLATI(half_), more = there & (sum[i] > t->high), less = there & (sum[i] < t->low);
+        t->high = VSEL(more, sum[i], t->high);
+        t->high_at = AS_VI(VSEL(more, AS_VF(at), AS_VF(t->high_at)));
+        t->low = VSEL(less, sum[i], t->low);
+        t->low_at = AS_VI(VSEL(less, AS_VF(at), AS_VF(t->low_at)));
+    }
+}
+
+/* Of lanes the first place of the largest number; X becomes that. */
+INLINE int first_of(vf number, vi at, float *x)
+{
+    float numbers[VL], places[VL];
+    int place = 0;
+    VSTORE(number, numbers);
+    VSTORE(AS_VF(at), places);
+    *x = -CA_INFINITY;
+    UNROLL for (int e = 0; e < VL; e++) {
+        const int here = (int)AS_UINT(places[e]);
+        if (numbers[e] > *x || (numbers[e] == *x && here < place)) {
+            *x = numbers[e];
+            place = here;
+        }
+    }
+    return place;
+}
+
 /* The buckets of the row at ROW: for each hash the place of the largest of x R and, behind those, of - x R. */
 INLINE void bucket_row(const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int *to, GLOBAL const stored *row, int dim_stride, int D)
 {
     const int rounds = leaf->n[0], half_ = leaf->n[3] / 2;
     for (int r = 0; r < rounds; r++) {
         GLOBAL const float *rotation = (GLOBAL const float *)(words + leaf->n[2]) + (ca_long)r * D * half_;
-        float most = -CA_INFINITY, least = CA_INFINITY;
-        int high = 0, low = 0;
-        for (int c = 0; c < half_; c += VL) {
-            float x[VL];
-            vf sum = SPLAT(0.f);
-            for (int d = 0; d < D; d++)
-                sum = VFMA(SPLAT(load_at(row, (ca_long)d * dim_stride)), load_floats(rotation + (ca_long)d * half_, c, half_), sum);
-            VSTORE(sum, x);
-            for (int e = 0; e < VL && c + e < half_; e++) {
-                if (x[e] > most) { most = x[e]; high = c + e; }
-                if (x[e] < least) { least = x[e]; low = c + e; }
-            }
-        }
-        to[r] = most >= -least ? high : half_ + low;
+        struct extremes t = { SPLAT(-CA_INFINITY), SPLAT(CA_INFINITY), SPLATI(0), SPLATI(0) };
+        float most, least;
+        int c = 0;
+        for (; c + 4 * VL <= half_; c += 4 * VL) turn_lanes(rotation, half_, row, dim_stride, D, c, &t, 4, 1);
+        for (; c < half_; c += VL) turn_lanes(rotation, half_, row, dim_stride, D, c, &t, 1, 0);
+        const int high = first_of(t.high, t.high_at, &most), low = first_of(-t.low, t.low_at, &least);
+        to[r] = most >= least ? high : half_ + low;
     }
 }
 
@@ -107,6 +141,21 @@ INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
     for (int d = 0; d < D; d += VL) store_floats(VLOAD(sum + d) / SPLAT(end > first ? (float)(end - first) : 1.f), to, d, D);
 }
 
+/* The first place of the largest of N scores, -1: none is above -inf. */
+INLINE int best_of(GLOBAL const float *score, int n)
+{
+    vf top = SPLAT(-CA_INFINITY);
+    float x[VL], most = -CA_INFINITY;
+    for (int c = 0; c < n; c += VL) top = VMAX(top, scores_at(score, c, n));
+    VSTORE(top, x);
+    UNROLL for (int e = 0; e < VL; e++) most = x[e] > most ? x[e] : most;
+    for (int c = 0; most > -CA_INFINITY && c < n; c += VL)
+        if (VANY(scores_at(score, c, n) == SPLAT(most)))
+            for (int e = c; e < n; e++)
+                if (score[e] == most) return e;
+    return -1;
+}
+
 /* The blocks that query N of [B][Hq][Nq] takes.  QV is scratch for a row, ROW likewise. */
 INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *q, int D, int n,
                    vf *qv, float *row)
@@ -121,18 +170,37 @@ INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, 
     for (int e = 0; e < leaf->n[1]; e++) bits[e] = 0;
     if (i >= seq.Nq) return;
     decode_query(A, X, qv, q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s, i, D, row);
-    for (int c = 0; c < end; c++) {
+    for (int c = 0; VL == 4 && c < end; c++) { /* on a GPU, whose compiler then unrolls this and keeps q in registers */
         vf sum = SPLAT(0.f);
         for (int d = 0; d < D; d += VL) sum = VFMA(qv[d / VL], load_floats(means + (ca_long)c * D, d, D), sum);
         score[c] = VSUM(sum) * A->scale;
     }
-    if (keeps) bits[own / 32] |= (ca_int)(1u << own % 32);
+    for (int c = 0; VL > 4 && c < end; c += VL) {
+        float x[VL];
+        vf sums[VL];
+        for (int first = 0; first < VL; first += EIGHT) {
+            vf sum[EIGHT];
+            UNROLL for (int e = 0; e < EIGHT; e++) sum[e] = SPLAT(0.f);
+            for (int d = 0; d < D; d += VL)
+                UNROLL for (int e = 0; e < EIGHT; e++)
+                    sum[e] = VFMA(qv[d / VL], load_floats(means + (ca_long)ca_least(c + first + e, end - 1) * D, d, D), sum[e]);
+            UNROLL for (int e = 0; e < EIGHT; e++) sums[first + e] = sum[e];
+        }
+        VSTORE(decode_sums(sums) * SPLAT(A->scale), x);
+        UNROLL for (int e = 0; e < VL; e++)
+            if (c + e < end) score[c + e] = x[e];
+    }
+    if (keeps) {
+        bits[own / 32] |= (ca_int)(1u << own % 32);
+        if (own < end) score[own] = -CA_INFINITY;
+    }
     for (int taken = keeps; taken < leaf->n[3]; taken++) { /* the best that is left */
-        int best = -1;
-        for (int c = 0; c < end; c++)
-            if (!(bits[c / 32] >> c % 32 & 1) && (best < 0 || score[c] > score[best])) best = c;
+        int best = best_of(score, end);
+        for (int c = 0; best < 0 && c < end; c++) /* none is above -inf */
+            if (!(bits[c / 32] >> c % 32 & 1)) best = c;
         if (best < 0) break;
         bits[best / 32] |= (ca_int)(1u << best % 32);
+        score[best] = -CA_INFINITY;
     }
 }
 
