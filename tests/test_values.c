@@ -65,6 +65,13 @@ START_TEST(test_poison_unseen)
     on_every_algo(s, poison_unseen);
     s.causal = 0, s.window = 1, s.left = 4, s.right = 2, s.align = CLATTN_OFFSET, s.q_offset = 20;
     on_every_algo(s, poison_unseen);
+    if (attend_is_host()) { /* rows that pick groups of keys, some behind the mask: it goes through them in a way of its own */
+        s.Nq = base(_i).Nq, s.causal = 1, s.window = 0, s.align = CLATTN_TOP_LEFT;
+        s.pattern = LEAF(LSH, .rounds = 2, .buckets = 4);
+        on_every_algo(s, poison_unseen);
+        s.pattern = LEAF(BLOCK_TOP_K, .block = 16, .count = 2, .own = 1);
+        on_every_algo(s, poison_unseen);
+    }
     if (_i == 0 && !attend_is_slow()) {
         static const int32_t lens[] = { 40, 0 };
         struct shape kinds_of[3] = { base(0), base(0), base(0) };

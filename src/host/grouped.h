@@ -85,9 +85,9 @@ static void grouped_hide(const ca_args *A, const ca_optional *X, const struct gr
     }
 }
 
-/* Adds the COUNT keys at hand to ROWS rows of the chunk, by their numbers in it. */
+/* Adds the COUNT keys at hand to ROWS rows of the chunk, by their numbers in it; GUARDED leaves out values behind the mask, which may be NaN. */
 static void grouped_add(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, int D, int Dv, int b, int h, int i0,
-                        const ca_int *row, int rows, int count, int round, NODE_PARAMS)
+                        const ca_int *row, int rows, int count, int round, int guarded, NODE_PARAMS)
 {
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
     struct decode_from x = { 0, 0, 0, D, t->keys }, y = { 0, 0, 0, Dv, t->values };
@@ -98,45 +98,56 @@ static void grouped_add(const ca_args *A, const ca_optional *X, struct grouped *
         float *s = t->s + r * DK;
         for (int j = 0; A->softcap != 0.f && j < count; j += VL) VSTORE(vtanh(VLOAD(s + j), A->softcap), s + j);
         grouped_hide(A, X, t, &w, seq->Nk, s, count, round, NODE_ARGS);
-        const float alpha = decode_softmax(s, count, 0, 0, DK, t->m + row[r], t->l + row[r], 0);
+        const float alpha = decode_softmax(s, count, 0, 0, DK, t->m + row[r], t->l + row[r], guarded);
         for (int c = 0; c < EC; c++) t->ov[r * EC + c] = t->sums[row[r] * EC + c] * SPLAT(alpha);
     }
-    for (int j = 0; j < count; j += FEW, y.made += FEW * WHOLE(Dv)) decode_values(t->ov, &y, EC, t->s + j, rows, ca_least(FEW, count - j), MADE);
+    for (int j = 0, few; j < count; j += few, y.made += few * WHOLE(Dv)) {
+        few = guarded ? 1 : ca_least(FEW, count - j);
+        if (guarded) decode_values_guarded(t->ov, &y, EC, t->s + j, rows, MADE);
+        else decode_values(t->ov, &y, EC, t->s + j, rows, few, MADE);
+    }
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < EC; c++) t->sums[row[r] * EC + c] = t->ov[r * EC + c];
+}
+
+/* All groups of the ROWS rows from I0 on of head H of batch row B; true when their sums are finite. */
+static int grouped_rows(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, const stored *k, const stored *v, int D,
+                        int Dv, int b, int h, int i0, int rows, int guarded, NODE_PARAMS)
+{
+    const int EC = WHOLE(Dv) / VL, hk = h / A->group, groups = grouped_groups(A, NODE_ARGS);
+    vi odd = SPLATI(0);
+    for (int r = 0; r < rows; r++) { t->m[r] = CA_LOWEST; t->l[r] = 0.f; }
+    for (int c = 0; c < rows * EC; c++) t->sums[c] = SPLAT(0.f);
+    for (int round = 0; round < (type == CA_LSH ? n0 : 1); round++) {
+        grouped_sort(A, X, t, b, h, i0, rows, round, NODE_ARGS);
+        for (int g = 0; g < groups; g++) {
+            const ca_int *bucket = 0;
+            int n = ca_least(seq->Nk - g * n0, n0);
+            if (t->begin[g] == t->begin[g + 1]) continue;
+            if (type == CA_LSH) bucket = ca_bucket_keys(A, X, b, h, round, g, &n, NODE_ARGS);
+            for (int e = 0; e < n; e += DK) {
+                const int count = ca_least(n - e, DK);
+                grouped_fetch(A, X, t, k, v, D, Dv, b, hk, bucket ? bucket + e : 0, g * n0 + e, count, round, NODE_ARGS);
+                for (int r = t->begin[g]; r < t->begin[g + 1]; r += RB)
+                    grouped_add(A, X, t, seq, q, D, Dv, b, h, i0, t->entry + r, ca_least(RB, t->begin[g + 1] - r), count, round, guarded, NODE_ARGS);
+            }
+        }
+    }
+    for (int c = 0; c < rows * EC; c++) odd |= NOT_FINITE(t->sums[c]);
+    return !VANY(odd);
 }
 
 /* The ROWS rows from I0 on of head H of batch row B. */
 static void grouped(const ca_args *A, const ca_optional *X, const stored *q, const stored *k, const stored *v, stored *o, float *lse, int D, int Dv, int b, int h,
                     int i0, int rows, struct grouped *t, NODE_PARAMS)
 {
-    const int EC = WHOLE(Dv) / VL, hk = h / A->group, groups = grouped_groups(A, NODE_ARGS);
+    const int EC = WHOLE(Dv) / VL, hk = h / A->group;
     const ca_seq seq = ca_seq_of(A, X, b);
-    const stored *keys = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s)),
-                 *values = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s)), *queries = q + A->q_0 + b * A->q_b + h * A->q_h;
-    struct listed list;
     rows = ca_least(rows, seq.Nq - i0);
-    for (int r = 0; r < rows; r++) { t->m[r] = CA_LOWEST; t->l[r] = 0.f; }
-    for (int c = 0; c < rows * EC; c++) t->sums[c] = SPLAT(0.f);
-    for (int round = 0; round < (type == CA_LSH ? n0 : 1) && rows > 0; round++) {
-        grouped_sort(A, X, t, b, h, i0, rows, round, NODE_ARGS);
-        for (int g = 0; g < groups; g++) {
-            const ca_int *bucket = 0;
-            int n = ca_least(seq.Nk - g * n0, n0);
-            if (t->begin[g] == t->begin[g + 1]) continue;
-            if (type == CA_LSH) bucket = ca_bucket_keys(A, X, b, h, round, g, &n, NODE_ARGS);
-            for (int e = 0; e < n; e += DK) {
-                const int count = ca_least(n - e, DK);
-                grouped_fetch(A, X, t, keys, values, D, Dv, b, hk, bucket ? bucket + e : 0, g * n0 + e, count, round, NODE_ARGS);
-                for (int r = t->begin[g]; r < t->begin[g + 1]; r += RB)
-                    grouped_add(A, X, t, &seq, queries, D, Dv, b, h, i0, t->entry + r, ca_least(RB, t->begin[g + 1] - r), count, round, NODE_ARGS);
-            }
-        }
-    }
-    for (int r = 0; r < rows; r++) {
-        vi odd = SPLATI(0);
-        for (int c = 0; c < EC; c++) odd |= NOT_FINITE(t->sums[r * EC + c]);
-        if (VANY(odd)) gather(A, X, q, k, v, o, lse, 0, 0, D, Dv, b, h, i0 + r, &list, t->qv, t->ov, t->s); /* a NaN behind the mask, perhaps */
-        else leave_row(A, X, &seq, o, lse, Dv, b, h, i0 + r, t->m[r], t->l[r], t->sums + r * EC, t->s);
-    }
+    q += A->q_0 + b * A->q_b + h * A->q_h;
+    k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
+    v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
+    for (int guarded = 0; guarded < 2; guarded++)
+        if (grouped_rows(A, X, t, &seq, q, k, v, D, Dv, b, h, i0, rows, guarded, NODE_ARGS)) break;
+    for (int r = 0; r < rows; r++) leave_row(A, X, &seq, o, lse, Dv, b, h, i0 + r, t->m[r], t->l[r], t->sums + r * EC, t->s);
 }

@@ -105,7 +105,7 @@ static size_t grouped_bytes(const ca_args *a, const ca_optional *x, int rows)
     return grouped_cut(&t, NULL, a, rows, FIRST_NODE(x));
 }
 
-static void grouped_rows(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i,
+static void grouped_chunk(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i,
                          int rows, void *memory)
 {
     struct grouped t;
@@ -135,5 +135,5 @@ extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of, .gather = gather_pack, .grouped_bytes = grouped_bytes, .grouped = grouped_rows, .prepare = prepare,
+    .append = append_keys, .weights = weights_of, .gather = gather_pack, .grouped_bytes = grouped_bytes, .grouped = grouped_chunk, .prepare = prepare,
 };
