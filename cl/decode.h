@@ -317,7 +317,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL, shared = ca_is_shared(A, part);
     const ca_seq seq = ca_seq_of(A, X, b);
     const int left = ca_rows(A, &seq, shared) - r0, rows = left < RB ? left : RB;
-    const int in_vectors = NEIGHBOURS(A->k_d) && D % VL == 0 && NEIGHBOURS(A->v_d) && Dv % VL == 0;
+    const int in_vectors = are_vectors(A->k_d, D) && are_vectors(A->v_d, Dv);
     struct packed w[RB];
     GLOBAL const stored *row[RB];
     ca_long at[RB];

@@ -153,6 +153,9 @@ INLINE void drop_masks(const ca_args *A, vu lo, vu hi, vi *m)
     m[3] = AS_VI(c3 >> 8) < below;
 }
 
+/* Do a row's DIMS, STRIDE apart, lie as whole vectors?  Then a branch a load can be saved. */
+INLINE int are_vectors(int stride, int dims) { return NEIGHBOURS(stride) && dims % VL == 0; }
+
 /* VL dims of a row from D on, STRIDE apart; past DIMS 0. */
 INLINE vf load_lanes(GLOBAL const stored *row, int stride, int d, int dims)
 {

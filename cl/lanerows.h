@@ -84,7 +84,7 @@ APART void dequantise_row(const ca_args *A, float *to, GLOBAL const ca_byte *row
         for (int d = 0; d < dims; d += 32, row += CA_BLOCK_BYTES(CA_Q4_0)) dequantise_block(to + d, row, CA_Q4_0);
     else if (QUANT_FORMAT(A) == CA_FP8) dequantise_bytes(to, row, stride, dims, scale, zero, 1, 0, 0, 0);
 #define BYTES(s, z, whole) dequantise_bytes(to, row, stride, dims, scale, zero, 0, s, z, whole)
-    else if (NEIGHBOURS(stride) && dims % VL == 0) {
+    else if (are_vectors(stride, dims)) {
         if (!scale.at) { if (!zero.at) BYTES(0, 0, 1); else BYTES(0, 1, 1); }
         else { if (!zero.at) BYTES(1, 0, 1); else BYTES(1, 1, 1); }
     } else if (!scale.at) { if (!zero.at) BYTES(0, 0, 0); else BYTES(0, 1, 0); }

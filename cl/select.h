@@ -103,8 +103,8 @@ INLINE int take(const ca_optional *X, GLOBAL float *s, int n)
     return k;
 }
 
-/* Do a head's rows of DIMS lie as whole vectors, S elements apart?  Then a branch a load is saved. */
-INLINE int are_whole(const ca_args *A, int d, int dims) { return !IS_ON(PAGED, A->page_size) && NEIGHBOURS(d) && dims % VL == 0; }
+/* Do a head's rows of DIMS lie as whole vectors, all as far apart? */
+INLINE int are_whole(const ca_args *A, int d, int dims) { return !IS_ON(PAGED, A->page_size) && are_vectors(d, dims); }
 INLINE GLOBAL const stored *row_of(const ca_args *A, const ca_optional *X, int b, GLOBAL const stored *from, int j, ca_long page, int s, const int whole)
 {
     return from + (whole ? (ca_long)j * s : ca_key_at(A, X, b, j, page, s));
@@ -163,25 +163,25 @@ INLINE void score_rows(const ca_args *A, const ca_optional *X, const ca_seq *seq
         if (IS_ON(RAGGED, X->cu_q) || IS_ON(PAGED, A->page_size)) there = ca_least(n, ca_most(seq->Nk - k0, 0));
         for (int r = 0; r < rows; r++)
             for (int j = there; j < DK; j++) s[r * DK + j] = 0.f; /* whole vectors are modified */
-        for (int j = 0; IS_SPECIAL(A) && j < there; j++) {
-            const struct decode_from x = { k, A->k_s, A->k_d, D, key };
-            key_row(A, X, key, k, b, h / A->group, k0 + j, D);
-            decode_keys(A, X, &x, qv, DC, s + j, rows, MADE, 1);
-        }
-        for (int j = 0, few; !IS_SPECIAL(A) && j < there; j += few) {
-            const int together = PACK > 1 && rows > 1 && whole; /* a key is read once for all of them */
-            few = !together ? VL : there < 4 ? 1 : 4;
-            if (together) { /* all keys' products are summed in one way: equal keys have equal scores */
-                const int at = few == 4 ? ca_least(j, there - 4) : j;
+        if (IS_SPECIAL(A))
+            for (int j = 0; j < there; j++) {
+                const struct decode_from x = { k, A->k_s, A->k_d, D, key };
+                key_row(A, X, key, k, b, h / A->group, k0 + j, D);
+                decode_keys(A, X, &x, qv, DC, s + j, rows, MADE, 1);
+            }
+        else if (PACK > 1 && rows > 1 && whole) /* a key is read once for all rows, and all are summed in one way: equal keys have equal scores */
+            for (int j = 0, few = there < 4 ? 1 : 4; j < there; j += few) {
+                const int at = ca_least(j, there - few);
                 const struct decode_from x = { k + (ca_long)(k0 + at) * A->k_s, A->k_s, A->k_d, D, key };
                 if (few == 4) decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 4);
                 else decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 1);
-                continue;
             }
-            int number[VL];
-            for (int e = 0; e < VL; e++) number[e] = k0 + ca_least(j + e, there - 1);
-            for (int r = 0; r < rows; r++) score_keys(A, X, b, k, number, qv + r * DC, D, s + r * DK + j);
-        }
+        else
+            for (int j = 0; j < there; j += VL) {
+                int number[VL];
+                for (int e = 0; e < VL; e++) number[e] = k0 + ca_least(j + e, there - 1);
+                for (int r = 0; r < rows; r++) score_keys(A, X, b, k, number, qv + r * DC, D, s + r * DK + j);
+            }
         for (int r = 0; r < rows; r++) {
             const struct packed w = { b, h, i + r, i + r + seq->p0 };
             float *row = s + r * DK;
