@@ -2,8 +2,13 @@
  * K and V are read once, in order, by whole vectors; the limit is memory bandwidth.
  *
  * One call does one part of the keys for up to RB rows that share a KV head: row r of the pack is query
- * r % Nq of head r / Nq of the group.  What it leaves is the monoid's state per row: o unnormalised, m, l,
- * to be merged with the other parts.
+ * r % Nq of head r / Nq of the group.  Where the keys of several heads lie between one another, the rows of those go together, so that
+ * memory is still read in order:
+ *
+ *     key 0:  head 0 | head 1 | head 2    a pack of one head reads every third piece,
+ *     key 1:  head 0 | head 1 | head 2    a pack of three all of them
+ *
+ * What it leaves is the monoid's state per row, o unnormalised, m, l, to be merged with the other parts.
  *
  * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL); and where elements are not
  * simply loaded kv, FEW keys or values: FEW max(DC, EC) VL floats.
@@ -237,17 +242,24 @@ INLINE void decode_keys(const ca_args *A, const ca_optional *X, const struct dec
 INLINE void decode_scale(const ca_args *A, const ca_optional *X, GLOBAL const float *scale, int b, int hk, int k0, int n, float *s, int rows)
 {
     float by[DK];
-    for (int j = 0; j < DK; j++) by[j] = j < n ? scale[ca_key_number(A, X, b, hk, k0 + j)] : 0.f;
+    const int step = IS_ON(PAGED, A->page_size) ? A->Hkv : 1;
+    for (int j = 0, end; j < n; j = end) { /* a page, or all */
+        GLOBAL const float *from = scale + ca_key_number(A, X, b, hk, k0 + j);
+        end = j + ca_key_run(A, k0 + j, n - j);
+        for (int i = j; i < end; i++) by[i] = from[(i - j) * step];
+    }
+    for (int j = n; j < WHOLE(n); j++) by[j] = 0.f;
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < n; j += VL) VSTORE(VLOAD(s + r * DK + j) * VLOAD(by + j), s + r * DK + j);
 }
 
-/* One part of the keys [first, last) for ROWS rows, of batch row b's keys; true when o is finite.  KV is scratch for FEW keys or values. */
+/* One part of the keys [first, last) for ROWS rows, as many of each KV head from HK on, of batch row b's keys; true when o is finite.
+ * KV is scratch for FEW keys or values. */
 INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct packed *w, int b, int hk, GLOBAL const stored *k,
                        GLOBAL const stored *v, int D, int Dv, int rows, const int *lo, const int *hi, int first, int last,
-                       const vf *q, vf *o, float *s, float *kv, float *m, float *l, int guarded, const int form)
+                       const vf *q, vf *o, float *s, float *kv, float *m, float *l, int heads, int guarded, const int form)
 {
-    const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL;
+    const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL, each = rows / heads;
     for (int r = 0; r < rows; r++) { m[r] = CA_LOWEST; l[r] = 0.f; }
     for (int c = 0; c < rows * EC; c++) o[c] = SPLAT(0.f);
     for (int k0 = first, n; k0 < last; k0 += n) {
@@ -268,13 +280,17 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = end - j < 4 ? 1 : 4;
-                if (form == MADE) for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), k, b, hk, k0 + j + i, D);
-                else decode_prefetch(A, X, &x, k, A->k_b, b, few, k0 + j, last, form);
-                if (few == 4) decode_keys(A, X, &x, q, DC, s + j, rows, form, 4);
-                else decode_keys(A, X, &x, q, DC, s + j, rows, form, 1);
+                struct decode_from y = x;
+                for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->k_h)) {
+                    if (form == MADE) for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), kv_from(A, k, h * A->k_h), b, hk + h, k0 + j + i, D);
+                    else if (h == 0) decode_prefetch(A, X, &y, k, A->k_b, b, few, k0 + j, last, form);
+                    if (few == 4) decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, each, form, 4);
+                    else decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, each, form, 1);
+                }
             }
         }
-        if (form == CA_INT8 && A->k_scale) decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk, k0, n, s, rows);
+        for (int h = 0; form == CA_INT8 && A->k_scale && h < heads; h++)
+            decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk + h, k0, n, s + h * each * DK, each);
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0, class[r]);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
@@ -282,16 +298,20 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
-        if (form == CA_INT8 && A->v_scale) decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk, k0, n, s, rows);
+        for (int h = 0; form == CA_INT8 && A->v_scale && h < heads; h++)
+            decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk + h, k0, n, s + h * each * DK, each);
         for (int j = 0, end; j < n; j = end) {
             struct decode_from x = { kv_from(A, v, ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s)), A->v_s, A->v_d, Dv, kv };
             end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = guarded ? 1 : end - j < FEW ? end - j : FEW;
-                if (form == MADE) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), v, b, hk, k0 + j + i, Dv);
-                else decode_prefetch(A, X, &x, v, A->v_b, b, few, k0 + j, last, form);
-                if (guarded) decode_values_guarded(o, &x, EC, s + j, rows, form);
-                else decode_values(o, &x, EC, s + j, rows, few, form);
+                struct decode_from y = x;
+                for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->v_h)) {
+                    if (form == MADE) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), kv_from(A, v, h * A->v_h), b, hk + h, k0 + j + i, Dv);
+                    else if (h == 0) decode_prefetch(A, X, &y, v, A->v_b, b, few, k0 + j, last, form);
+                    if (guarded) decode_values_guarded(o + r * EC, &y, EC, s + r * DK + j, each, form);
+                    else decode_values(o + r * EC, &y, EC, s + r * DK + j, each, few, form);
+                }
             }
         }
     }
@@ -311,12 +331,12 @@ INLINE void decode_query(const ca_args *A, const ca_optional *X, vf *qv, GLOBAL 
 /* Rows r0 ... of those that share KV head HK, part number PART: leaves their states in
  * po [row][splits][Dv] and pml [row][splits][2], where rows are numbered as those of lse. */
 INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
-                   GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk,
+                   GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk, int heads,
                    int b, vf *qv, vf *ov, float *s, float *kv)
 {
     const int DC = WHOLE(D) / VL, EC = WHOLE(Dv) / VL, shared = ca_is_shared(A, part);
     const ca_seq seq = ca_seq_of(A, X, b);
-    const int left = ca_rows(A, &seq, shared) - r0, rows = left < RB ? left : RB;
+    const int left = heads * ca_rows(A, &seq, shared) - r0, rows = left < RB ? left : RB;
     const int in_vectors = are_vectors(A->k_d, D) && are_vectors(A->v_d, Dv);
     struct packed w[RB];
     GLOBAL const stored *row[RB];
@@ -346,7 +366,7 @@ INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     for (int r = 0; r < rows; r++) decode_query(A, X, qv + r * DC, row[r], w[r].i, D, kv);
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
-#define PART(guarded, form) decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, guarded, form)
+#define PART(guarded, form) decode_part(A, X, w, b, hk, k, v, D, Dv, rows, lo, hi, first, last, qv, ov, s, kv, m, l, heads, guarded, form)
     if (IS_FUSED(A)) {
         int finite = QUANT_FORMAT(A) == CA_INT8 ? PART(0, CA_INT8) : QUANT_FORMAT(A) == CA_Q8_0 ? PART(0, CA_Q8_0) : PART(0, CA_Q4_0);
         if (!finite) PART(1, MADE);

@@ -25,6 +25,9 @@
 #ifndef DK
 #define DK 64      /* lanes: keys per tile */
 #endif
+#ifndef HEADS
+#define HEADS 1    /* lanes: KV heads at once */
+#endif
 #ifndef TX
 #define TX 8       /* group: items that share one key's dot product */
 #endif
@@ -58,8 +61,8 @@ LANE_KERNEL void attn_split_lanes(GLOBAL const stored *q, GLOBAL const stored *k
     const ca_optional x = OPTIONAL;
     vf qv[RB * (WHOLE(DQK) / VL)], ov[RB * (WHOLE(DV) / VL)];
     float s[RB * DK], kv[SPECIAL ? FEW * WHOLE(DQK > DV ? DQK : DV) : 1];
-    int hb = get_global_id(0), pack = get_global_id(1);
-    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, a.first_part + (int)get_global_id(2), pack * RB, hb % a.Hkv, hb / a.Hkv, qv, ov, s, kv);
+    int hb = HEADS * (int)get_global_id(0), pack = get_global_id(1), part = a.first_part + (int)get_global_id(2);
+    decode(&a, &x, q, k, v, ws + a.ws_po, ws + a.ws_pml, DQK, DV, part, pack * RB, hb % a.Hkv, HEADS, hb / a.Hkv, qv, ov, s, kv);
 }
 
 #else

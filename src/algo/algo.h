@@ -73,10 +73,11 @@ int64_t ca_parts(const struct problem *p, int64_t part);
 int64_t ca_shared_parts(const struct problem *p, int64_t part);
 size_t ca_states_bytes(const struct problem *p, int64_t states);
 /* How long to make them: enough for all of WANTED units of work, where each part is UNITS, but none shorter than what pays for its
- * merge; split_len, where that is given.  On a CPU, where other heads' keys lie between one head's, what a part spans stays in the
- * caches and the page tables' (1 MiB: half was 1.1 to 1.3 times slower on an EPYC's host, parts without end 1.3 times slower than half
- * on a Xeon). */
-int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu);
+ * merge; split_len, where that is given. */
+int ca_part_len(const struct problem *p, int64_t units, int64_t wanted);
+/* How many KV heads' rows a CPU does together, at most ROWS rows: where other heads' keys lie between one head's, in pages always, memory
+ * is then read in order.  Not with split_len, whose results do not depend on what else there is, nor where heads' rows share keys. */
+int ca_pack_heads(const struct problem *p, int64_t rows);
 
 /* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
 clattn_status ca_steps_build(struct clattn_plan *plan);

@@ -63,11 +63,16 @@ int64_t ca_parts(const struct problem *p, int64_t part)
     return ca_max(ca_shared_parts(p, part) + ca_ceil_div(p->Nk - p->shared_len, part), 1);
 }
 
-int ca_part_len(const struct problem *p, int64_t units, int64_t wanted, bool cpu)
+int ca_pack_heads(const struct problem *p, int64_t rows)
+{
+    int64_t own = p->Nq * (p->Hq / ca_max(p->Hkv, 1)), heads = p->k.h < p->k.s && !p->split_len && !p->shared_len ? ca_min(rows / ca_max(own, 1), p->Hkv) : 1;
+    while (heads > 1 && p->Hkv % heads) heads--;
+    return (int)ca_max(heads, 1);
+}
+
+int ca_part_len(const struct problem *p, int64_t units, int64_t wanted)
 {
     int64_t parts = ca_ceil_div(wanted, ca_max(units, 1)), keys = ca_max(ca_round_up(ca_ceil_div(p->Nk, parts), 64), 256);
-    int64_t key = p->k.s * (int64_t)ca_slot_size(p, CA_K), near = (int64_t)1 << 20;
-    if (cpu && p->Hkv > 1 && p->k.h < p->k.s && keys * key > near) keys = ca_max(near / key / 64 * 64, 128);
     return (int)(p->split_len ? p->split_len : keys);
 }
 

@@ -26,8 +26,8 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
     t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : p->Nq <= k->wide_rows / 2 ? NARROW : WIDE;
-    int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv;
-    t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads(), true); /* levels the threads' load */
+    int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv / ca_pack_heads(p, k->pack_rows);
+    t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads()); /* levels the threads' load */
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
@@ -53,6 +53,7 @@ struct job {
     float *lse, *po, *pml;
     ca_optional x;
     int form;
+    int heads;                     /* KV heads whose rows are done together */
     int64_t blocks;                /* tiles of a head, or packs of a KV head */
     int64_t shared, shared_blocks; /* parts that all batch rows share, and packs of their rows of a KV head */
 };
@@ -62,10 +63,10 @@ static void unit(const struct job *j, int64_t n, void *scratch)
     if (j->form == PARTS) {
         int64_t before = j->shared * j->shared_blocks * j->a.Hkv; /* units of shared parts come first */
         bool shared = n < before;
-        int64_t blocks = shared ? j->shared_blocks : j->blocks, heads = shared ? j->a.Hkv : (int64_t)j->a.B * j->a.Hkv;
+        int64_t blocks = shared ? j->shared_blocks : j->blocks, heads = (int64_t)(shared ? 1 : j->a.B) * j->a.Hkv / j->heads;
         if (!shared) n -= before;
-        int hb = (int)(n % heads), pack = (int)(n / heads % blocks), part = (int)(n / heads / blocks + (shared ? 0 : j->shared));
-        j->k->part(&j->a, &j->x, j->q, j->key, j->v, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, hb / j->a.Hkv, scratch);
+        int hb = (int)(n % heads) * j->heads, pack = (int)(n / heads % blocks), part = (int)(n / heads / blocks + (shared ? 0 : j->shared));
+        j->k->part(&j->a, &j->x, j->q, j->key, j->v, j->po, j->pml, part, pack * j->k->pack_rows, hb % j->a.Hkv, j->heads, hb / j->a.Hkv, scratch);
         return;
     }
     int hb = (int)(n / j->blocks), tile = (int)(j->blocks - 1 - n % j->blocks); /* the longest tiles of a causal head first */
@@ -134,8 +135,9 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
     j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
                                : ca_lane_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
+    j.heads = j.form == PARTS ? ca_pack_heads(p, j.k->pack_rows) : 1;
     units *= j.blocks;
-    if (j.form == PARTS) units *= j.a.splits - j.shared;
+    if (j.form == PARTS) units = units / j.heads * (j.a.splits - j.shared);
     units += j.shared * j.shared_blocks * p->Hkv;
     if (threads > units) threads = (int)units;
     each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);

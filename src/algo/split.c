@@ -16,6 +16,8 @@ static const char *legal(const struct problem *p, const struct device *dev, char
 static int64_t pack_rows(const struct problem *p) { return p->Nq * (p->Hq / ca_max(p->Hkv, 1)); }
 static int64_t most_rows(const struct problem *p) { return p->shared_len ? p->B * pack_rows(p) : pack_rows(p); }
 
+static int heads(const struct problem *p, const struct params *t) { return t->v[FORM] == LANES ? ca_pack_heads(p, t->v[ROWS]) : 1; }
+
 static int64_t local_bytes(const struct problem *p, const struct params *t)
 {
     int64_t tile = t->v[TY] * t->v[KI], dims = ca_round_up(p->D, 4 * t->v[TX]);
@@ -33,14 +35,15 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     bool crowded = p->Dv > 64 && (p->bias.on || p->mask.on || p->mods[0]); /* 8 rows spill on some GPUs, then even 4 (perf/gpu-table) */
     int most = ca_is_cpu_like(dev) ? 16 : crowded ? 2 : 4;
     int64_t pack = p->split_len ? p->Hq / ca_max(p->Hkv, 1) : most_rows(p); /* fixed parts: whatever else is in the batch */
+    if (ca_is_cpu_like(dev)) pack *= ca_pack_heads(p, most);
     while (rows < most && rows < pack) rows *= 2;
     *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, 2, 0 } };
     while (t->v[TY] > 1 && (size_t)(t->v[TX] * t->v[TY]) > dev->max_group) t->v[TY] /= 2;
     while (t->v[TX] > 1 && (size_t)t->v[TX] > dev->max_group) t->v[TX] /= 2;
     while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
     if (t->v[FORM] == GROUP && item_dims(p, t) > MAX_ITEM_DIMS) t->v[FORM] = LANES; /* right everywhere, if slow */
-    int64_t units = (p->shared_len ? 1 : p->B) * p->Hkv * ca_ceil_div(most_rows(p), t->v[ROWS]);
-    t->v[PART] = ca_part_len(p, units, 4 * (int64_t)dev->compute_units, ca_is_cpu_like(dev)); /* occupies each a few times */
+    int64_t units = (p->shared_len ? 1 : p->B) * p->Hkv / heads(p, t) * ca_ceil_div(most_rows(p), t->v[ROWS]);
+    t->v[PART] = ca_part_len(p, units, 4 * (int64_t)dev->compute_units); /* occupies each a few times */
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
@@ -99,7 +102,7 @@ static void options(const struct problem *p, const struct device *dev, const str
 {
     int n = ca_common_options(p, dev, text, size);
     if (t->v[FORM] == LANES)
-        snprintf(text + n, size - (size_t)n, " -DFORM=0 -DVL=%d -DRB=%d -DDK=%d", t->v[VECTOR], t->v[ROWS], t->v[TILE]);
+        snprintf(text + n, size - (size_t)n, " -DFORM=0 -DVL=%d -DRB=%d -DDK=%d -DHEADS=%d", t->v[VECTOR], t->v[ROWS], t->v[TILE], heads(p, t));
     else
         snprintf(text + n, size - (size_t)n, " -DFORM=1 -DVL=4 -DRB=%d -DTX=%d -DTY=%d -DKI=%d -DEI=%d", t->v[ROWS], t->v[TX],
                  t->v[TY], t->v[KI], (int)item_dims(p, t));
@@ -121,7 +124,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     size_t group = t->v[FORM] == GROUP ? (size_t)(t->v[TX] * t->v[TY]) : 1;
     struct launch parts_launch = {
         .program = plan->program, .kernel = t->v[FORM] == GROUP ? "attn_split_group" : "attn_split_lanes", .dims = 3,
-        .global = { (size_t)(p->B * p->Hkv) * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(a.splits - shared) },
+        .global = { (size_t)(p->B * p->Hkv / heads(p, t)) * group, (size_t)ca_ceil_div(pack_rows(p), t->v[ROWS]), (size_t)(a.splits - shared) },
         .local = { group, 1, 1 }, .flops = ca_problem_flops(p), .args = first, .num_args = num_first,
     };
     if (shared) { /* the rows of all batch rows at once */

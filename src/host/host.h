@@ -10,7 +10,7 @@
 #define HOST_TILE_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, \
                        float *lse, float *po, float *pml, int tile, int h, int b, void *scratch
 #define HOST_PART_ARGS const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, float *po, \
-                       float *pml, int part, int r0, int hk, int b, void *scratch
+                       float *pml, int part, int r0, int hk, int heads, int b, void *scratch
 
 enum host_prepare { HOST_DRAW, HOST_BUCKET_Q, HOST_BUCKET_K, HOST_MEAN_K, HOST_MEAN_V, HOST_CHOOSE, HOST_SORT, HOST_LIST }; /* WHAT in cl/prepare.cl */
 
@@ -33,7 +33,7 @@ struct host_kernels {
     size_t (*grouped_bytes)(const ca_args *a, const ca_optional *x, int rows);
     void (*grouped)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i, int rows,
                     void *memory);
-    void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of KV head HK */
+    void (*part)(HOST_PART_ARGS);           /* cl/decode.h: part PART of the keys for rows R0... of HEADS KV heads from HK on */
 };
 
 struct host_isa {

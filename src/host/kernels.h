@@ -77,7 +77,7 @@ static void part_of_keys(HOST_PART_ARGS)
 {
     vf *qv = scratch, *ov = qv + RB * (WHOLE(a->D) / VL);
     float *s = (float *)(ov + RB * (WHOLE(a->Dv) / VL));
-    decode(a, x, q, k, v, po, pml, a->D, a->Dv, part, r0, hk, b, qv, ov, s, s + RB * DK);
+    decode(a, x, q, k, v, po, pml, a->D, a->Dv, part, r0, hk, heads, b, qv, ov, s, s + RB * DK);
 }
 
 static void append_keys(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r)
