@@ -31,15 +31,21 @@ INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, c
     return form > LOADED ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
 }
 
-/* Asks for N rows before they are needed: one thread's loads alone do not keep the memory busy, nor do requests to the first-level
- * cache, which has few outstanding (1.5 to 2 times the time on an EPYC). */
-INLINE void decode_prefetch(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from, ca_long page,
-                            int b, int n, int j, int last, const int form)
+/* The row AHEAD of key J's, where there are N such rows before LAST; else 0. */
+INLINE GLOBAL const stored *decode_ahead(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from,
+                                         ca_long page, int b, int n, int j, int last, const int form)
+{
+    if (j + AHEAD + n > last) return 0;
+    return IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
+}
+
+/* Asks for N rows from AT on before they are needed: one thread's loads alone do not keep the memory busy, nor do requests to the
+ * first-level cache, which has few outstanding (1.5 to 2 times the time on an EPYC). */
+INLINE void decode_prefetch(const struct decode_from *x, GLOBAL const stored *at, int n, const int form)
 {
     const int bytes = form >= CA_Q8_0 ? x->dims / 32 * CA_BLOCK_BYTES(form) : x->dims * (form > LOADED ? 1 : (int)sizeof(stored));
-    if (j + AHEAD + n > last) return;
     struct decode_from y = *x;
-    y.at = IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
+    y.at = at;
     for (int i = 0; i < n; i++)
         UNROLL4 for (int d = 0; d < bytes; d += 64) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
 }
@@ -281,9 +287,11 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = end - j < 4 ? 1 : 4;
                 struct decode_from y = x;
+                GLOBAL const stored *ahead = form == MADE ? 0 : decode_ahead(A, X, &x, k, A->k_b, b, few, k0 + j, last, form);
                 for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->k_h)) {
-                    if (form == MADE) for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), kv_from(A, k, h * A->k_h), b, hk + h, k0 + j + i, D);
-                    else if (h == 0) decode_prefetch(A, X, &y, k, A->k_b, b, few, k0 + j, last, form);
+                    if (form == MADE)
+                        for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), kv_from(A, k, h * A->k_h), b, hk + h, k0 + j + i, D);
+                    if (ahead) decode_prefetch(&x, kv_from(A, ahead, h * A->k_h), few, form);
                     if (few == 4) decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, each, form, 4);
                     else decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, each, form, 1);
                 }
@@ -306,9 +314,11 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = guarded ? 1 : end - j < FEW ? end - j : FEW;
                 struct decode_from y = x;
+                GLOBAL const stored *ahead = form == MADE ? 0 : decode_ahead(A, X, &x, v, A->v_b, b, few, k0 + j, last, form);
                 for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->v_h)) {
-                    if (form == MADE) for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), kv_from(A, v, h * A->v_h), b, hk + h, k0 + j + i, Dv);
-                    else if (h == 0) decode_prefetch(A, X, &y, v, A->v_b, b, few, k0 + j, last, form);
+                    if (form == MADE)
+                        for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), kv_from(A, v, h * A->v_h), b, hk + h, k0 + j + i, Dv);
+                    if (ahead) decode_prefetch(&x, kv_from(A, ahead, h * A->v_h), few, form);
                     if (guarded) decode_values_guarded(o + r * EC, &y, EC, s + r * DK + j, each, form);
                     else decode_values(o + r * EC, &y, EC, s + r * DK + j, each, few, form);
                 }
