@@ -31,11 +31,11 @@ INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, c
     return form > LOADED ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
 }
 
-/* The row AHEAD of key J's, where there are N such rows before LAST; else 0. */
+/* The row AHEAD of key J's, where there are N such rows before LAST and they are read where they lie; else 0. */
 INLINE GLOBAL const stored *decode_ahead(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from,
                                          ca_long page, int b, int n, int j, int last, const int form)
 {
-    if (j + AHEAD + n > last) return 0;
+    if (form == MADE || j + AHEAD + n > last) return 0;
     return IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
 }
 
@@ -244,19 +244,21 @@ INLINE void decode_keys(const ca_args *A, const ca_optional *X, const struct dec
     for (; r < rows; r++) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 1, keys);
 }
 
-/* Multiplies the scores or weights S of N keys from K0 on by the keys' scales. */
-INLINE void decode_scale(const ca_args *A, const ca_optional *X, GLOBAL const float *scale, int b, int hk, int k0, int n, float *s, int rows)
+/* Multiplies the scores or weights S of N keys from K0 on, EACH rows of each of HEADS KV heads from HK on, by the keys' scales. */
+INLINE void decode_scale(const ca_args *A, const ca_optional *X, GLOBAL const float *scale, int b, int hk, int heads, int k0, int n, float *s, int each)
 {
     float by[DK];
     const int step = IS_ON(PAGED, A->page_size) ? A->Hkv : 1;
-    for (int j = 0, end; j < n; j = end) { /* a page, or all */
-        GLOBAL const float *from = scale + ca_key_number(A, X, b, hk, k0 + j);
-        end = j + ca_key_run(A, k0 + j, n - j);
-        for (int i = j; i < end; i++) by[i] = from[(i - j) * step];
-    }
     for (int j = n; j < WHOLE(n); j++) by[j] = 0.f;
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < n; j += VL) VSTORE(VLOAD(s + r * DK + j) * VLOAD(by + j), s + r * DK + j);
+    for (int h = 0; h < heads; h++) {
+        for (int j = 0, end; j < n; j = end) { /* a page, or all */
+            GLOBAL const float *from = scale + ca_key_number(A, X, b, hk + h, k0 + j);
+            end = j + ca_key_run(A, k0 + j, n - j);
+            for (int i = j; i < end; i++) by[i] = from[(i - j) * step];
+        }
+        for (int r = 0; r < each; r++, s += DK)
+            for (int j = 0; j < n; j += VL) VSTORE(VLOAD(s + j) * VLOAD(by + j), s + j);
+    }
 }
 
 /* One part of the keys [first, last) for ROWS rows, as many of each KV head from HK on, of batch row b's keys; true when o is finite.
@@ -287,7 +289,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = end - j < 4 ? 1 : 4;
                 struct decode_from y = x;
-                GLOBAL const stored *ahead = form == MADE ? 0 : decode_ahead(A, X, &x, k, A->k_b, b, few, k0 + j, last, form);
+                GLOBAL const stored *ahead = decode_ahead(A, X, &x, k, A->k_b, b, few, k0 + j, last, form);
                 for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->k_h)) {
                     if (form == MADE)
                         for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), kv_from(A, k, h * A->k_h), b, hk + h, k0 + j + i, D);
@@ -297,8 +299,7 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
                 }
             }
         }
-        for (int h = 0; form == CA_INT8 && A->k_scale && h < heads; h++)
-            decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk + h, k0, n, s + h * each * DK, each);
+        if (form == CA_INT8 && A->k_scale) decode_scale(A, X, X->k_scale + A->k_scale_0, b, hk, heads, k0, n, s, each);
         for (int r = 0; r < rows; r++) {
             if (IS_ON(SCORED, A->scored)) decode_modify(A, X, w + r, s + r * DK, n, k0, class[r]);
             float alpha = decode_softmax(s + r * DK, n, k0, lo[r], hi[r], m + r, l + r, guarded);
@@ -306,15 +307,14 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
             if (alpha != 1.f)
                 for (int c = 0; c < EC; c++) o[r * EC + c] *= SPLAT(alpha);
         }
-        for (int h = 0; form == CA_INT8 && A->v_scale && h < heads; h++)
-            decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk + h, k0, n, s + h * each * DK, each);
+        if (form == CA_INT8 && A->v_scale) decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk, heads, k0, n, s, each);
         for (int j = 0, end; j < n; j = end) {
             struct decode_from x = { kv_from(A, v, ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s)), A->v_s, A->v_d, Dv, kv };
             end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
             for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
                 few = guarded ? 1 : end - j < FEW ? end - j : FEW;
                 struct decode_from y = x;
-                GLOBAL const stored *ahead = form == MADE ? 0 : decode_ahead(A, X, &x, v, A->v_b, b, few, k0 + j, last, form);
+                GLOBAL const stored *ahead = decode_ahead(A, X, &x, v, A->v_b, b, few, k0 + j, last, form);
                 for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->v_h)) {
                     if (form == MADE)
                         for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), kv_from(A, v, h * A->v_h), b, hk + h, k0 + j + i, Dv);
@@ -338,7 +338,7 @@ INLINE void decode_query(const ca_args *A, const ca_optional *X, vf *qv, GLOBAL 
         qv[c] = IS_SPECIAL(A) ? VLOAD(scratch + c * VL) : load_lanes(row, A->q_d, c * VL, D);
 }
 
-/* Rows r0 ... of those that share KV head HK, part number PART: leaves their states in
+/* Rows r0 ... of those of HEADS KV heads from HK on, all of them where these are several, part number PART: leaves their states in
  * po [row][splits][Dv] and pml [row][splits][2], where rows are numbered as those of lse. */
 INLINE void decode(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k,
                    GLOBAL const stored *v, GLOBAL float *po, GLOBAL float *pml, int D, int Dv, int part, int r0, int hk, int heads,

@@ -2,7 +2,7 @@
  *
  *   wide    a unit is a tile of query rows of one head             long queries
  *   narrow  the same with fewer rows                               queries shorter than half a wide tile
- *   parts   a unit is a part of the keys for all query rows of one KV head, merged after (decode); heads come first, as in split.cl
+ *   parts   a unit is a part of the keys for all query rows of a KV head or several, merged after (decode); heads come first, as in split.cl
  */
 #include "algo/algo.h"
 #include <float.h>
