@@ -37,7 +37,7 @@ struct host_kernels {
 };
 
 struct host_isa {
-    const char *name;                       /* "x86-64-v4", ..., "neon", "generic" */
+    const char *name;                       /* "x86-64-v4", "x86-64-v3", "generic" */
     const struct host_kernels *type[3];     /* by clattn_dtype */
     const struct host_linear *linear;       /* linhost.h */
 };
