@@ -191,15 +191,15 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
 /* Softmax of one row of a tile of N keys from K0: new maximum, weights in place, l; returns the factor for o. */
 INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, float *l, int guarded)
 {
-    for (int j = 0; j < DK; j++)
+    for (int j = 0; j < WHOLE(n); j++)
         if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
     vf top = SPLAT(*m), sum = SPLAT(0.f);
-    for (int j = 0; j < DK; j += VL) top = VMAX(top, VLOAD(s + j));
+    for (int j = 0; j < n; j += VL) top = VMAX(top, VLOAD(s + j));
     float t[VL], alpha[VL], best = *m;
     VSTORE(top, t);
     for (int i = 0; i < VL; i++) best = t[i] > best ? t[i] : best;
     VSTORE(vexp(SPLAT(*m - best)), alpha);
-    for (int j = 0; j < DK; j += VL) {
+    for (int j = 0; j < n; j += VL) {
         vf x = VLOAD(s + j), w = vexp(x - SPLAT(best));
         sum += w;
         if (guarded) w = VSEL(IS_MASKED(x), SPLAT(ABSENT), w);

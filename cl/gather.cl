@@ -14,7 +14,9 @@ LANE_KERNEL void attn_gather(GLOBAL const stored *q, GLOBAL const stored *k, GLO
     const ca_optional x = OPTIONAL;
     vf qv[PACK * WHOLE(DQK) / VL], ov[WHOLE(DV) / VL];
     float made[WHOLE(LONGER)];
+    struct row_state r;
+    r.o = ov;
     int packs = (a.Nq + PACK - 1) / PACK, n = a.first_part + (int)get_global_id(0), i = n % packs * PACK, h = n / packs % a.Hq, b = n / packs / a.Hq;
     gather_rows(&a, &x, q, k, v, o, lse, scores + a.ws_po + (ca_long)get_global_id(0) * PACK * a.Nk, has_spent ? spent + spent_0 : 0, DQK, DV, b, h, i,
-                PACK < a.Nq - i ? PACK : a.Nq - i, qv, ov, made);
+                PACK < a.Nq - i ? PACK : a.Nq - i, a.Nk, &r, qv, made);
 }

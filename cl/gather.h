@@ -11,8 +11,8 @@
 /* The keys at hand, by number; -1 - c is the mean of block c. */
 struct listed { int n, key[DK]; float s[DK]; };
 
-/* Where a row stands and what it has so far. */
-struct row_state { float m, l; vf *o; };
+/* What a row has so far, and where it stands in its own list. */
+struct row_state { float m, l; vf *o; int place; };
 
 /* Mean C of keys (V 0) or values. */
 INLINE GLOBAL const float *block_mean(const ca_args *A, const ca_optional *X, int b, int hk, int c, int v, int dims)
@@ -92,7 +92,7 @@ INLINE void add_listed(const ca_args *A, const ca_optional *X, const struct pack
     if (alpha != 1.f)
         for (int c = 0; c < EC; c++) r->o[c] *= SPLAT(alpha);
     vi gone = SPLATI(0);
-    for (int j = 0; j < DK; j += VL) gone |= IS_ABSENT(VLOAD(t->s + j)) & (vcounti(j) < SPLATI(t->n));
+    for (int j = 0; j < t->n; j += VL) gone |= IS_ABSENT(VLOAD(t->s + j)) & (vcounti(j) < SPLATI(t->n));
     const int all = IS_SPECIAL(A) ? 0 : IS_ON(DROPOUT, A->drop_below) ? 0 : ca_sole(X) == CA_HIERARCHICAL ? 0 : !VANY(gone);
     if (all) n = t->n;
     for (int from = all ? n : 0; from < t->n; from++) { /* only those whose values are to be read stay */
@@ -138,7 +138,7 @@ INLINE void list_own(const ca_args *A, const ca_optional *X, const struct packed
     int e = *at, count = t->n;
     for (; e < n && count < DK; e++) {
         const int j = own[e];
-        if (j >= last) { e = n; break; }
+        if (j >= last) break;
         if (j < first || (e > 0 && own[e - 1] == j)) continue;
         if (!IS_ON(MASK_MOD, X->mask_mod) || CALL_MASK_MOD(A, X, w->b, w->h, (ca_int)w->p, j)) t->key[count++] = j;
     }
@@ -203,21 +203,25 @@ INLINE void leave_row(const ca_args *A, const ca_optional *X, const ca_seq *seq,
 }
 
 /* Row I of head H of batch row B, and how many keys were taken, where SPENT is given.  ROW has the row's scores, where the pattern takes keys
- * by them.  Scratch: t; qv, ov and made, a row of floats each, the larger of q's and v's. */
+ * by them.  A row with a list of its own may be done band by band, its keys from BEGIN to END at a time; all others at once.  Scratch: t; qv
+ * and made, a row of floats each, the larger of q's and v's. */
 INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
                    GLOBAL stored *o, GLOBAL float *lse, GLOBAL float *row, GLOBAL ca_int *spent, int D, int Dv, int b, int h, int i,
-                   struct listed *t, vf *qv, vf *ov, float *made)
+                   int begin, int end, struct row_state *r, struct listed *t, vf *qv, float *made)
 {
     const int EC = WHOLE(Dv) / VL, hk = h / A->group;
     const ca_seq seq = ca_seq_of(A, X, b);
     const struct packed w = { b, h, i, i + seq.p0 };
-    struct row_state r = { CA_LOWEST, 0.f, ov };
     if (i >= seq.Nq) { /* a ragged row that is not there */
         if (IS_ON(TAKES, ca_takes(X)) && spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = 0;
         return;
     }
     t->n = 0;
-    for (int c = 0; c < EC; c++) ov[c] = SPLAT(0.f);
+    if (begin == 0) {
+        r->m = CA_LOWEST;
+        r->l = 0.f;
+        for (int c = 0; c < EC; c++) r->o[c] = SPLAT(0.f);
+    }
     if (IS_ON(TAKES, ca_takes(X))) {
         const int taken = take(X, row, A->Nk);
         if (spent) spent[((ca_long)b * A->Hq + h) * A->Nq + i] = taken;
@@ -225,7 +229,7 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
     v = kv_from(A, v, ca_head_at(A, &seq, b, hk, A->v_0, A->v_b, A->v_h, A->v_s));
-    const int first = ca_key_lo(w.p, A->left, seq.Nk), last = ca_key_hi(w.p, A->right, seq.Nk);
+    const int first = ca_most(begin, ca_key_lo(w.p, A->left, seq.Nk)), last = ca_least(end, ca_key_hi(w.p, A->right, seq.Nk));
     const int means = ca_sole(X) == CA_HIERARCHICAL ? ca_means(X, MEAN_BLOCKS) : 0, before = ca_means(X, MEAN_BEFORE);
     const int block = ca_means(X, MEAN_BLOCK), own = ca_div(ca_position(w.p), block);
     int j = first, c = 0, in_list = 0, at = 0, round = 0;
@@ -235,7 +239,7 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
     default: break;
     }
     if (!IS_ON(TAKES, ca_takes(X))) decode_query(A, X, qv, q, i, D, made);
-    if (list) at = ca_place(list, in_list, first);
+    if (list) at = begin == 0 ? ca_place(list, in_list, first) : r->place;
     for (;;) { /* fills the list, with keys and then with means */
         if (IS_ON(TAKES, ca_takes(X))) list_taken(row, t, &at, A->Nk);
         else if (ca_sole(X) == CA_LSH) list_hashed(A, X, &w, t, &round, &at, first, last, FIRST_NODE(X));
@@ -248,15 +252,18 @@ INLINE void gather(const ca_args *A, const ca_optional *X, GLOBAL const stored *
             score_listed(A, X, &w, t, k, qv, D, made);
             if (IS_ON(MODIFIED, A->scored == CA_MODIFIED) || IS_ON(MASK, X->mask)) modify_listed(A, X, &w, t);
         }
-        add_listed(A, X, &w, t, v, Dv, &r, made);
+        add_listed(A, X, &w, t, v, Dv, r, made);
     }
-    leave_row(A, X, &seq, o, lse, Dv, b, h, i, r.m, r.l, ov, made);
+    r->place = at;
+    if (end >= A->Nk) leave_row(A, X, &seq, o, lse, Dv, b, h, i, r->m, r->l, r->o, made);
 }
 
-/* The same of rows I to I + ROWS, of PACK; ROW is memory for so many rows' scores, and qv too has so many rows. */
+/* The same of rows I to I + ROWS.  ROW is memory for their scores where the pattern takes keys by them: then they are PACK at most, and qv has
+ * so many rows.  With a BAND of fewer keys than all, all rows are done with one band's keys, which stay in the cache, before those of the next;
+ * then R are the rows' states, else one for all. */
 INLINE void gather_rows(const ca_args *A, const ca_optional *X, GLOBAL const stored *q, GLOBAL const stored *k, GLOBAL const stored *v,
                         GLOBAL stored *o, GLOBAL float *lse, GLOBAL float *row, GLOBAL ca_int *spent, int D, int Dv, int b, int h, int i, int rows,
-                        vf *qv, vf *ov, float *made)
+                        int band, struct row_state *r, vf *qv, float *made)
 {
     struct listed t;
     if (IS_ON(TAKES, ca_takes(X))) {
@@ -264,5 +271,11 @@ INLINE void gather_rows(const ca_args *A, const ca_optional *X, GLOBAL const sto
         float s[PACK > 1 ? PACK * DK : 1];
         if (i < seq.Nq) score_rows(A, X, &seq, q, k, row, CA_BIASED, D, b, h, i, ca_least(rows, seq.Nq - i), qv, PACK > 1 ? s : t.s, made);
     }
-    for (int r = 0; r < rows; r++) gather(A, X, q, k, v, o, lse, row + (ca_long)r * A->Nk, spent, D, Dv, b, h, i + r, &t, qv, ov, made);
+    int begin = 0, end;
+    do {
+        end = A->Nk - begin > band ? begin + band : A->Nk;
+        for (int n = 0; n < rows; n++)
+            gather(A, X, q, k, v, o, lse, row + (ca_long)n * A->Nk, spent, D, Dv, b, h, i + n, begin, end, r + (band < A->Nk ? n : 0), &t, qv, made);
+        begin = end;
+    } while (end < A->Nk);
 }

@@ -12,11 +12,11 @@
 #include "ops/ops.h"
 
 /* Made-up GPUs: what these vendors' allow, and for AMD what an older driver allows.  A demanded sub-group is an
- * Intel matter. */
-static const struct gpu { const char *targets; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; } gpus[] = {
-    { "@amd", 0, 32768, 256 },       { "@amd", 0, 65536, 1024 },
-    { "@nvidia", 0, 49152, 1024 },   { "@skl,tgllp,dg2-g10", 8, 65536, 256 },
-    { "@pvc", 16, 131072, 1024 },
+ * Intel matter.  What only features and patterns add is compiled for the oldest chip alone, which has the fewest registers. */
+static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; } gpus[] = {
+    { "@amd", "@gfx906", 0, 32768, 256 },    { "@amd", "@gfx906", 0, 65536, 1024 },
+    { "@nvidia", "@sm_75", 0, 49152, 1024 }, { "@skl,tgllp,dg2-g10", "@skl", 8, 65536, 256 },
+    { "@pvc", "@pvc", 16, 131072, 1024 },
 };
 
 /* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset; the others are f32,
@@ -80,7 +80,7 @@ static const char *next_kernel(const char *at)
 
 /* Every kernel in the text but those whose names end in _lanes: they keep their tiles in private memory, which suits CPU-like devices
  * alone, and so do tiles in several passes, whose merge is that of split.cl.  TAG tells one user's or pattern's text from another. */
-static void put_kernels(const struct gpu *g, const char *text, const struct problem *p, const char *tag, const char *options)
+static void put_kernels(const struct gpu *g, const char *targets, const char *text, const struct problem *p, const char *tag, const char *options)
 {
     const struct ca_source *s = source(text);
     char line[1024], path[512], name[64], names[256] = "";
@@ -106,11 +106,11 @@ static void put_kernels(const struct gpu *g, const char *text, const struct prob
     }
     /* gather keeps a row of q, one of out and a list: at home on a CPU, as its cost says.  So does what prepares: in registers, but for Intel's compiler. */
     const char *private = !strcmp(text, "gather") ? "+private=2048 " : !strcmp(text, "prepare") && g->subgroup_min ? "+private=512 " : "";
-    snprintf(line, sizeof line, "%s %s%s %s %s", g->targets, private, path, names, options);
+    snprintf(line, sizeof line, "%s %s%s %s %s", targets, private, path, names, options);
     put(line);
 }
 
-static void put_problem(const struct gpu *g, const struct problem *p)
+static void put_problem(const struct gpu *g, const char *targets, const struct problem *p)
 {
     struct device dev;
     fake_device(g, &dev);
@@ -121,7 +121,7 @@ static void put_problem(const struct gpu *g, const struct problem *p)
         if ((*a)->defaults) (*a)->defaults(p, &dev, &t);
         if ((*a)->check && (*a)->check(p, &dev, &t, why)) continue;
         if ((*a)->options) (*a)->options(p, &dev, &t, options, sizeof options);
-        put_kernels(g, (*a)->source, p, "", options);
+        put_kernels(g, targets, (*a)->source, p, "", options);
     }
 }
 
@@ -170,7 +170,7 @@ static clattn_status put_form(const struct gpu *g, int64_t D, int64_t Dv, int fo
         a.mod_buffers = "table", a.mod_lengths[0] = 7, a.mod_scalars = "gain=0.125";
     }
     clattn_status st = ca_problem_init(&p, &a);
-    if (st == CLATTN_OK) put_problem(g, &p);
+    if (st == CLATTN_OK) put_problem(g, form >= FEATURES ? g->oldest : g->targets, &p);
     return st;
 }
 
@@ -210,10 +210,10 @@ static clattn_status put_patterns(const struct gpu *g)
         if (st) break;
         (*gather)->defaults(&p, &dev, &t);
         (*gather)->options(&p, &dev, &t, options, sizeof options);
-        put_kernels(g, (*gather)->source, &p, forms[n].tag, options);
+        put_kernels(g, g->oldest, (*gather)->source, &p, forms[n].tag, options);
         for (int what = HOST_DRAW; what <= HOST_LIST && n == 0; what++) {
             ca_prepare_options(&p, &dev, what, options, sizeof options);
-            put_kernels(g, "prepare", &p, forms[n].tag, options);
+            put_kernels(g, g->oldest, "prepare", &p, forms[n].tag, options);
         }
     }
 done:

@@ -371,6 +371,7 @@ static const struct shape patterns[] = {
     { F32, .B = 4, H(8, 2), N(2, 210), D(64, 64), PATTERN(RANDOM, .count = 40), .lens = k_many, PER_BATCH(apart), SPARE },
     { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(RANDOM, .count = 4000, .seed = 3), SPARE },
     { F32, H(2, 1), N(33, 65), D(64, 64), PATTERN(RANDOM), SPARE },
+    { F32, .B = 2, H(2, 1), N(20, 4200), D(64, 64), PATTERN(RANDOM, .count = 200, .seed = 8), WINDOW(2500, 900), SPARE }, /* the host goes by bands of keys */
     { F16, .B = 2, H(2, 1), N(33, 65), D(40, 40), PATTERN(RANDOM, .count = 9, .seed = 1), AT(-7), CAUSAL, .weights = CLATTN_WEIGHTS_PROBS, SPARE },
     { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(GLOBAL, TOKENS(4, 100, 3, 209, 100)), SLOW },
     { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(GLOBAL, TOKENS(3, 90, 5, 1000)), .q_lens = q_many, .lens = k_many, CAUSAL, SPARE },
@@ -415,6 +416,7 @@ static const struct shape patterns[] = {
     { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(CSR, .degree = 25), .q_lens = q_many, .lens = k_many, SPARE },
     { F32, .B = 4, H(8, 2), N(3, 210), D(64, 64), PATTERN(CSR, .degree = 40), PER_BATCH(apart), .lens = k_many, .weights = CLATTN_WEIGHTS_BIASED, SPARE },
     { F16, H(2, 1), N(33, 65), D(40, 40), PATTERN(CSR, .degree = 0), SPARE },
+    { BF16, H(4, 2), N(40, 4200), D(128, 120), PATTERN(CSR, .degree = 200), .softcap = 3, SPARE }, /* by bands */
     { F32, H(4, 2), N(150, 210), D(64, 64), PATTERN(BLOCK_MASK, .block_size = { 32, 40 }, .list_heads = 2) }, /* Mesa's compiler crashes on it */
     { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(BLOCK_MASK, .block_size = { 16, 24 }, .list_batch = 2, .list_heads = 2), CAUSAL, .mod = 1 },
     { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(BLOCK_MASK, .block_size = { 11, 7 }, .list_batch = 2), .q_lens = q_many, .lens = k_many },

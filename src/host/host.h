@@ -26,9 +26,10 @@ struct host_kernels {
     void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i);
     /* cl/prepare.h: row N of a pattern's WORDS, from q or k */
     void (*prepare)(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n);
-    /* cl/gather.h: ROWS rows from row I on; SCORES for as many rows of them, or NULL; SPENT may be NULL */
-    void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
-                   ca_int *spent, int b, int h, int i, int rows);
+    /* cl/gather.h: ROWS rows from row I on by bands of BAND keys, with MEMORY of as many bytes as those take, 64-byte aligned; SPENT may be NULL */
+    size_t (*gather_bytes)(const ca_args *a, const ca_optional *x, int rows, int band);
+    void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, ca_int *spent,
+                   int b, int h, int i, int rows, int band, void *memory);
     /* grouped.h: ROWS rows from row I on, with MEMORY of as many bytes as those take, 64-byte aligned */
     size_t (*grouped_bytes)(const ca_args *a, const ca_optional *x, int rows);
     void (*grouped)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i, int rows,

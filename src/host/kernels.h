@@ -92,11 +92,20 @@ static void weights_of(const ca_args *a, const ca_optional *x, const void *q, co
     weights_row(a, x, q, k, weights, a->D, b, h, i, qv, (float *)s, (float *)key);
 }
 
-static void gather_pack(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, float *scores,
-                       ca_int *spent, int b, int h, int i, int rows)
+/* Scores, or rows' sums and then their states. */
+static size_t gather_bytes(const ca_args *a, const ca_optional *x, int rows, int band)
 {
-    vf qv[PACK * WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL];
-    gather_rows(a, x, q, k, v, o, lse, scores, spent, a->D, a->Dv, b, h, i, rows, qv, ov, (float *)made);
+    if (ca_takes(x)) return (size_t)rows * (size_t)a->Nk * sizeof(float);
+    return band < a->Nk ? (size_t)rows * ((size_t)WHOLE(a->Dv) * sizeof(float) + sizeof(struct row_state)) : 0;
+}
+
+static void gather_pack(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, ca_int *spent,
+                        int b, int h, int i, int rows, int band, void *memory)
+{
+    vf qv[PACK * WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL], *sums = band < a->Nk ? memory : ov;
+    struct row_state one, *r = band < a->Nk ? (struct row_state *)(sums + rows * WHOLE(a->Dv) / VL) : &one;
+    for (int n = 0; n == 0 || (band < a->Nk && n < rows); n++) r[n].o = sums + n * WHOLE(a->Dv) / VL;
+    gather_rows(a, x, q, k, v, o, lse, memory, spent, a->D, a->Dv, b, h, i, rows, band, r, qv, (float *)made);
 }
 
 static size_t grouped_bytes(const ca_args *a, const ca_optional *x, int rows)
@@ -135,5 +144,5 @@ extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of, .gather = gather_pack, .grouped_bytes = grouped_bytes, .grouped = grouped_chunk, .prepare = prepare,
+    .append = append_keys, .weights = weights_of, .gather_bytes = gather_bytes, .gather = gather_pack, .grouped_bytes = grouped_bytes, .grouped = grouped_chunk, .prepare = prepare,
 };
