@@ -612,19 +612,14 @@ static void run_shape(const struct shape *given, int turn)
     data_free(&d);
 }
 
+/* Devices share shapes: each has kernels of its own, which takes compilers seconds. */
 static void run_list(const struct list *l, int i)
 {
-    if (!attend_wants(&l->shape[i])) return;
+    if (!attend_wants(&l->shape[i]) || !in_share((unsigned)i)) return;
     const char *turns = getenv("CLATTN_TURNS");
     run_shape(&l->shape[i], turns ? atoi(turns) + i : -1);
     int bad = failures();
     ck_assert_msg(bad == 0, "%s[%d]: %d failures", l->name, i, bad);
-}
-
-/* Shapes with features and patterns have kernels of their own each, which takes compilers seconds: devices share them. */
-static void run_share(const struct list *l, int i)
-{
-    if (in_share((unsigned)i)) run_list(l, i);
 }
 
 START_TEST(test_dims) { run_list(&lists[0], _i); } END_TEST
@@ -632,17 +627,17 @@ START_TEST(test_lengths) { run_list(&lists[1], _i); } END_TEST
 START_TEST(test_memories) { run_list(&lists[2], _i); } END_TEST
 START_TEST(test_masks) { run_list(&lists[3], _i); } END_TEST
 START_TEST(test_tiny) { run_list(&lists[4], _i); } END_TEST
-START_TEST(test_scores) { run_share(&lists[5], _i); } END_TEST
-START_TEST(test_storages) { run_share(&lists[6], _i); } END_TEST
-START_TEST(test_weights) { run_share(&lists[7], _i); } END_TEST
-START_TEST(test_elements) { run_share(&lists[8], _i); } END_TEST
-START_TEST(test_mods) { run_share(&lists[9], _i); } END_TEST
-START_TEST(test_dropouts) { run_share(&lists[10], _i); } END_TEST
-START_TEST(test_prefixes) { run_share(&lists[11], _i); } END_TEST
+START_TEST(test_scores) { run_list(&lists[5], _i); } END_TEST
+START_TEST(test_storages) { run_list(&lists[6], _i); } END_TEST
+START_TEST(test_weights) { run_list(&lists[7], _i); } END_TEST
+START_TEST(test_elements) { run_list(&lists[8], _i); } END_TEST
+START_TEST(test_mods) { run_list(&lists[9], _i); } END_TEST
+START_TEST(test_dropouts) { run_list(&lists[10], _i); } END_TEST
+START_TEST(test_prefixes) { run_list(&lists[11], _i); } END_TEST
 
-START_TEST(test_patterns) { run_share(&lists[12], _i); } END_TEST
-START_TEST(test_choices) { run_share(&lists[13], _i); } END_TEST
-START_TEST(test_best) { run_share(&lists[14], _i); } END_TEST
+START_TEST(test_patterns) { run_list(&lists[12], _i); } END_TEST
+START_TEST(test_choices) { run_list(&lists[13], _i); } END_TEST
+START_TEST(test_best) { run_list(&lists[14], _i); } END_TEST
 
 /* What a tile_class that knows nothing changes: nothing. */
 START_TEST(test_unknowing)

@@ -4,6 +4,7 @@
  * OpenCL calls are intercepted in the table ca_cl; allocations by the linker (--wrap=malloc and so on), in our own
  * code only. */
 #include <stdatomic.h>
+#include "property.h"
 #include "small.h"
 #include "suite.h"
 
@@ -311,7 +312,7 @@ enum { CODES = sizeof codes / sizeof codes[0] };
 
 /* What is used: the first ones with each code at each call; the others, whose calls are the same ones, by turns: each call that fails does so
  * with the next code.  So do all where the compiler is slow. */
-enum { PLAIN, STEPS, WITH_TABLE, EACH_CODE, MADE = EACH_CODE, TAKEN, OF_TOKENS, KINDS };
+enum { PLAIN, STEPS, WITH_TABLE, EACH_CODE, MADE = EACH_CODE, TAKEN, OF_TOKENS, USES };
 static bool by_turns(int kind) { return kind >= EACH_CODE || getenv("CLATTN_TURNS"); }
 
 static void walk(atomic_int *count, const char *what, int kind)
@@ -329,10 +330,11 @@ static void walk(atomic_int *count, const char *what, int kind)
 START_TEST(opencl_call_fails)
 {
     char what[64];
-    int kind = _i < KINDS ? _i : (_i - KINDS) % EACH_CODE; /* first all of them */
+    int kind = _i < USES ? _i : (_i - USES) % EACH_CODE; /* first all of them */
+    if (!in_share((unsigned)_i)) return;
     small_init(&s);
     if (!small_device(&dev)) return;
-    fault_code = codes[_i < KINDS ? 0 : 1 + (_i - KINDS) / EACH_CODE];
+    fault_code = codes[_i < USES ? 0 : 1 + (_i - USES) / EACH_CODE];
     snprintf(what, sizeof what, "%d: %s from call", kind, by_turns(kind) ? "a code" : clattn_status_name(fault_code));
     intercept();
     walk(&countdown, what, kind);
@@ -342,12 +344,13 @@ END_TEST
 START_TEST(allocation_fails)
 {
     char what[64];
+    if (!in_share((unsigned)_i)) return;
     small_init(&s);
-    if (_i < KINDS) ca_device_host(&dev);
+    if (_i < USES) ca_device_host(&dev);
     else if (!small_device(&dev)) return;
     else intercept();
-    snprintf(what, sizeof what, "%d: no memory at allocation", _i % KINDS);
-    walk(&alloc_countdown, what, _i % KINDS);
+    snprintf(what, sizeof what, "%d: no memory at allocation", _i % USES);
+    walk(&alloc_countdown, what, _i % USES);
 }
 END_TEST
 
@@ -357,7 +360,7 @@ int main(void)
     TCase *t = tcase_create("faults");
     suite_add_tcase(suite, t);
     tcase_set_timeout(t, 240);
-    tcase_add_loop_test(t, opencl_call_fails, 0, by_turns(PLAIN) ? KINDS : KINDS + (CODES - 1) * EACH_CODE);
-    tcase_add_loop_test(t, allocation_fails, 0, 2 * KINDS);
+    tcase_add_loop_test(t, opencl_call_fails, 0, by_turns(PLAIN) ? USES : USES + (CODES - 1) * EACH_CODE);
+    tcase_add_loop_test(t, allocation_fails, 0, 2 * USES);
     return run_suite(suite);
 }
