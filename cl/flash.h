@@ -64,22 +64,34 @@ INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float sca
 }
 
 /* Whose scores a tile holds: ROWS queries of head h of batch row b from i0 on, the first at position p0; or, ordered, the
- * queries that TILE and ROW say, with the keys between LO and HI of each axis. */
+ * queries that TILE and ROW say, with the keys between LO and HI of each axis, all of them with those between INNER.  What is of another tile has
+ * its row's complement. */
 struct FN(where) {
     int b, h, i0, rows;
     ca_long p0;
     ca_tile tile;
-    int row[LISTED_ROWS];
+    int row[LISTED_ROWS], inner[3][2];
     vi lo[3][QV], hi[3][QV];
 };
 INLINE int FN(query)(const ca_optional *X, const struct FN(where) *w, int r)
 {
     r = r < w->rows ? r : w->rows - 1;
-    return IS_ON(ORDERED, X->ordered) ? w->row[r] : w->i0 + r;
+    return !IS_ON(ORDERED, X->ordered) ? w->i0 + r : w->row[r] < 0 ? ~w->row[r] : w->row[r];
+}
+INLINE int FN(is_here)(const ca_optional *X, const struct FN(where) *w, int r)
+{
+    if (IS_ON(ORDERED, X->ordered)) return r < w->rows && w->row[r] >= 0;
+    return r < w->rows;
 }
 
-/* Keys that are not neighbours: their numbers, and their places on the grid. */
-struct FN(keys) { int number[LISTED_KEYS], place[3][LISTED_KEYS]; };
+/* Keys that are not neighbours: their numbers, and their places on the grid; whether every row sees each, and whether that is so for all.  A row that
+ * PICKED the same bucket as a key, in a round BEFORE, has that key already (the host's batch.h). */
+struct FN(keys) {
+    int number[LISTED_KEYS], place[3][LISTED_KEYS], seen[LISTED_KEYS], inner;
+    int rounds;
+    const ca_int *before;
+    const vi *picked;
+};
 
 /* TAKE from ROWS rows, the last one again where there are fewer than VL. */
 #define EACH_ROW(take) \
@@ -166,8 +178,10 @@ APART void FN(modify_ordered)(const ca_args *A, const ca_optional *X, const stru
         }
         if (IS_ON(SOFTCAP, A->softcap)) vcap(s, 1, QV, A->softcap);
         UNROLL for (int a = 0; a < QV; a++) {
-            if (asked) s[a] = VSEL(near[a] & (w->lo[2][a] <= x) & (w->hi[2][a] > x), s[a], SPLAT(-CA_INFINITY));
+            if (asked && !keys->seen[j]) s[a] = VSEL(near[a] & (w->lo[2][a] <= x) & (w->hi[2][a] > x), s[a], SPLAT(-CA_INFINITY));
             if (partial) s[a] = VSEL((r->lo[a] <= number) & (r->hi[a] > number), s[a], SPLAT(-CA_INFINITY));
+            for (int c = 0; IS_ON(0, c < keys->rounds); c++)
+                s[a] = MASKED_WHERE(keys->picked[c * QV + a] == SPLATI(keys->before[c * BK + j]), s[a]);
             top[a] = VMAX(top[a], s[a]);
         }
     }
@@ -404,7 +418,8 @@ INLINE void FN(store_output)(const ca_optional *X, const struct FN(where) *w, co
         for (int d = 0; d < Dv; d += VL) {
             vf x[VL];
             FN(turned_output)(x, oT, inv, a, d, Dv);
-            for (int i = 0; i < VL && a * VL + i < w->rows; i++) {
+            for (int i = 0; i < VL; i++) {
+                if (!FN(is_here)(X, w, a * VL + i)) continue;
                 GLOBAL stored *row = o + (ca_long)FN(query)(X, w, a * VL + i) * os;
                 if (NEIGHBOURS(od) && (Dv % VL == 0 || d + VL <= Dv)) {
                     store_vec(row + d, x[i]);
@@ -442,35 +457,66 @@ INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, int hk, fl
     }
 }
 
-/* Up to BK keys of an ordered tile from place NEXT of its box on, of those from FIRST to LAST; NEXT moves on.  0: there are no more. */
+/* Up to BK keys of an ordered tile, of those from FIRST to LAST: first its tokens that are not in its box, then its box; NEXT moves on through
+ * both.  Those of a list ascend.  0: there are no more. */
 INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(keys) *to, int *next, int first, int last)
 {
     const ca_box *k = &w->tile.k;
-    const int places = ca_box_places(k);
-    int n = 0, at[3];
-    if (*next < places) ca_box_place(k, *next, at);
-    for (; *next < places && n < BK; (*next)++) {
+    GLOBAL const ca_int *tokens = w->tile.tokens;
+    const int apart = w->tile.of_tokens ? 0 : w->tile.n, places = ca_box_places(k);
+    int n = 0, at[3], token = 0;
+    to->inner = 1;
+    for (; *next < apart && n < BK; (*next)++) {
+        const int number = tokens[*next];
+        if (number < first || number >= last || (number >= k->from[2] && number < k->to[2])) continue;
+        to->number[n] = number;
+        to->seen[n++] = 1;
+    }
+    if (n > 0 || *next - apart >= places) return n;
+    ca_box_place(k, *next - apart, at);
+    if (apart) token = ca_place(tokens, apart, at[2]);
+    for (; *next - apart < places && n < BK; (*next)++, ca_box_next(k, at)) {
         const int number = ca_place_number(at, FIRST_NODE(X));
-        if (number >= first && number < last) {
-            to->number[n] = number;
-            for (int a = 0; a < 3; a++) to->place[a][n] = at[a];
-            n++;
+        int inner = 1;
+        if (number < first || number >= last) continue;
+        to->number[n] = number;
+        for (int a = 0; a < 3; a++) {
+            to->place[a][n] = at[a];
+            inner &= at[a] >= w->inner[a][0] && at[a] < w->inner[a][1];
         }
-        ca_box_next(k, at);
+        while (token < apart && tokens[token] < number) token++;
+        to->seen[n] = inner | (token < apart && tokens[token] == number);
+        to->inner &= to->seen[n++];
     }
     return n;
 }
 
-/* The rows of an ordered tile, and which places each sees: axis by axis the same for all rows of a place. */
-INLINE void FN(list_rows)(const ca_optional *X, struct FN(where) *w)
+/* The rows of an ordered tile, the first query of the tensor standing at P0, and which places each sees: axis by axis the same for all rows of a
+ * place. */
+INLINE void FN(list_rows)(const ca_optional *X, struct FN(where) *w, int p0)
 {
     const ca_box *q = &w->tile.q;
-    const int asks = ca_order_asks(FIRST_NODE(X));
+    const int asks = ca_order_asks(FIRST_NODE(X)) && !w->tile.of_tokens;
     int lo[3][BQ], hi[3][BQ], at[3];
-    for (int a = 0; asks && a < 3; a++)
-        for (int i = 0; i < ca_box_side(q, a); i++) ca_sees_places(q->from[a] + i * q->step[a], a, lo[a] + i, hi[a] + i, FIRST_NODE(X));
+    for (int a = 0; a < 3; a++) {
+        w->inner[a][0] = -CA_NO_MORE;
+        w->inner[a][1] = CA_NO_MORE;
+        for (int i = 0; asks && i < ca_box_side(q, a); i++) {
+            const int place = q->from[a] + i * q->step[a];
+            ca_sees_places(a == 2 ? ca_position((ca_long)place + p0) : place, a, lo[a] + i, hi[a] + i, FIRST_NODE(X));
+            w->inner[a][0] = ca_most(w->inner[a][0], lo[a][i]);
+            w->inner[a][1] = ca_least(w->inner[a][1], hi[a][i]);
+        }
+    }
     ca_box_place(q, w->tile.first, at);
-    for (int r = 0; r < w->rows; r++, ca_box_next(q, at)) w->row[r] = ca_place_number(at, FIRST_NODE(X));
+    for (int r = 0; r < w->rows; r++, ca_box_next(q, at)) {
+        if (w->tile.of_tokens) {
+            w->row[r] = w->tile.tokens[at[2]] - p0;
+            continue;
+        }
+        w->row[r] = ca_place_number(at, FIRST_NODE(X));
+        if (w->tile.n && ca_listed(w->tile.tokens, w->tile.n, w->row[r] + p0)) w->row[r] = ~w->row[r];
+    }
     for (int e = 0; asks && e < 3; e++)
         for (int a = 0; a < QV; a++) {
             int from[VL], to[VL], stride = e == 2 ? 1 : e == 1 ? ca_box_side(q, 2) : ca_box_side(q, 1) * ca_box_side(q, 2), side = ca_box_side(q, e);
@@ -493,14 +539,14 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
     for (int e = 0; e < Dv * QV; e++) oT[e] = SPLAT(0.f);
     struct FN(keys) listed;
     int next = 0;
-    for (int k0 = first, n; k0 < last; k0 += n) {
+    listed.rounds = 0;
+    for (int k0 = first, n; IS_ON(ORDERED, X->ordered) || k0 < last; k0 += n) {
         int partial, asked, masked = 0;
         if (IS_ON(ORDERED, X->ordered)) {
             n = FN(list)(X, w, &listed, &next, first, last);
             if (n == 0) break;
-            k0 = listed.number[n - 1] - n + 1; /* they ascend */
             partial = listed.number[0] < full_lo || listed.number[n - 1] >= full_hi;
-            asked = ca_order_asks(FIRST_NODE(X));
+            asked = ca_order_asks(FIRST_NODE(X)) && !listed.inner;
         } else {
             k0 = ca_next_key(A, X, w->b, w->h, w->i0, w->p0, w->rows, k0);
             if (k0 >= last) break;
@@ -520,8 +566,8 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
         (void)unpacked; /* read where they are */
         FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
 #else
-        /* Where neighbours are the box's, they are read where they are; in steps they would all be in the same sets of a cache. */
-        const int there = !IS_ON(ORDERED, X->ordered) || ca_is_run(&w->tile.k), hk = w->h / A->group;
+        /* Neighbours are read where they are; in steps they would all be in the same sets of a cache. */
+        const int there = !IS_ON(ORDERED, X->ordered) || listed.number[n - 1] - listed.number[0] == n - 1, hk = w->h / A->group;
         const ca_long start = IS_ON(ORDERED, X->ordered) ? listed.number[0] : k0;
         KV const float *kf = 0, *vf_ = 0;
         (void)start; /* nothing is, where all is unpacked */
@@ -566,10 +612,10 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
     w.p0 = w.i0 + seq.p0;
     if (IS_ON(RAGGED, X->cu_q) && (tile < 0 || w.rows <= 0)) return;
     if (IS_ON(ORDERED, X->ordered)) {
-        ca_order_tile(&w.tile, tile, BQ, seq.Nq, seq.Nk, ca_position(seq.p0), FIRST_NODE(X));
+        ca_order_tile(A, X, &w.tile, tile, BQ, seq.Nq, seq.Nk, ca_position(seq.p0), FIRST_NODE(X));
         w.rows = w.tile.rows;
         if (w.rows <= 0) return;
-        FN(list_rows)(X, &w);
+        FN(list_rows)(X, &w, ca_position(seq.p0));
     }
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)seq.q_row * A->q_s;
     k = kv_from(A, k, ca_head_at(A, &seq, b, hk, A->k_0, A->k_b, A->k_h, A->k_s));
@@ -631,8 +677,10 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
         for (int a = 0; a < QV; a++) {
             VSTORE(r.m[a], m);
             VSTORE(r.l[a], l);
-            for (int i = 0; i < VL && a * VL + i < w.rows; i++)
+            for (int i = 0; i < VL; i++) {
+                if (!FN(is_here)(X, &w, a * VL + i)) continue;
                 lse[A->lse_0 + row0 + FN(query)(X, &w, a * VL + i)] = l[i] == 0.f ? -CA_INFINITY : m[i] + LOG(l[i]);
+            }
         }
 }
 #undef LISTED_ROWS

@@ -114,6 +114,7 @@ static clattn_status on_host(const struct problem *p, const struct io *io, const
     const int threads = ca_host_threads();
     ca_optional x;
     ca_optional_host(p, io, &x);
+    x.ordered |= grouped; /* rows and keys are anywhere */
     const size_t each = (size_t)ca_round_up(
         (int64_t)(grouped ? k->grouped_bytes(a, &x, (int)c.rows) : k->gather_bytes(a, &x, (int)c.rows, (int)band)), 64);
     char *memory = ca_spare_take(spare, (size_t)threads * each);

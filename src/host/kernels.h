@@ -36,11 +36,13 @@
 #define QV WIDE
 #define FN(name) name##_wide
 #include "flash.h"
+#include "host/batch.h"
 #undef QV
 #undef FN
 #define QV 1
 #define FN(name) name##_narrow
 #include "flash.h"
+#include "host/batch.h"
 
 #define RB 16
 #define DK 64

@@ -418,6 +418,7 @@ static int passes_of(const struct problem *p)
     switch (n->type) { /* classes of a few queries would leave tiles empty */
     case CA_STRIDED: return n->n[0] > 1 && n->n[0] <= p->Nq / 8 ? 2 : 0;
     case CA_DILATED: return n->n[1] > 1 && n->n[1] <= p->Nq / 8;
+    case CA_TOKENS: case CA_LONGFORMER: return n->n[0] > 0;
     case CA_NEIGHBORHOOD: case CA_WINDOW2D: return p->Nq == p->Nk && p->offset == 0 && !p->has_qoff && !p->lens;
     default: return 0;
     }

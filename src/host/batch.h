@@ -1,0 +1,73 @@
+/* batch.h -- a tile of flash.h whose rows are anywhere: what they have so far, and some keys more.  For grouped.h; FN(name) for several copies. */
+
+#ifndef CA_GROUPED
+#define CA_GROUPED
+/* What a chunk of rows works with: the rows' states, who picked what, and keys at hand; cut out of one piece of memory. */
+struct grouped {
+    vf *qT, *oT, *p, *sums;           /* a tile's queries, sums and weights; the chunk's rows' sums */
+    vi *picked;                       /* by round the buckets of a tile's rows */
+    float *made, *keys, *values, *m, *l; /* a row; COUNT keys and values; the chunk's rows */
+    ca_int *number, *before;          /* the keys' numbers; BK each, their buckets of the ROUNDS before */
+    ca_int *begin, *entry;            /* group g was picked by rows entry[begin[g]] ... entry[begin[g + 1] - 1] of the chunk */
+    int count, rounds;
+};
+#endif
+
+/* Adds the keys at hand to ROWS rows of the chunk that begins at I0, by their numbers ROW in it; GUARDED leaves out values behind the mask, which
+ * may be NaN. */
+APART void FN(batch)(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, int D, int Dv, int b, int h, int i0,
+                     const ca_int *row, int rows, int guarded, NODE_PARAMS)
+{
+    struct FN(where) w = { .b = b, .h = h, .rows = rows };
+    struct FN(rows) r;
+    struct FN(keys) listed = { .rounds = t->rounds, .before = t->before, .picked = t->picked };
+    const ca_int *picked = ca_words(A, X, at) + (((ca_long)b * A->Hq + h) * A->Nq + i0) * n0; /* LSH's */
+    int full_lo = 0, full_hi = seq->Nk;
+    NODE_UNUSED;
+    for (int e = 0; e < t->count; e++) listed.number[e] = t->number[e];
+    for (int i = 0; i < rows; i++) w.row[i] = i0 + row[i];
+    FN(load_queries)(A, X, &w, t->qT, q + (ca_long)seq->q_row * A->q_s, D, t->made);
+    for (int a = 0; a < QV; a++) {
+        float m[VL], l[VL];
+        int lo[VL], hi[VL], bucket[VL], from[VL];
+        for (int i = 0; i < VL; i++) {
+            from[i] = row[ca_least(a * VL + i, rows - 1)];
+            m[i] = t->m[from[i]];
+            l[i] = t->l[from[i]];
+            lo[i] = ca_key_lo(i0 + from[i] + seq->p0, A->left, seq->Nk);
+            hi[i] = ca_key_hi(i0 + from[i] + seq->p0, A->right, seq->Nk);
+            full_lo = ca_most(full_lo, lo[i]);
+            full_hi = ca_least(full_hi, hi[i]);
+        }
+        r.m[a] = VLOAD(m);
+        r.l[a] = VLOAD(l);
+        r.lo[a] = VLOADI(lo);
+        r.hi[a] = VLOADI(hi);
+        for (int n = 0; n < t->rounds; n++) {
+            for (int i = 0; i < VL; i++) bucket[i] = picked[(ca_long)from[i] * n0 + n];
+            t->picked[n * QV + a] = VLOADI(bucket);
+        }
+        for (int d = 0; d < Dv; d += VL) {
+            vf x[VL];
+            for (int i = 0; i < VL; i++) x[i] = t->sums[from[i] * (WHOLE(Dv) / VL) + d / VL];
+            transpose(x, VL);
+            for (int e = 0; e < VL && d + e < Dv; e++) t->oT[(d + e) * QV + a] = x[e];
+        }
+    }
+    const int partial = t->rounds || t->number[0] < full_lo || t->number[t->count - 1] >= full_hi;
+    FN(tile)(A, X, &w, t->qT, t->oT, t->p, &r, t->keys, WHOLE(D), t->values, WHOLE(Dv), 0, &listed, t->count, D, Dv, 0, 0, partial, guarded);
+    for (int a = 0; a < QV; a++) {
+        float m[VL], l[VL];
+        VSTORE(r.m[a], m);
+        VSTORE(r.l[a], l);
+        for (int i = 0; i < VL && a * VL + i < rows; i++) {
+            t->m[row[a * VL + i]] = m[i];
+            t->l[row[a * VL + i]] = l[i];
+        }
+        for (int d = 0; d < Dv; d += VL) {
+            vf x[VL];
+            FN(turned_output)(x, t->oT, 0, a, d, Dv);
+            for (int i = 0; i < VL && a * VL + i < rows; i++) t->sums[row[a * VL + i] * (WHOLE(Dv) / VL) + d / VL] = x[i];
+        }
+    }
+}
