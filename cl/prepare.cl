@@ -16,7 +16,7 @@ LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, O
     (void)from;
     draw(&a, &x, &leaf, words, n);
 #elif WHAT == 1 || WHAT == 2
-    bucket(&a, &x, &leaf, words, from, WHAT == 2, DQK, n);
+    bucket(&a, &x, &leaf, words, from, WHAT == 2, DQK, n, 1);
 #elif WHAT == 6
     (void)from;
     sort(&a, &x, &leaf, words, n);
@@ -27,7 +27,7 @@ LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, O
     vf qv[ROW(LONGER)];
     float row[WHOLE(LONGER)];
 #if WHAT == 5
-    choose(&a, &x, &leaf, words, from, DQK, n, qv, row);
+    choose(&a, &x, &leaf, words, from, DQK, n, qv, row, 1);
 #else
     mean(&a, &x, &leaf, words, from, WHAT == 3, WHAT == 3 ? DQK : DV, n, (float *)qv, row);
 #endif

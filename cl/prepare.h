@@ -7,7 +7,12 @@
  *     choose    the bits of the blocks that a query takes
  *     list      the class of each block of a block mask
  *
- * One work-item, or turn of a loop on the host, does one row.  WORDS are those of the pattern. */
+ * A work-item does one row, the host some at once where they share what they are multiplied by.  WORDS are those of the pattern. */
+#ifdef __OPENCL_C_VERSION__
+#define AT_ONCE 1
+#else
+#define AT_ONCE (VL == 16 ? 4 : 2) /* registers for as many rows' sums */
+#endif
 
 /* COUNT numbers below N for row R, drawn one after the other, into LIST, sorted and filled up with CA_NO_MORE.  Those below TAKEN and
  * those from NEAR to NEAR_END are none of them. */
@@ -45,22 +50,27 @@ INLINE void draw(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
 /* The largest and the smallest number of each lane, and the first places where they were. */
 struct extremes { vf high, low; vi high_at, low_at; };
 
-/* Adds FEW vectors of x R from column C on; R has HALF columns, whole vectors of them where WHOLE. */
-INLINE void turn_lanes(GLOBAL const float *rotation, int half_, GLOBAL const stored *row, int dim_stride, int D, int c, struct extremes *t, const int few,
-                       const int whole)
+/* Adds FEW vectors of x R from column C on, for ROWS rows that are STRIDE apart; R has HALF columns, whole vectors of them where WHOLE. */
+INLINE void turn_lanes(GLOBAL const float *rotation, int half_, GLOBAL const stored *row, ca_long stride, int dim_stride, int D, int c, struct extremes *t,
+                       const int few, const int whole, const int rows)
 {
-    vf sum[4];
-    UNROLL for (int i = 0; i < few; i++) sum[i] = SPLAT(0.f);
+    vf sum[AT_ONCE][4];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < few; i++) sum[r][i] = SPLAT(0.f);
     for (int d = 0; d < D; d++) {
-        const vf x = SPLAT(load_at(row, (ca_long)d * dim_stride));
         GLOBAL const float *columns = rotation + (ca_long)d * half_;
-        UNROLL for (int i = 0; i < few; i++) sum[i] = VFMA(x, whole ? VLOAD(columns + c + i * VL) : load_floats(columns, c + i * VL, half_), sum[i]);
+        vf turned[4];
+        UNROLL for (int i = 0; i < few; i++) turned[i] = whole ? VLOAD(columns + c + i * VL) : load_floats(columns, c + i * VL, half_);
+        UNROLL for (int r = 0; r < rows; r++) {
+            const vf x = SPLAT(load_at(row, r * stride + (ca_long)d * dim_stride));
+            UNROLL for (int i = 0; i < few; i++) sum[r][i] = VFMA(x, turned[i], sum[r][i]);
+        }
     }
-    UNROLL for (int i = 0; i < few; i++) {
-        const vi at = vcounti(c + i * VL), there = at < SPLATI(half_), more = there & (sum[i] > t->high), less = there & (sum[i] < t->low);
-        t->high = VSEL(more, sum[i], t->high);
+    UNROLL for (int r = 0; r < rows; r++, t++) UNROLL for (int i = 0; i < few; i++) {
+        const vf x = sum[r][i];
+        const vi at = vcounti(c + i * VL), there = at < SPLATI(half_), more = there & (x > t->high), less = there & (x < t->low);
+        t->high = VSEL(more, x, t->high);
         t->high_at = AS_VI(VSEL(more, AS_VF(at), AS_VF(t->high_at)));
-        t->low = VSEL(less, sum[i], t->low);
+        t->low = VSEL(less, x, t->low);
         t->low_at = AS_VI(VSEL(less, AS_VF(at), AS_VF(t->low_at)));
     }
 }
@@ -83,32 +93,43 @@ INLINE int first_of(vf number, vi at, float *x)
     return place;
 }
 
-/* The buckets of the row at ROW: for each hash the place of the largest of x R and, behind those, of - x R. */
-INLINE void bucket_row(const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int *to, GLOBAL const stored *row, int dim_stride, int D)
+/* The buckets of ROWS rows from ROW on: for each hash the place of the largest of x R and, behind those, of - x R. */
+INLINE void bucket_rows(const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int *to, GLOBAL const stored *row, ca_long stride, int dim_stride, int D,
+                        const int rows)
 {
     const int rounds = leaf->n[0], half_ = leaf->n[3] / 2;
-    for (int r = 0; r < rounds; r++) {
-        GLOBAL const float *rotation = (GLOBAL const float *)(words + leaf->n[2]) + (ca_long)r * D * half_;
-        struct extremes t = { SPLAT(-CA_INFINITY), SPLAT(CA_INFINITY), SPLATI(0), SPLATI(0) };
+    for (int n = 0; n < rounds; n++) {
+        GLOBAL const float *rotation = (GLOBAL const float *)(words + leaf->n[2]) + (ca_long)n * D * half_;
+        struct extremes t[AT_ONCE];
         float most, least;
         int c = 0;
-        for (; c + 4 * VL <= half_; c += 4 * VL) turn_lanes(rotation, half_, row, dim_stride, D, c, &t, 4, 1);
-        for (; c < half_; c += VL) turn_lanes(rotation, half_, row, dim_stride, D, c, &t, 1, 0);
-        const int high = first_of(t.high, t.high_at, &most), low = first_of(-t.low, t.low_at, &least);
-        to[r] = most >= least ? high : half_ + low;
+        UNROLL for (int r = 0; r < rows; r++) {
+            t[r].high = SPLAT(-CA_INFINITY);
+            t[r].low = SPLAT(CA_INFINITY);
+            t[r].high_at = t[r].low_at = SPLATI(0);
+        }
+        for (; c + 4 * VL <= half_; c += 4 * VL) turn_lanes(rotation, half_, row, stride, dim_stride, D, c, t, 4, 1, rows);
+        for (; c < half_; c += VL) turn_lanes(rotation, half_, row, stride, dim_stride, D, c, t, 1, 0, rows);
+        for (int r = 0; r < rows; r++) {
+            const int high = first_of(t[r].high, t[r].high_at, &most), low = first_of(-t[r].low, t[r].low_at, &least);
+            to[(ca_long)r * rounds + n] = most >= least ? high : half_ + low;
+        }
     }
 }
 
-/* Row N of the queries, [B][Hq][Nq], or of the keys, [B][Hkv][Nk]. */
-INLINE void bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *from, int is_k, int D, int n)
+/* Row N of the queries, [B][Hq][Nq], or of the keys, [B][Hkv][Nk]; or AT_ONCE rows of one head from there on, which lie in a row.  False: they do not. */
+INLINE int bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *from, int is_k, int D, int n,
+                  const int count)
 {
     const int heads = is_k ? A->Hkv : A->Hq, rows = is_k ? A->Nk : A->Nq, b = n / rows / heads, h = n / rows % heads, i = n % rows;
     const ca_seq seq = ca_seq_of(A, X, b);
     GLOBAL ca_int *to = words + (is_k ? leaf->n[1] : leaf->at) + (ca_long)n * leaf->n[0];
-    if (i >= (is_k ? seq.Nk : seq.Nq)) return; /* it is not there */
+    if (count > 1 && (i + count > (is_k ? seq.Nk : seq.Nq) || (is_k && IS_ON(PAGED, A->page_size)))) return 0;
+    if (i >= (is_k ? seq.Nk : seq.Nq)) return 1; /* it is not there */
     if (is_k) from += ca_head_at(A, &seq, b, h, A->k_0, A->k_b, A->k_h, A->k_s) + ca_key_at(A, X, b, i, A->k_b, A->k_s);
     else from += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
-    bucket_row(leaf, words, to, from, is_k ? A->k_d : A->q_d, D);
+    bucket_rows(leaf, words, to, from, is_k ? A->k_s : A->q_s, is_k ? A->k_d : A->q_d, D, count);
+    return 1;
 }
 
 /* The keys of list N of [B][Hkv][rounds] by their buckets, and where each bucket begins. */
@@ -156,52 +177,74 @@ INLINE int best_of(GLOBAL const float *score, int n)
     return -1;
 }
 
-/* The blocks that query N of [B][Hq][Nq] takes.  QV is scratch for a row, ROW likewise. */
-INLINE void choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *q, int D, int n,
-                   vf *qv, float *row)
+/* The scores of END blocks, SCORE[blocks] a row, for ROWS rows QV, STRIDE vectors apart. */
+INLINE void score_blocks(const ca_args *A, GLOBAL float *score, int blocks, GLOBAL const float *means, int end, int D, const vf *qv, int stride, const int rows)
+{
+    for (int c = 0; VL == 4 && c < end; c++) { /* on a GPU, whose compiler then unrolls this and keeps q in registers */
+        UNROLL for (int r = 0; r < rows; r++) {
+            vf sum = SPLAT(0.f);
+            for (int d = 0; d < D; d += VL) sum = VFMA(qv[r * stride + d / VL], load_floats(means + (ca_long)c * D, d, D), sum);
+            score[(ca_long)r * blocks + c] = VSUM(sum) * A->scale;
+        }
+    }
+    const int few = rows > 1 ? 4 : EIGHT; /* as many blocks as there are registers for sums */
+    for (int c = 0; VL > 4 && c < end; c += VL) {
+        vf sums[AT_ONCE][VL];
+        for (int first = 0; first < VL; first += few) {
+            vf sum[AT_ONCE][EIGHT];
+            UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < few; e++) sum[r][e] = SPLAT(0.f);
+            for (int d = 0; d < D; d += VL)
+                UNROLL for (int e = 0; e < few; e++) {
+                    const vf x = load_floats(means + (ca_long)ca_least(c + first + e, end - 1) * D, d, D);
+                    UNROLL for (int r = 0; r < rows; r++) sum[r][e] = VFMA(qv[r * stride + d / VL], x, sum[r][e]);
+                }
+            UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < few; e++) sums[r][first + e] = sum[r][e];
+        }
+        for (int r = 0; r < rows; r++) {
+            float x[VL];
+            VSTORE(decode_sums(sums[r]) * SPLAT(A->scale), x);
+            UNROLL for (int e = 0; e < VL; e++)
+                if (c + e < end) score[(ca_long)r * blocks + c + e] = x[e];
+        }
+    }
+}
+
+/* The blocks that query N of [B][Hq][Nq] takes; or AT_ONCE queries of one head from there on.  False: they are not of one head.  QV is scratch for
+ * COUNT rows, ROW for one. */
+INLINE int choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *q, int D, int n,
+                  vf *qv, float *row, const int count)
 {
     const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / A->Nq / A->Hq, h = n / A->Nq % A->Hq, i = n % A->Nq;
     const ca_seq seq = ca_seq_of(A, X, b);
+    const int there = (seq.Nk - 1) / block + 1, DC = WHOLE(D) / VL, rows = ca_most(0, ca_least(count, seq.Nq - i));
     GLOBAL ca_int *bits = words + leaf->at + (ca_long)n * leaf->n[1];
     GLOBAL float *score = (GLOBAL float *)(words + leaf->n[5]) + (ca_long)n * blocks;
     GLOBAL const float *means = (GLOBAL const float *)(words + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
-    const int own = ca_div(ca_position(i + seq.p0), block), there = (seq.Nk - 1) / block + 1, keeps = leaf->n[4] & 1 && own >= 0 && own < there;
-    const int end = seq.Nk == 0 || i >= seq.Nq ? 0 : leaf->n[4] & 2 ? ca_within(own, 0, there) : there;
-    for (int e = 0; e < leaf->n[1]; e++) bits[e] = 0;
-    if (i >= seq.Nq) return;
-    decode_query(A, X, qv, q + A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s, i, D, row);
-    for (int c = 0; VL == 4 && c < end; c++) { /* on a GPU, whose compiler then unrolls this and keeps q in registers */
-        vf sum = SPLAT(0.f);
-        for (int d = 0; d < D; d += VL) sum = VFMA(qv[d / VL], load_floats(means + (ca_long)c * D, d, D), sum);
-        score[c] = VSUM(sum) * A->scale;
-    }
-    for (int c = 0; VL > 4 && c < end; c += VL) {
-        float x[VL];
-        vf sums[VL];
-        for (int first = 0; first < VL; first += EIGHT) {
-            vf sum[EIGHT];
-            UNROLL for (int e = 0; e < EIGHT; e++) sum[e] = SPLAT(0.f);
-            for (int d = 0; d < D; d += VL)
-                UNROLL for (int e = 0; e < EIGHT; e++)
-                    sum[e] = VFMA(qv[d / VL], load_floats(means + (ca_long)ca_least(c + first + e, end - 1) * D, d, D), sum[e]);
-            UNROLL for (int e = 0; e < EIGHT; e++) sums[first + e] = sum[e];
+    if (count > 1 && i + count > A->Nq) return 0;
+    for (int e = 0; e < count * leaf->n[1]; e++) bits[e] = 0;
+    q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
+    for (int r = 0; r < rows; r++) decode_query(A, X, qv + r * DC, q + (ca_long)r * A->q_s, i + r, D, row);
+    for (int r = rows; r < count; r++)
+        for (int c = 0; c < DC; c++) qv[r * DC + c] = SPLAT(0.f);
+    const int last = ca_div(ca_position(i + rows - 1 + seq.p0), block); /* the last row's own block: a row's scores may be more than it looks at */
+    if (rows > 0) score_blocks(A, score, blocks, means, seq.Nk == 0 ? 0 : leaf->n[4] & 2 ? ca_within(last, 0, there) : there, D, qv, DC, count);
+    for (int r = 0; r < rows; r++, bits += leaf->n[1], score += blocks) {
+        const int own = ca_div(ca_position(i + r + seq.p0), block), keeps = leaf->n[4] & 1 && own >= 0 && own < there;
+        const int end = seq.Nk == 0 ? 0 : leaf->n[4] & 2 ? ca_within(own, 0, there) : there;
+        if (keeps) {
+            bits[own / 32] |= (ca_int)(1u << own % 32);
+            if (own < end) score[own] = -CA_INFINITY;
         }
-        VSTORE(decode_sums(sums) * SPLAT(A->scale), x);
-        UNROLL for (int e = 0; e < VL; e++)
-            if (c + e < end) score[c + e] = x[e];
+        for (int taken = keeps; taken < leaf->n[3]; taken++) { /* the best that is left */
+            int best = best_of(score, end);
+            for (int c = 0; best < 0 && c < end; c++) /* none is above -inf */
+                if (!(bits[c / 32] >> c % 32 & 1)) best = c;
+            if (best < 0) break;
+            bits[best / 32] |= (ca_int)(1u << best % 32);
+            score[best] = -CA_INFINITY;
+        }
     }
-    if (keeps) {
-        bits[own / 32] |= (ca_int)(1u << own % 32);
-        if (own < end) score[own] = -CA_INFINITY;
-    }
-    for (int taken = keeps; taken < leaf->n[3]; taken++) { /* the best that is left */
-        int best = best_of(score, end);
-        for (int c = 0; best < 0 && c < end; c++) /* none is above -inf */
-            if (!(bits[c / 32] >> c % 32 & 1)) best = c;
-        if (best < 0) break;
-        bits[best / 32] |= (ca_int)(1u << best % 32);
-        score[best] = -CA_INFINITY;
-    }
+    return 1;
 }
 
 /* Row N of a block mask, from its lists, which lie behind it: kv_num_blocks, kv_indices and, perhaps, the same of the full blocks.  A block that is

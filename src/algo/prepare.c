@@ -127,7 +127,7 @@ static clattn_status make_fixed(struct clattn_plan *plan)
             ca_leaf leaf = leaf_of(&p->pattern, node);
             leaf.at = 0;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
-            for (int64_t row = 0; row < rows; row++) k->prepare(&a, &x, &leaf, HOST_DRAW, to, NULL, (int)row);
+            for (int64_t row = 0; row < rows; row++) k->prepare(&a, &x, &leaf, HOST_DRAW, to, NULL, (int)row, 1);
             for (int64_t b = 1; b < copies; b++) memcpy(to + b * once, to, (size_t)once * sizeof *to);
         }
         to += words;
@@ -186,8 +186,10 @@ static void prepare_on_host(const struct clattn_plan *plan, const struct io *io,
     for (int node = 0; node < p->pattern.num_nodes; node++) {
         const ca_leaf leaf = leaf_of(&p->pattern, node);
         for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++) {
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
-            for (int64_t row = 0; row < w[e].rows; row++) k->prepare(&a, &x, &leaf, w[e].what, words, io->t[w[e].from].host, (int)row);
+            enum { TOGETHER = 16 };
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+            for (int64_t row = 0; row < w[e].rows; row += TOGETHER)
+                k->prepare(&a, &x, &leaf, w[e].what, words, io->t[w[e].from].host, (int)row, (int)ca_min(TOGETHER, w[e].rows - row));
         }
     }
 }

@@ -24,8 +24,9 @@ struct host_kernels {
     /* cl/steps.h: row R of the new keys and values; row i of the weights */
     void (*append)(const ca_args *a, const ca_optional *x, const void *k_new, const void *v_new, void *k, void *v, int b, int hk, int r);
     void (*weights)(const ca_args *a, const ca_optional *x, const void *q, const void *k, float *weights, int b, int h, int i);
-    /* cl/prepare.h: row N of a pattern's WORDS, from q or k */
-    void (*prepare)(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n);
+    /* cl/prepare.h: ROWS rows from N on of a pattern's WORDS, from q or k */
+    void (*prepare)(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n,
+                    int rows);
     /* cl/gather.h: ROWS rows from row I on by bands of BAND keys, with MEMORY of as many bytes as those take, 64-byte aligned; SPENT may be NULL */
     size_t (*gather_bytes)(const ca_args *a, const ca_optional *x, int rows, int band);
     void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, ca_int *spent,

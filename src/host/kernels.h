@@ -124,19 +124,29 @@ static void grouped_chunk(const ca_args *a, const ca_optional *x, const void *q,
     grouped(a, x, q, k, v, o, lse, a->D, a->Dv, b, h, i, rows, &t, FIRST_NODE(x));
 }
 
-static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n)
+static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf, enum host_prepare what, ca_int *words, const void *from, int n, int rows)
 {
-    vf qv[WHOLE(CA_MAX_DIM) / VL];
+    vf qv[AT_ONCE * WHOLE(CA_MAX_DIM) / VL];
     float row[WHOLE(CA_MAX_DIM)];
-    switch (what) {
-    case HOST_DRAW: draw(a, x, leaf, words, n); break;
-    case HOST_BUCKET_Q: bucket(a, x, leaf, words, from, 0, a->D, n); break;
-    case HOST_BUCKET_K: bucket(a, x, leaf, words, from, 1, a->D, n); break;
-    case HOST_MEAN_K: mean(a, x, leaf, words, from, 1, a->D, n, (float *)qv, row); break;
-    case HOST_MEAN_V: mean(a, x, leaf, words, from, 0, a->Dv, n, (float *)qv, row); break;
-    case HOST_SORT: sort(a, x, leaf, words, n); break;
-    case HOST_CHOOSE: choose(a, x, leaf, words, from, a->D, n, qv, row); break;
-    case HOST_LIST: list_blocks(x, leaf, words, n); break;
+    for (const int end = n + rows; n < end; n += rows) {
+        rows = end - n >= AT_ONCE ? AT_ONCE : 1;
+        switch (what) {
+        case HOST_BUCKET_Q:
+        case HOST_BUCKET_K:
+            if (rows > 1 && bucket(a, x, leaf, words, from, what == HOST_BUCKET_K, a->D, n, AT_ONCE)) continue;
+            bucket(a, x, leaf, words, from, what == HOST_BUCKET_K, a->D, n, 1);
+            break;
+        case HOST_CHOOSE:
+            if (rows > 1 && choose(a, x, leaf, words, from, a->D, n, qv, row, AT_ONCE)) continue;
+            choose(a, x, leaf, words, from, a->D, n, qv, row, 1);
+            break;
+        case HOST_DRAW: draw(a, x, leaf, words, n); break;
+        case HOST_MEAN_K: mean(a, x, leaf, words, from, 1, a->D, n, (float *)qv, row); break;
+        case HOST_MEAN_V: mean(a, x, leaf, words, from, 0, a->Dv, n, (float *)qv, row); break;
+        case HOST_SORT: sort(a, x, leaf, words, n); break;
+        case HOST_LIST: list_blocks(x, leaf, words, n); break;
+        }
+        rows = 1;
     }
 }
 
