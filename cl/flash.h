@@ -180,7 +180,7 @@ APART void FN(modify_ordered)(const ca_args *A, const ca_optional *X, const stru
         UNROLL for (int a = 0; a < QV; a++) {
             if (asked && !keys->seen[j]) s[a] = VSEL(near[a] & (w->lo[2][a] <= x) & (w->hi[2][a] > x), s[a], SPLAT(-CA_INFINITY));
             if (partial) s[a] = VSEL((r->lo[a] <= number) & (r->hi[a] > number), s[a], SPLAT(-CA_INFINITY));
-            for (int c = 0; IS_ON(0, c < keys->rounds); c++)
+            for (int c = 0; IS_ON(BATCHES, c < keys->rounds); c++)
                 s[a] = MASKED_WHERE(keys->picked[c * QV + a] == SPLATI(keys->before[c * BK + j]), s[a]);
             top[a] = VMAX(top[a], s[a]);
         }

@@ -117,7 +117,7 @@ INLINE void bucket_rows(const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL ca_int
     }
 }
 
-/* Row N of the queries, [B][Hq][Nq], or of the keys, [B][Hkv][Nk]; or AT_ONCE rows of one head from there on, which lie in a row.  False: they do not. */
+/* Row N of the queries, [B][Hq][Nq], or of the keys, [B][Hkv][Nk]; or AT_ONCE rows of one head from there on, which lie in steps.  False: they do not. */
 INLINE int bucket(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *from, int is_k, int D, int n,
                   const int count)
 {
@@ -209,39 +209,39 @@ INLINE void score_blocks(const ca_args *A, GLOBAL float *score, int blocks, GLOB
     }
 }
 
-/* The blocks that query N of [B][Hq][Nq] takes; or AT_ONCE queries of one head from there on.  False: they are not of one head.  QV is scratch for
+/* The blocks that query N of [B][Hq][Nq] takes; or AT_ONCE queries of one sequence's head from there on.  False: they are not.  QV is scratch for
  * COUNT rows, ROW for one. */
 INLINE int choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GLOBAL ca_int *words, GLOBAL const stored *q, int D, int n,
                   vf *qv, float *row, const int count)
 {
-    const int block = leaf->n[0], blocks = (A->Nk - 1) / block + 1, b = n / A->Nq / A->Hq, h = n / A->Nq % A->Hq, i = n % A->Nq;
+    const int block = leaf->n[0], blocks = ca_up(A->Nk, block), b = n / A->Nq / A->Hq, h = n / A->Nq % A->Hq, i = n % A->Nq, DC = WHOLE(D) / VL;
     const ca_seq seq = ca_seq_of(A, X, b);
-    const int there = (seq.Nk - 1) / block + 1, DC = WHOLE(D) / VL, rows = ca_most(0, ca_least(count, seq.Nq - i));
+    const int there = ca_up(seq.Nk, block), before = leaf->n[4] & 2;
     GLOBAL ca_int *bits = words + leaf->at + (ca_long)n * leaf->n[1];
     GLOBAL float *score = (GLOBAL float *)(words + leaf->n[5]) + (ca_long)n * blocks;
     GLOBAL const float *means = (GLOBAL const float *)(words + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
-    if (count > 1 && i + count > A->Nq) return 0;
+    if (count > 1 && i + count > seq.Nq) return 0;
     for (int e = 0; e < count * leaf->n[1]; e++) bits[e] = 0;
+    if (i >= seq.Nq) return 1; /* it is not there */
     q += A->q_0 + b * A->q_b + h * A->q_h + (ca_long)(seq.q_row + i) * A->q_s;
-    for (int r = 0; r < rows; r++) decode_query(A, X, qv + r * DC, q + (ca_long)r * A->q_s, i + r, D, row);
-    for (int r = rows; r < count; r++)
-        for (int c = 0; c < DC; c++) qv[r * DC + c] = SPLAT(0.f);
-    const int last = ca_div(ca_position(i + rows - 1 + seq.p0), block); /* the last row's own block: a row's scores may be more than it looks at */
-    if (rows > 0) score_blocks(A, score, blocks, means, seq.Nk == 0 ? 0 : leaf->n[4] & 2 ? ca_within(last, 0, there) : there, D, qv, DC, count);
-    for (int r = 0; r < rows; r++, bits += leaf->n[1], score += blocks) {
+    for (int r = 0; r < count; r++) decode_query(A, X, qv + r * DC, q + (ca_long)r * A->q_s, i + r, D, row);
+    for (int r = count - 1; r >= 0; r--) { /* the last row looks at the most blocks: it has all scored */
         const int own = ca_div(ca_position(i + r + seq.p0), block), keeps = leaf->n[4] & 1 && own >= 0 && own < there;
-        const int end = seq.Nk == 0 ? 0 : leaf->n[4] & 2 ? ca_within(own, 0, there) : there;
+        const int end = before ? ca_within(own, 0, there) : there;
+        GLOBAL ca_int *take = bits + r * leaf->n[1];
+        GLOBAL float *from = score + (ca_long)r * blocks;
+        if (r == count - 1) score_blocks(A, score, blocks, means, end, D, qv, DC, count);
         if (keeps) {
-            bits[own / 32] |= (ca_int)(1u << own % 32);
-            if (own < end) score[own] = -CA_INFINITY;
+            take[own / 32] |= (ca_int)(1u << own % 32);
+            if (own < end) from[own] = -CA_INFINITY;
         }
         for (int taken = keeps; taken < leaf->n[3]; taken++) { /* the best that is left */
-            int best = best_of(score, end);
+            int best = best_of(from, end);
             for (int c = 0; best < 0 && c < end; c++) /* none is above -inf */
-                if (!(bits[c / 32] >> c % 32 & 1)) best = c;
+                if (!(take[c / 32] >> c % 32 & 1)) best = c;
             if (best < 0) break;
-            bits[best / 32] |= (ca_int)(1u << best % 32);
-            score[best] = -CA_INFINITY;
+            take[best / 32] |= (ca_int)(1u << best % 32);
+            from[best] = -CA_INFINITY;
         }
     }
     return 1;

@@ -104,9 +104,11 @@ static size_t gather_bytes(const ca_args *a, const ca_optional *x, int rows, int
 static void gather_pack(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, ca_int *spent,
                         int b, int h, int i, int rows, int band, void *memory)
 {
-    vf qv[PACK * WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL], *sums = band < a->Nk ? memory : ov;
-    struct row_state one, *r = band < a->Nk ? (struct row_state *)(sums + rows * WHOLE(a->Dv) / VL) : &one;
-    for (int n = 0; n == 0 || (band < a->Nk && n < rows); n++) r[n].o = sums + n * WHOLE(a->Dv) / VL;
+    vf qv[PACK * WHOLE(CA_MAX_DIM) / VL], made[WHOLE(CA_MAX_DIM) / VL], ov[WHOLE(CA_MAX_DIM) / VL];
+    const int several = band < a->Nk, EC = WHOLE(a->Dv) / VL;
+    vf *sums = several ? memory : ov;
+    struct row_state one, *r = several ? (struct row_state *)(sums + rows * EC) : &one;
+    for (int n = 0; n < (several ? rows : 1); n++) r[n].o = sums + n * EC;
     gather_rows(a, x, q, k, v, o, lse, memory, spent, a->D, a->Dv, b, h, i, rows, band, r, qv, (float *)made);
 }
 
@@ -128,17 +130,17 @@ static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf,
 {
     vf qv[AT_ONCE * WHOLE(CA_MAX_DIM) / VL];
     float row[WHOLE(CA_MAX_DIM)];
-    for (const int end = n + rows; n < end; n += rows) {
-        rows = end - n >= AT_ONCE ? AT_ONCE : 1;
+    for (int done; rows > 0; n += done, rows -= done) {
+        done = 1;
         switch (what) {
         case HOST_BUCKET_Q:
         case HOST_BUCKET_K:
-            if (rows > 1 && bucket(a, x, leaf, words, from, what == HOST_BUCKET_K, a->D, n, AT_ONCE)) continue;
-            bucket(a, x, leaf, words, from, what == HOST_BUCKET_K, a->D, n, 1);
+            if (rows >= AT_ONCE && bucket(a, x, leaf, words, from, what == HOST_BUCKET_K, a->D, n, AT_ONCE)) done = AT_ONCE;
+            else bucket(a, x, leaf, words, from, what == HOST_BUCKET_K, a->D, n, 1);
             break;
         case HOST_CHOOSE:
-            if (rows > 1 && choose(a, x, leaf, words, from, a->D, n, qv, row, AT_ONCE)) continue;
-            choose(a, x, leaf, words, from, a->D, n, qv, row, 1);
+            if (rows >= AT_ONCE && choose(a, x, leaf, words, from, a->D, n, qv, row, AT_ONCE)) done = AT_ONCE;
+            else choose(a, x, leaf, words, from, a->D, n, qv, row, 1);
             break;
         case HOST_DRAW: draw(a, x, leaf, words, n); break;
         case HOST_MEAN_K: mean(a, x, leaf, words, from, 1, a->D, n, (float *)qv, row); break;
@@ -146,7 +148,6 @@ static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf,
         case HOST_SORT: sort(a, x, leaf, words, n); break;
         case HOST_LIST: list_blocks(x, leaf, words, n); break;
         }
-        rows = 1;
     }
 }
 
