@@ -5,7 +5,7 @@
 /* Vector width, and rows and vectors of a product's tile: 16 to 24 accumulators and what they are made of fit the registers. */
 #if defined(__AVX512F__)
 #define VL 16
-#define MR 6
+#define MR 4
 #define NV 4
 #elif defined(__AVX2__)
 #define VL 8
