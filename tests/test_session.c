@@ -1,6 +1,7 @@
 /* test_session.c -- the public interface from several threads, across fork(), and in one call, which keeps a session
- * of its own. */
+ * of its own; and what memory a long sequence takes. */
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "api.h"
@@ -112,8 +113,48 @@ START_TEST(in_one_call)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ memory */
+
+static size_t peak(void)
+{
+    struct rusage usage;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    return (size_t)usage.ru_maxrss * 1024;
+}
+
+/* A window over a long sequence takes 64 MiB at most beyond its tensors: of a device's memory, and on the host of all. */
+START_TEST(a_long_window_takes_little)
+{
+    enum { LENGTH = 131072, DIM = 64 };
+    const size_t count = (size_t)LENGTH * DIM, most = 64 << 20;
+    if (!open_context(_i)) return;
+    float *x = malloc(4 * count * sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    for (size_t i = 0; i < 4 * count; i++) x[i] = (float)(i % 7) - 3;
+    clattn_attention a;
+    clattn_attention_init(&a);
+    a.q_heads = 1;
+    a.q_len = a.kv_len = LENGTH;
+    a.head_dim = DIM;
+    a.causal = 1;
+    a.window_left = 511;
+    WORKS(clattn_plan_create(ctx, &a, NULL, &plan));
+    ck_assert_uint_le(clattn_plan_workspace(plan), most);
+    if (_i == 0) {
+        const clattn_pointers p = { .size = sizeof p, .q = x, .k = x + count, .v = x + 2 * count, .out = x + 3 * count };
+        const size_t before = peak();
+        WORKS(clattn_execute_host(plan, &p));
+        ck_assert_uint_le(peak() - before, most);
+        for (size_t d = 0; d < DIM; d++) ck_assert(x[3 * count + d] == x[2 * count + d]); /* the first row sees but itself */
+    }
+    free(x);
+    close_all();
+}
+END_TEST
+
 static void add(TCase *t)
 {
+    tcase_add_loop_test(t, a_long_window_takes_little, 0, 2);
     tcase_add_loop_test(t, threads_share_a_plan, 0, 2);
     tcase_add_loop_test(t, a_forked_child_is_told, 0, 2);
     tcase_add_test(t, in_one_call);
