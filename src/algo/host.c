@@ -87,8 +87,8 @@ static void merge(const struct job *j, clattn_dtype type, int64_t row)
     const float *ml = j->pml + row * a->splits * 2, *po = j->po + row * a->splits * a->Dv;
     int64_t N = a->lse_h, i = row % N, h = row / N % a->Hq, b = row / N / a->Hq, at = b * a->o_b + h * a->o_h + i * a->o_s;
     float m = -FLT_MAX, l = 0, o[CA_MAX_DIM];
-    memset(o, 0, (size_t)a->Dv * sizeof *o);
     if (j->x.cu_q && (i < j->x.cu_q[0] || i >= j->x.cu_q[a->B])) return; /* of no sequence */
+    memset(o, 0, (size_t)a->Dv * sizeof *o);
     for (int s = 0; s < a->splits; s++)
         if (ml[2 * s + 1] != 0 && !(ml[2 * s] <= m)) m = ml[2 * s];
     for (int s = 0; s < a->splits; s++) {
