@@ -21,7 +21,6 @@
 #define LISTED_ROWS (ORDERED ? BQ : 1)
 #define LISTED_KEYS (ORDERED ? BK : 1)
 #define UNPACKED (STORAGE != 0 || !UNIT || PAGED || SPECIAL || ORDERED)
-#define IN_PLACE(A, dim_stride, at) 0
 #if UNPACKED
 #define KV
 #else
@@ -31,8 +30,61 @@
 #define LISTED_ROWS BQ
 #define LISTED_KEYS BK
 #define UNPACKED 1
-#define IN_PLACE(A, dim_stride, at) (STORAGE == 0 && (A)->dim_stride == 1 && !(A)->page_size && !IS_SPECIAL(A) ? (const float *)(at) : 0)
 #define KV
+#endif
+
+#ifndef CA_FLASH_AT
+#define CA_FLASH_AT
+/* The rows of K or of V at hand: on the host each anywhere, in OpenCL STRIDE apart. */
+#ifdef __OPENCL_C_VERSION__
+struct at { KV const float *row; int stride; };
+#define ROW(t, j) ((t)->row + (j) * (t)->stride)
+#else
+struct at { const float *row[BK]; };
+#define ROW(t, j) ((t)->row[j])
+#endif
+
+/* Asks for N of the COUNT rows from E on: hardware does not foresee short runs. */
+INLINE void ask_rows(const struct at *t, int e, int count, const int n, int dims)
+{
+#ifndef __OPENCL_C_VERSION__ /* there they have been copied */
+    for (int end = ca_least(e + n, count); e < end; e++)
+        for (int d = 0; d < dims; d += 16) PREFETCH(ROW(t, e) + d);
+#endif
+}
+
+/* T becomes where N keys, or values, of KV head HK are, which begins at FROM: those that NUMBER lists, or with none those from K0 on.  They are left
+ * where they lie, or UNPACKED: from 16-bit storage, dims that are not neighbours, elements that are not simply loaded; and, unless THERE,
+ * where they lie in steps, which would all be in the same sets of a cache. */
+INLINE void find_rows(const ca_args *A, const ca_optional *X, struct at *t, float *unpacked, GLOBAL const stored *from, const int is_k, int b, int hk,
+                      const int *number, int k0, int n, int D, int there)
+{
+    (void)X, (void)b, (void)hk, (void)number, (void)unpacked, (void)n, (void)D, (void)there;
+#ifndef __OPENCL_C_VERSION__
+    if (there && STORAGE == 0 && (is_k ? A->k_d : A->v_d) == 1 && !IS_SPECIAL(A)) {
+        const float *begin = (const float *)from;
+        const ca_int stride = is_k ? A->k_s : A->v_s;
+        if (number || A->page_size)
+            for (int j = 0; j < n; j++) t->row[j] = begin + ca_key_at(A, X, b, number ? number[j] : k0 + j, is_k ? A->k_b : A->v_b, stride);
+        else
+            for (int j = 0; j < n; j++) t->row[j] = begin + (ca_long)(k0 + j) * stride;
+        return;
+    }
+    for (int j = 0; j < n; j++) t->row[j] = unpacked + j * WHOLE(D);
+#elif UNPACKED
+    t->row = unpacked;
+    t->stride = WHOLE(D);
+#else
+    t->stride = is_k ? A->k_s : A->v_s;
+    t->row = from + (ca_long)k0 * t->stride;
+#endif
+#if UNPACKED
+    for (int j = 0; j < n; j++) {
+        if (is_k) key_row(A, X, unpacked + j * WHOLE(D), from, b, hk, number ? number[j] : k0 + j, D);
+        else value_row(A, X, unpacked + j * WHOLE(D), from, b, hk, number ? number[j] : k0 + j, D);
+    }
+#endif
+}
 #endif
 
 /* The rows' softmax state and intervals. */
@@ -41,15 +93,17 @@ struct FN(rows) {
     vi lo[QV], hi[QV];
 };
 
-/* Scores of NK keys from key number J on, NK * QV accumulators in registers; keeps the running maximum. */
-INLINE void FN(scores)(const vf *qT, KV const float *k, int ks, int D, float scale, int partial, int j,
+/* Scores of the NK keys at hand from the E-th on, numbers J and on, NK * QV accumulators in registers; keeps the running maximum. */
+INLINE void FN(scores)(const vf *qT, const struct at *k, int e, int D, float scale, int partial, int j,
                        const struct FN(rows) *r, vf *top, vf *s, const int nk)
 {
     vf acc[KB][QV];
+    KV const float *row[KB];
+    UNROLL for (int i = 0; i < nk; i++) row[i] = ROW(k, e + i);
     UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] = SPLAT(0.f);
     UNROLL4 for (int d = 0; d < D; d++) {
         UNROLL for (int i = 0; i < nk; i++) {
-            vf b = SPLAT(k[i * ks + d]);
+            vf b = SPLAT(row[i][d]);
             UNROLL for (int a = 0; a < QV; a++) acc[i][a] = VFMA(b, qT[d * QV + a], acc[i][a]);
         }
     }
@@ -168,22 +222,29 @@ APART void FN(modify_ordered)(const ca_args *A, const ca_optional *X, const stru
                               int partial, const struct FN(rows) *r, vf *top)
 {
     vi near[QV];
+    int line = -1; /* the key whose line of the grid NEAR is about */
     (void)X;
     UNROLL for (int a = 0; a < QV; a++) { top[a] = r->m[a]; near[a] = SPLATI(0); }
     for (int j = 0; j < n; j++, s += QV) {
-        const vi number = SPLATI(keys->number[j]), x = SPLATI(keys->place[2][j]);
-        if (asked && (j == 0 || keys->place[1][j] != keys->place[1][j - 1] || keys->place[0][j] != keys->place[0][j - 1])) {
-            const vi z = SPLATI(keys->place[0][j]), y = SPLATI(keys->place[1][j]);
-            UNROLL for (int a = 0; a < QV; a++) near[a] = (w->lo[0][a] <= z) & (w->hi[0][a] > z) & (w->lo[1][a] <= y) & (w->hi[1][a] > y);
-        }
         if (IS_ON(SOFTCAP, A->softcap)) vcap(s, 1, QV, A->softcap);
-        UNROLL for (int a = 0; a < QV; a++) {
-            if (asked && !keys->seen[j]) s[a] = VSEL(near[a] & (w->lo[2][a] <= x) & (w->hi[2][a] > x), s[a], SPLAT(-CA_INFINITY));
-            if (partial) s[a] = VSEL((r->lo[a] <= number) & (r->hi[a] > number), s[a], SPLAT(-CA_INFINITY));
-            for (int c = 0; IS_ON(BATCHES, c < keys->rounds); c++)
-                s[a] = MASKED_WHERE(keys->picked[c * QV + a] == SPLATI(keys->before[c * BK + j]), s[a]);
-            top[a] = VMAX(top[a], s[a]);
+        if (asked && !keys->seen[j]) {
+            const vi x = SPLATI(keys->place[2][j]);
+            if (line < 0 || keys->place[1][j] != keys->place[1][line] || keys->place[0][j] != keys->place[0][line]) {
+                const vi z = SPLATI(keys->place[0][j]), y = SPLATI(keys->place[1][j]);
+                UNROLL for (int a = 0; a < QV; a++) near[a] = (w->lo[0][a] <= z) & (w->hi[0][a] > z) & (w->lo[1][a] <= y) & (w->hi[1][a] > y);
+                line = j;
+            }
+            UNROLL for (int a = 0; a < QV; a++) s[a] = VSEL(near[a] & (w->lo[2][a] <= x) & (w->hi[2][a] > x), s[a], SPLAT(-CA_INFINITY));
         }
+        if (partial) {
+            const vi number = SPLATI(keys->number[j]);
+            UNROLL for (int a = 0; a < QV; a++) {
+                s[a] = VSEL((r->lo[a] <= number) & (r->hi[a] > number), s[a], SPLAT(-CA_INFINITY));
+                for (int c = 0; IS_ON(BATCHES, c < keys->rounds); c++)
+                    s[a] = MASKED_WHERE(keys->picked[c * QV + a] == SPLATI(keys->before[c * BK + j]), s[a]);
+            }
+        }
+        UNROLL for (int a = 0; a < QV; a++) top[a] = VMAX(top[a], s[a]);
     }
 }
 
@@ -240,14 +301,15 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
     }
 }
 
-/* oT = alpha oT + p v for ND output dims at once. */
-INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, KV const float *v, int vs, int n, const int nd)
+/* oT = alpha oT + p v for ND output dims from D on at once; oT is the first one's. */
+INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, const struct at *v, int d, int n, const int nd)
 {
     vf acc[DB][QV];
     UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) acc[e][a] = oT[e * QV + a] * alpha[a];
     UNROLL4 for (int j = 0; j < n; j++) {
+        KV const float *row = ROW(v, j) + d;
         UNROLL for (int e = 0; e < nd; e++) {
-            vf b = SPLAT(v[j * vs + e]);
+            vf b = SPLAT(row[e]);
             UNROLL for (int a = 0; a < QV; a++) acc[e][a] = VFMA(b, p[j * QV + a], acc[e][a]);
         }
     }
@@ -255,13 +317,13 @@ INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, KV const float 
 }
 
 /* The same where a weight marked ABSENT takes no value. */
-INLINE void FN(accumulate_guarded)(vf *oT, const vf *alpha, const vf *p, KV const float *v, int vs, int n)
+INLINE void FN(accumulate_guarded)(vf *oT, const vf *alpha, const vf *p, const struct at *v, int d, int n)
 {
     for (int a = 0; a < QV; a++) {
         vf acc = oT[a] * alpha[a];
         for (int j = 0; j < n; j++) {
             vf w = p[j * QV + a];
-            acc = VSEL(IS_ABSENT(w), acc, VFMA(SPLAT(v[j * vs]), w, acc));
+            acc = VSEL(IS_ABSENT(w), acc, VFMA(SPLAT(ROW(v, j)[d]), w, acc));
         }
         oT[a] = acc;
     }
@@ -311,13 +373,13 @@ APART void FN(drop)(const ca_args *A, const struct FN(where) *w, vf *p, int k0, 
  * Hardware does not foresee so short a piece of so many rows, and all at once would keep the loads waiting. */
 INLINE void FN(ask)(GLOBAL const ca_byte *at, ca_long row, int bytes, int rows, int j, int n)
 {
-    for (int i = rows * j / n; i < rows * (j + KB) / n; i++)
+    for (int i = rows * j / n; i < rows * (j + KB < n ? j + KB : n) / n; i++)
         for (int c = 0; c < bytes; c += 64) PREFETCH(at + i * row + c);
 }
 
 /* One tile of N keys from K0, or of listed ones: scores, new maximum, weights, weighted sum. */
 INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(where) *w, const vf *qT, vf *oT, vf *p,
-                     struct FN(rows) *r, KV const float *k, int ks, KV const float *v, int vs, int k0, const struct FN(keys) *listed, int n, int D, int Dv,
+                     struct FN(rows) *r, const struct at *k, const struct at *v, int k0, const struct FN(keys) *listed, int n, int D, int Dv,
                      int masked, int asked, int partial, int guarded)
 {
     const int bounded = IS_ON(ORDERED, X->ordered) ? 0 : partial; /* as the products come: keys from K0 on have their numbers by their places */
@@ -327,7 +389,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
     if (IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
         for (; j < n; j++) {
             vf s[QV];
-            FN(additive_scores)(A, X, qT, k + j * ks, D, s);
+            FN(additive_scores)(A, X, qT, ROW(k, j), D, s);
             UNROLL for (int a = 0; a < QV; a++) {
                 if (bounded) s[a] = VSEL((r->lo[a] <= SPLATI(k0 + j)) & (r->hi[a] > SPLATI(k0 + j)), s[a], SPLAT(-CA_INFINITY));
                 top[a] = VMAX(top[a], s[a]);
@@ -335,14 +397,19 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
             }
         }
     }
-    for (; j + KB <= n; j += KB) {
-        FN(scores)(qT, k + j * ks, ks, D, A->scale, bounded, k0 + j, r, top, p + j * QV, KB);
+    for (; j < n && n >= KB; j += KB) {
+        const int at = j + KB <= n ? j : n - KB; /* the last ones: some again */
+        FN(scores)(qT, k, at, D, A->scale, bounded, k0 + at, r, top, p + at * QV, KB);
+        if (IS_ON(ORDERED, X->ordered)) {
+            ask_rows(k, at + KB, n, KB, D);
+            ask_rows(v, at, n, KB, Dv);
+        }
         if (IS_ON(BIAS, X->bias) && A->bias_i != 0 && A->bias_j == 1)
             FN(ask)((GLOBAL const ca_byte *)(ca_bias_row(A, X, w->b, w->h, w->i0) + k0), A->bias_i * 4, n * 4, w->rows, j, n);
         if (masked && A->mask_i != 0 && A->mask_j == 1) /* whose class is known before */
             FN(ask)(ca_mask_row(A, X, w->b, w->h, w->i0) + k0 + BK, A->mask_i, BK, w->rows, j, n);
     }
-    for (; j < n; j++) FN(scores)(qT, k + j * ks, ks, D, A->scale, bounded, k0 + j, r, top, p + j * QV, 1);
+    for (; j < n; j++) FN(scores)(qT, k, j, D, A->scale, bounded, k0 + j, r, top, p + j * QV, 1);
     int modified = IS_ON(MODIFIED, A->scored == CA_MODIFIED) || masked || asked;
     if (IS_ON(ORDERED, X->ordered)) modified |= partial;
     if (modified) {
@@ -366,7 +433,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
                 p[j * QV + a] = VSEL(IS_MASKED(s), SPLAT(ABSENT), x);
             }
         if (IS_ON(DROPOUT, A->drop_below)) FN(drop)(A, w, p, k0, n);
-        for (; e < Dv; e++) FN(accumulate_guarded)(oT + e * QV, alpha, p, v + e, vs, n);
+        for (; e < Dv; e++) FN(accumulate_guarded)(oT + e * QV, alpha, p, v, e, n);
         return;
     }
     for (j = 0; j < n; j++) {
@@ -377,8 +444,8 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
         }
     }
     if (IS_ON(DROPOUT, A->drop_below)) FN(drop)(A, w, p, k0, n);
-    for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, DB);
-    for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v + e, vs, n, 1);
+    for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, DB);
+    for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, 1);
 }
 
 /* Reads the tile's query rows, of those from Q on, into lanes.  Rows past the end repeat the last one.  MADE is scratch for rows
@@ -445,18 +512,6 @@ INLINE void FN(store_states)(const ca_optional *X, const struct FN(where) *w, co
         }
 }
 
-/* Keys K0 ... K0 + N, or those listed, of K or V, which begins at FROM, as f32, PITCH apart: for 16-bit storage, for dims that are not
- * neighbours, for pages, for elements that are not simply loaded, and for keys that are not neighbours. */
-INLINE void FN(unpack)(const ca_args *A, const ca_optional *X, int b, int hk, float *to, int pitch, GLOBAL const stored *from, int is_k,
-                       int k0, const struct FN(keys) *listed, int n, int D)
-{
-    for (int j = 0; j < n; j++) {
-        int number = IS_ON(ORDERED, X->ordered) ? listed->number[j] : k0 + j;
-        if (is_k) key_row(A, X, to + j * pitch, from, b, hk, number, D);
-        else value_row(A, X, to + j * pitch, from, b, hk, number, D);
-    }
-}
-
 /* Up to BK keys of an ordered tile, of those from FIRST to LAST: first its tokens that are not in its box, then its box; NEXT moves on through
  * both.  Those of a list ascend.  0: there are no more. */
 INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(keys) *to, int *next, int first, int last)
@@ -464,7 +519,7 @@ INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(k
     const ca_box *k = &w->tile.k;
     GLOBAL const ca_int *tokens = w->tile.tokens;
     const int apart = w->tile.of_tokens ? 0 : w->tile.n, places = ca_box_places(k);
-    int n = 0, at[3], token = 0;
+    int n = 0, at[3];
     to->inner = 1;
     for (; *next < apart && n < BK; (*next)++) {
         const int number = tokens[*next];
@@ -474,19 +529,24 @@ INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(k
     }
     if (n > 0 || *next - apart >= places) return n;
     ca_box_place(k, *next - apart, at);
-    if (apart) token = ca_place(tokens, apart, at[2]);
-    for (; *next - apart < places && n < BK; (*next)++, ca_box_next(k, at)) {
-        const int number = ca_place_number(at, FIRST_NODE(X));
-        int inner = 1;
-        if (number < first || number >= last) continue;
-        to->number[n] = number;
-        for (int a = 0; a < 3; a++) {
-            to->place[a][n] = at[a];
-            inner &= at[a] >= w->inner[a][0] && at[a] < w->inner[a][1];
+    while (*next - apart < places && n < BK) { /* run by run along the last axis */
+        const int step = k->step[2], start = ca_place_number(at, FIRST_NODE(X)), run = ca_least(ca_up(k->to[2] - at[2], step), BK - n), begin = n;
+        const int inner = at[0] >= w->inner[0][0] && at[0] < w->inner[0][1] && at[1] >= w->inner[1][0] && at[1] < w->inner[1][1];
+        const int from = first > start ? ca_up(first - start, step) : 0, end = last > start ? ca_least(run, ca_up(last - start, step)) : 0;
+        for (int i = from; i < end; i++, n++) {
+            const int place = at[2] + i * step;
+            to->number[n] = start + i * step;
+            to->place[0][n] = at[0];
+            to->place[1][n] = at[1];
+            to->place[2][n] = place;
+            to->seen[n] = inner & (place >= w->inner[2][0]) & (place < w->inner[2][1]);
         }
-        while (token < apart && tokens[token] < number) token++;
-        to->seen[n] = inner | (token < apart && tokens[token] == number);
-        to->inner &= to->seen[n++];
+        for (int token = apart && n > begin ? ca_place(tokens, apart, to->number[begin]) : apart; token < apart && tokens[token] <= to->number[n - 1]; token++)
+            to->seen[begin + tokens[token] - to->number[begin]] = 1;
+        for (int e = begin; e < n; e++) to->inner &= to->seen[e];
+        *next += run;
+        at[2] += (run - 1) * step;
+        ca_box_next(k, at);
     }
     return n;
 }
@@ -561,31 +621,12 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
                 masked = masks == SOME_KEYS;
             }
         }
-#if !UNPACKED
-        GLOBAL const stored *kt = k + (ca_long)k0 * A->k_s, *vt = v + (ca_long)k0 * A->v_s;
-        (void)unpacked; /* read where they are */
-        FN(tile)(A, X, w, qT, oT, p, r, kt, A->k_s, vt, A->v_s, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
-#else
-        /* Neighbours are read where they are; in steps they would all be in the same sets of a cache. */
-        const int there = !IS_ON(ORDERED, X->ordered) || listed.number[n - 1] - listed.number[0] == n - 1, hk = w->h / A->group;
-        const ca_long start = IS_ON(ORDERED, X->ordered) ? listed.number[0] : k0;
-        KV const float *kf = 0, *vf_ = 0;
-        (void)start; /* nothing is, where all is unpacked */
-        if (there) {
-            kf = IN_PLACE(A, k_d, k + start * A->k_s);
-            vf_ = IN_PLACE(A, v_d, v + start * A->v_s);
-        }
-        int ks = kf ? A->k_s : WHOLE(D), vs = vf_ ? A->v_s : WHOLE(Dv);
-        if (!kf) {
-            FN(unpack)(A, X, w->b, hk, unpacked, ks, k, 1, k0, &listed, n, D);
-            kf = unpacked;
-        }
-        if (!vf_) {
-            FN(unpack)(A, X, w->b, hk, unpacked + BK * WHOLE(D), vs, v, 0, k0, &listed, n, Dv);
-            vf_ = unpacked + BK * WHOLE(D);
-        }
-        FN(tile)(A, X, w, qT, oT, p, r, kf, ks, vf_, vs, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
-#endif
+        struct at keys, values;
+        const int *number = IS_ON(ORDERED, X->ordered) ? listed.number : 0;
+        const int there = !IS_ON(ORDERED, X->ordered) || w->tile.k.step[2] == 1;
+        find_rows(A, X, &keys, unpacked, k, 1, w->b, w->h / A->group, number, k0, n, D, there);
+        find_rows(A, X, &values, unpacked + BK * WHOLE(D), v, 0, w->b, w->h / A->group, number, k0, n, Dv, there);
+        FN(tile)(A, X, w, qT, oT, p, r, &keys, &values, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
     }
     vi odd = SPLATI(0);
     for (int e = 0; e < Dv * QV; e++) odd |= NOT_FINITE(oT[e]);
@@ -688,4 +729,3 @@ INLINE void FN(flash)(const ca_args *A, const ca_optional *X, GLOBAL const store
 #undef BQ
 #undef KV
 #undef UNPACKED
-#undef IN_PLACE

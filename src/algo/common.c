@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 #include "algo/algo.h"
+#include <math.h>
 
 _Static_assert(offsetof(ca_args, first_part) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
 /* Five tensors, the optional ones, these numbers and gemm's: what every full-profile device takes. */
@@ -152,7 +153,28 @@ double ca_tiles_waste(const struct problem *p, double rows)
     return ca_pattern_share(p, rows) / ca_pattern_share(p, 1) * (scattered ? 10 : 1);
 }
 
-double ca_lane_waste(const struct problem *p, double rows) { return p->pattern.passes ? 1.5 : ca_tiles_waste(p, rows); }
+/* Keys of a tile of ROWS queries of a neighborhood, to those that one of them sees. */
+static double box_waste(ca_int rows, NODE_PARAMS)
+{
+    const ca_int grid[3] = { n0, n1, n2 }, kernel_[3] = { n3, n4, n5 }, dilation[3] = { n6, n7, n8 };
+    double waste = 1;
+    ca_int block[3];
+    NODE_UNUSED;
+    if (type != CA_NEIGHBORHOOD) return 1;
+    ca_block_sides(rows, grid, block);
+    for (int c = 0; c < 3; c++) {
+        const ca_int side = ca_up(grid[c], dilation[c]), own = ca_least(kernel_[c], side);
+        waste *= (double)ca_least(own + ca_least(block[c], side) - 1, side) / own;
+    }
+    return waste;
+}
+
+double ca_lane_waste(const struct problem *p, double rows)
+{
+    if (!p->pattern.passes) return ca_tiles_waste(p, rows);
+    const double lanes = (double)ca_lane_tiles(p, (int64_t)rows) * rows / (double)(p->pattern.passes * ca_max(p->Nq, 1));
+    return 1.3 * fmax(lanes, 1) * box_waste((ca_int)rows, NODE(p->pattern.node));
+}
 
 void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a)
 {

@@ -6,7 +6,8 @@
 struct grouped {
     vf *qT, *oT, *p, *sums;           /* a tile's queries, sums and weights; the chunk's rows' sums */
     vi *picked;                       /* by round the buckets of a tile's rows */
-    float *made, *keys, *values, *m, *l; /* a row; COUNT keys and values; the chunk's rows */
+    struct at keys, values;           /* COUNT of each, made in unpacked */
+    float *made, *unpacked, *m, *l;   /* a row; the chunk's rows */
     ca_int *number, *before;          /* the keys' numbers; BK each, their buckets of the ROUNDS before */
     ca_int *begin, *entry;            /* group g was picked by rows entry[begin[g]] ... entry[begin[g + 1] - 1] of the chunk */
     int count, rounds;
@@ -55,7 +56,7 @@ APART void FN(batch)(const ca_args *A, const ca_optional *X, struct grouped *t, 
         }
     }
     const int partial = t->rounds || t->number[0] < full_lo || t->number[t->count - 1] >= full_hi;
-    FN(tile)(A, X, &w, t->qT, t->oT, t->p, &r, t->keys, WHOLE(D), t->values, WHOLE(Dv), 0, &listed, t->count, D, Dv, 0, 0, partial, guarded);
+    FN(tile)(A, X, &w, t->qT, t->oT, t->p, &r, &t->keys, &t->values, 0, &listed, t->count, D, Dv, 0, 0, partial, guarded);
     for (int a = 0; a < QV; a++) {
         float m[VL], l[VL];
         VSTORE(r.m[a], m);

@@ -16,7 +16,7 @@ static size_t grouped_cut(struct grouped *t, float *memory, const ca_args *A, in
     NODE_UNUSED;
 #define CUT(name, type, count) t->name = memory ? (type *)(memory + size) : 0; size += count;
     CUT(qT, vf, lanes * D) CUT(oT, vf, lanes * Dv) CUT(p, vf, lanes * BK) CUT(picked, vi, lanes * rounds) CUT(sums, vf, n * Dv)
-    CUT(made, float, D > Dv ? D : Dv) CUT(keys, float, BK * D) CUT(values, float, BK * Dv) CUT(m, float, n) CUT(l, float, n)
+    CUT(made, float, D > Dv ? D : Dv) CUT(unpacked, float, BK * (D + Dv)) CUT(m, float, n) CUT(l, float, n)
     CUT(number, ca_int, BK) CUT(before, ca_int, rounds * BK) CUT(begin, ca_int, groups + 1) CUT(entry, ca_int, n * picks)
 #undef CUT
     return size * sizeof(float);
@@ -47,7 +47,7 @@ static void grouped_sort(const ca_args *A, const ca_optional *X, struct grouped 
     }
 }
 
-/* COUNT keys and their values, copied: those of LIST, or with none those from FIRST on. */
+/* COUNT keys and their values: those of LIST, or with none those from FIRST on. */
 static void grouped_fetch(const ca_args *A, const ca_optional *X, struct grouped *t, const stored *k, const stored *v, int D, int Dv, int b, int hk,
                           const ca_int *list, int first, int count, int round, NODE_PARAMS)
 {
@@ -58,9 +58,9 @@ static void grouped_fetch(const ca_args *A, const ca_optional *X, struct grouped
         const int j = list ? list[e] : first + e;
         t->number[e] = j;
         for (int r = 0; r < round; r++) t->before[r * BK + e] = ca_words(A, X, n1)[(((ca_long)b * A->Hkv + hk) * A->Nk + j) * n0 + r];
-        key_row(A, X, t->keys + e * WHOLE(D), k, b, hk, j, D);
-        value_row(A, X, t->values + e * WHOLE(Dv), v, b, hk, j, Dv);
     }
+    find_rows(A, X, &t->keys, t->unpacked, k, 1, b, hk, t->number, 0, count, D, 1);
+    find_rows(A, X, &t->values, t->unpacked + BK * WHOLE(D), v, 0, b, hk, t->number, 0, count, Dv, 1);
 }
 
 /* All groups of the ROWS rows from I0 on of head H of batch row B; true when their sums are finite. */
@@ -82,7 +82,7 @@ static int grouped_rows(const ca_args *A, const ca_optional *X, struct grouped *
                 grouped_fetch(A, X, t, k, v, D, Dv, b, hk, bucket ? bucket + e : 0, g * n0 + e, ca_least(n - e, BK), round, NODE_ARGS);
                 for (int r = t->begin[g], rows; r < t->begin[g + 1]; r += rows) {
                     rows = t->begin[g + 1] - r;
-                    if (rows > 2 * VL) batch_wide(A, X, t, seq, q, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, WIDE * VL), guarded, NODE_ARGS);
+                    if (rows > 3 * VL) batch_wide(A, X, t, seq, q, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, WIDE * VL), guarded, NODE_ARGS);
                     else batch_narrow(A, X, t, seq, q, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, VL), guarded, NODE_ARGS);
                 }
             }

@@ -39,7 +39,11 @@
 #include "host/batch.h"
 #undef QV
 #undef FN
+#undef KB
+#undef DB
 #define QV 1
+#define KB 8
+#define DB 8
 #define FN(name) name##_narrow
 #include "flash.h"
 #include "host/batch.h"
