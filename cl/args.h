@@ -74,7 +74,7 @@ typedef struct ca_args {
     ca_int split_len;       /* keys per part (split only, as are those below) */
     ca_int splits;          /* parts of a row */
     ca_int shared_len;      /* the first so many keys are the same for all batch rows: parts of their own */
-    ca_int first_part;      /* of a launch: 0, or the first behind the shared ones; gather: the first row */
+    ca_int first_part;      /* of a launch: 0, or the first behind the shared ones; gather, prepare: the first row */
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */

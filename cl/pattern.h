@@ -25,7 +25,7 @@ enum { CA_STRIDED = 1, CA_FIXED, CA_DILATED, CA_RANDOM, CA_TOKENS, CA_BIGBIRD, C
 #define CA_NO_MORE 0x7fffffff
 #define CA_NODE_NUMBERS 12
 /* A leaf by itself, for what makes its words (prepare.h). */
-typedef struct ca_leaf { ca_ulong seed; ca_int type, at, n[6]; } ca_leaf;
+typedef struct ca_leaf { ca_ulong seed; ca_int type, at, n[8]; } ca_leaf;
 #ifndef __OPENCL_C_VERSION__
 typedef struct ca_node { ca_int type, kids, at, n[CA_NODE_NUMBERS]; } ca_node; /* kids: of a union or intersection */
 #endif

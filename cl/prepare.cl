@@ -1,4 +1,4 @@
-/* prepare.cl -- the OpenCL entries of prepare.h, one work-item a row: NDRange {rows}.  WHAT is the one that is built. */
+/* prepare.cl -- the OpenCL entries of prepare.h, one work-item a row: NDRange {rows} from a.first_part on.  WHAT is the one that is built. */
 #ifndef WHAT
 #define WHAT 0
 #endif
@@ -10,7 +10,7 @@
 LANE_KERNEL void attn_prepare(GLOBAL ca_int *words, GLOBAL const stored *from, OPTIONAL_PARAMS, ca_args a, ca_leaf leaf)
 {
     const ca_optional x = OPTIONAL;
-    int n = get_global_id(0);
+    int n = a.first_part + (int)get_global_id(0);
     words += a.pattern_0 * (ca_long)64;
 #if WHAT == 0
     (void)from;

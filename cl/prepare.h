@@ -218,7 +218,7 @@ INLINE int choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, G
     const ca_seq seq = ca_seq_of(A, X, b);
     const int there = ca_up(seq.Nk, block), before = leaf->n[4] & 2;
     GLOBAL ca_int *bits = words + leaf->at + (ca_long)n * leaf->n[1];
-    GLOBAL float *score = (GLOBAL float *)(words + leaf->n[5]) + (ca_long)n * blocks;
+    GLOBAL float *score = (GLOBAL float *)(words + leaf->n[5]) + (ca_long)(n % leaf->n[6]) * blocks; /* of as many rows as are computed at a time */
     GLOBAL const float *means = (GLOBAL const float *)(words + leaf->n[2]) + ((ca_long)b * A->Hkv + h / A->group) * blocks * D;
     if (count > 1 && i + count > seq.Nq) return 0;
     for (int e = 0; e < count * leaf->n[1]; e++) bits[e] = 0;

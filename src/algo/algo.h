@@ -39,7 +39,7 @@ struct clattn_plan {
     const char *source;        /* where the params come from: default, shipped, user */
     char *explain;
     struct staging *staging;   /* NULL on the host */
-    struct spare *spare;       /* on the host: memory.c */
+    struct spare *spare, *spare_words; /* on the host: memory.c; the second for the pattern's */
 };
 
 struct algo {

@@ -91,6 +91,9 @@ static int works(const struct problem *p, const ca_node *n, struct work w[CA_PAT
     }
 }
 
+/* How many of its rows at a time: there is memory for so many rows' scores. */
+static int64_t at_a_time(const struct work *w, const ca_leaf *leaf) { return w->what == HOST_CHOOSE ? leaf->n[6] : w->rows; }
+
 static ca_leaf leaf_of(const struct pattern *t, int k)
 {
     ca_leaf l = { .seed = t->seed[k], .type = t->node[k].type, .at = t->node[k].at };
@@ -185,12 +188,14 @@ static void prepare_on_host(const struct clattn_plan *plan, const struct io *io,
     ca_optional_host(p, io, &x);
     for (int node = 0; node < p->pattern.num_nodes; node++) {
         const ca_leaf leaf = leaf_of(&p->pattern, node);
-        for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++) {
-            enum { TOGETHER = 16 };
+        for (int e = 0, n = works(p, &p->pattern.node[node], w); e < n; e++)
+            for (int64_t first = 0, end; first < w[e].rows; first = end) {
+                enum { TOGETHER = 16 };
+                end = ca_min(first + at_a_time(&w[e], &leaf), w[e].rows);
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-            for (int64_t row = 0; row < w[e].rows; row += TOGETHER)
-                k->prepare(&a, &x, &leaf, w[e].what, words, io->t[w[e].from].host, (int)row, (int)ca_min(TOGETHER, w[e].rows - row));
-        }
+                for (int64_t row = first; row < end; row += TOGETHER)
+                    k->prepare(&a, &x, &leaf, w[e].what, words, io->t[w[e].from].host, (int)row, (int)ca_min(TOGETHER, end - row));
+            }
     }
 }
 
@@ -212,15 +217,21 @@ static clattn_status compute(const struct clattn_plan *plan, const struct work *
     const struct tensor *const tensors[] = { &io->t[CA_PATTERN], &io->t[w->from] };
     struct launch_arg args[CA_MAX_ARGS];
     ca_args a;
-    if (w->rows == 0) return CLATTN_OK;
+    clattn_status st = CLATTN_OK;
     ca_io_args(&plan->p, io, &a);
-    cl_uint n = ca_kernel_args(&plan->p, io, &a, tensors, 2, args);
-    args[n++] = (struct launch_arg){ sizeof *leaf, leaf };
-    struct launch l = {
-        .program = program, .kernel = "attn_prepare", .dims = 1, .local = { 1 }, .global = { (size_t)w->rows },
-        .flops = (double)w->rows * w->rounds, .args = args, .num_args = n,
-    };
-    return ca_launch(plan->ctx, &l, c);
+    for (int64_t first = 0, rows; first < w->rows; first += rows) {
+        rows = ca_min(at_a_time(w, leaf), w->rows - first);
+        a.first_part = (ca_int)first;
+        cl_uint n = ca_kernel_args(&plan->p, io, &a, tensors, 2, args);
+        args[n++] = (struct launch_arg){ sizeof *leaf, leaf };
+        struct launch l = {
+            .program = program, .kernel = "attn_prepare", .dims = 1, .local = { 1 }, .global = { (size_t)rows },
+            .flops = (double)rows * w->rounds, .args = args, .num_args = n,
+        };
+        CA_TRY(ca_launch(plan->ctx, &l, c));
+    }
+done:
+    return st;
 }
 
 clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c)
@@ -231,7 +242,7 @@ clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct c
     clattn_status st = CLATTN_OK;
     if (!p->pattern.words) return CLATTN_OK; /* without a key there are weights to fill */
     if (ca_is_host(&plan->ctx->dev)) {
-        int32_t *words = is_all_fixed(p) ? plan->words : malloc(ca_prepare_bytes(p));
+        int32_t *words = is_all_fixed(p) ? plan->words : ca_spare_take(plan->spare_words, ca_prepare_bytes(p));
         if (!words) return ca_no_memory(ca_prepare_bytes(p), "the pattern");
         io->t[CA_PATTERN].host = words;
         if (words != plan->words) prepare_on_host(plan, io, words);

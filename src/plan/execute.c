@@ -165,7 +165,7 @@ static clattn_status all_steps(const struct clattn_plan *plan, const struct io *
     CA_TRY(plan->algo->enqueue(plan, &all, c));
     CA_TRY(ca_weights(plan, &all, c));
 done:
-    if (all.t[CA_PATTERN].host != plan->words) free(all.t[CA_PATTERN].host);
+    if (all.t[CA_PATTERN].host != plan->words) ca_spare_give(plan->spare_words, all.t[CA_PATTERN].host);
     return st;
 }
 

@@ -326,7 +326,10 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     CA_TRY(ca_steps_build(pl));
     CA_TRY(ca_prepare_build(pl));
     if (!ca_is_host(&ctx->dev)) CA_TRY(ca_staging_create(&pl->staging));
-    else CA_TRY(ca_spare_create(&pl->spare));
+    else {
+        CA_TRY(ca_spare_create(&pl->spare));
+        CA_TRY(ca_spare_create(&pl->spare_words));
+    }
     CA_TRY(make_explanation(pl, chosen, c, n));
     ca_log(2, "%.*s", (int)strcspn(pl->explain, "\n"), pl->explain);
     *plan = pl;
@@ -342,6 +345,7 @@ void ca_plan_destroy(struct clattn_plan *plan)
     ca_staging_destroy(plan->ctx, plan->staging);
     ca_buffer_release(plan->ctx, plan->constants);
     ca_spare_destroy(plan->spare);
+    ca_spare_destroy(plan->spare_words);
     free(plan->words);
     free(plan->explain);
     free(plan);

@@ -268,7 +268,9 @@ static clattn_status fill_block_top_k(const struct leaf *l)
     l->n->n[4] = (l->t->own != 0) + 2 * (l->a->causal != 0);
     CA_TRY(reserve(l, words3(p->B * p->Hkv, blocks, p->D), &l->n->n[2])); /* the means */
     CA_TRY(reserve(l, words3(p->B * p->Hq, p->Nq, l->n->n[1]), &l->n->at));
-    CA_TRY(reserve(l, words3(p->B * p->Hq, p->Nq, blocks), &l->n->n[5])); /* scores of all blocks */
+    /* The scores of all blocks, of as many rows as make 8 MiB; of whole packs, as the host takes them. */
+    l->n->n[6] = (ca_int)ca_round_up(ca_min(p->B * p->Hq * p->Nq, ((int64_t)2 << 20) / ca_max(blocks, 1) + 1), 64);
+    CA_TRY(reserve(l, words3(1, l->n->n[6], blocks), &l->n->n[5]));
 done:
     return st;
 }
