@@ -162,19 +162,21 @@ INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
     for (int d = 0; d < D; d += VL) store_floats(VLOAD(sum + d) / SPLAT(end > first ? (float)(end - first) : 1.f), to, d, D);
 }
 
-/* The first place of the largest of N scores, -1: none is above -inf. */
-INLINE int best_of(GLOBAL const float *score, int n)
+/* Sets the bits of the COUNT best of N scores, of equal ones the first, then of the first that are -inf; SCORE is not the same after. */
+INLINE void choose_best(GLOBAL float *score, int n, int count, GLOBAL ca_int *bits)
 {
-    vf top = SPLAT(-CA_INFINITY);
-    float x[VL], most = -CA_INFINITY;
-    for (int c = 0; c < n; c += VL) top = VMAX(top, scores_at(score, c, n));
-    VSTORE(top, x);
-    UNROLL for (int e = 0; e < VL; e++) most = x[e] > most ? x[e] : most;
-    for (int c = 0; most > -CA_INFINITY && c < n; c += VL)
-        if (VANY(scores_at(score, c, n) == SPLAT(most)))
-            for (int e = c; e < n; e++)
-                if (score[e] == most) return e;
-    return -1;
+    const int there = (int)ranked(score, n, NONE, 0, 0.f);
+    float bit[VL];
+    if (count <= 0) return;
+    for (int e = 0; e < VL; e++) bit[e] = (float)(1u << e);
+    if (count < there) take_best(score, n, count);
+    for (int c = 0; c < n; c += VL) /* a sum of bits is exact */
+        bits[c / 32] |= (ca_int)((ca_uint)VSUM(VSEL(rank_lanes(scores_at(score, c, n)) > SPLATI(NONE), VLOAD(bit), SPLAT(0.f))) << c % 32);
+    for (int c = 0, rest = count - there; rest > 0 && c < n; c++) {
+        if (bits[c / 32] >> c % 32 & 1) continue;
+        bits[c / 32] |= (ca_int)(1u << c % 32);
+        rest--;
+    }
 }
 
 /* The scores of END blocks, SCORE[blocks] a row, for ROWS rows QV, STRIDE vectors apart. */
@@ -235,14 +237,7 @@ INLINE int choose(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, G
             take[own / 32] |= (ca_int)(1u << own % 32);
             if (own < end) from[own] = -CA_INFINITY;
         }
-        for (int taken = keeps; taken < leaf->n[3]; taken++) { /* the best that is left */
-            int best = best_of(from, end);
-            for (int c = 0; best < 0 && c < end; c++) /* none is above -inf */
-                if (!(take[c / 32] >> c % 32 & 1)) best = c;
-            if (best < 0) break;
-            take[best / 32] |= (ca_int)(1u << best % 32);
-            from[best] = -CA_INFINITY;
-        }
+        choose_best(from, end, leaf->n[3] - keeps, take);
     }
     return 1;
 }

@@ -6,26 +6,39 @@
 struct grouped {
     vf *qT, *oT, *p, *sums;           /* a tile's queries, sums and weights; the chunk's rows' sums */
     vi *picked;                       /* by round the buckets of a tile's rows */
-    struct at keys, values;           /* COUNT of each, made in unpacked */
+    struct at keys, values;           /* of a tile, made in unpacked */
     float *made, *unpacked, *m, *l;   /* a row; the chunk's rows */
-    ca_int *number, *before;          /* the keys' numbers; BK each, their buckets of the ROUNDS before */
+    ca_int *before;                   /* BK each, the keys' buckets of the rounds before */
     ca_int *begin, *entry;            /* group g was picked by rows entry[begin[g]] ... entry[begin[g + 1] - 1] of the chunk */
-    int count, rounds;
 };
+
+/* Finds COUNT keys, their numbers and their values: those of LIST, or with none those from FIRST on. */
+static void grouped_fetch(const ca_args *A, const ca_optional *X, struct grouped *t, const stored *k, const stored *v, int D, int Dv, int b, int hk,
+                          const ca_int *list, int first, int count, int round, int *number, NODE_PARAMS)
+{
+    NODE_UNUSED;
+    for (int e = 0; e < count; e++) {
+        const int j = list ? list[e] : first + e;
+        number[e] = j;
+        for (int r = 0; r < round; r++) t->before[r * BK + e] = ca_words(A, X, n1)[(((ca_long)b * A->Hkv + hk) * A->Nk + j) * n0 + r];
+    }
+    find_rows(A, X, &t->keys, t->unpacked, k, 1, b, hk, number, 0, count, D, 1);
+    find_rows(A, X, &t->values, t->unpacked + BK * WHOLE(D), v, 0, b, hk, number, 0, count, Dv, 1);
+}
 #endif
 
-/* Adds the keys at hand to ROWS rows of the chunk that begins at I0, by their numbers ROW in it; GUARDED leaves out values behind the mask, which
- * may be NaN. */
-APART void FN(batch)(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, int D, int Dv, int b, int h, int i0,
-                     const ca_int *row, int rows, int guarded, NODE_PARAMS)
+/* Adds KEYS keys, those of LIST or with none those from FIRST on, to ROWS rows of the chunk that begins at I0, by their numbers ROW in it; GUARDED leaves
+ * out values behind the mask, which may be NaN. */
+APART void FN(batch)(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, const stored *k, const stored *v,
+                     int D, int Dv, int b, int h, int i0, const ca_int *row, int rows, const ca_int *list, int first, int keys, int round, int guarded,
+                     NODE_PARAMS)
 {
     struct FN(where) w = { .b = b, .h = h, .rows = rows };
     struct FN(rows) r;
-    struct FN(keys) listed = { .rounds = t->rounds, .before = t->before, .picked = t->picked };
+    struct FN(keys) listed = { .rounds = round, .before = t->before, .picked = t->picked };
     const ca_int *picked = ca_words(A, X, at) + (((ca_long)b * A->Hq + h) * A->Nq + i0) * n0; /* LSH's */
     int full_lo = 0, full_hi = seq->Nk;
     NODE_UNUSED;
-    for (int e = 0; e < t->count; e++) listed.number[e] = t->number[e];
     for (int i = 0; i < rows; i++) w.row[i] = i0 + row[i];
     FN(load_queries)(A, X, &w, t->qT, q + (ca_long)seq->q_row * A->q_s, D, t->made);
     for (int a = 0; a < QV; a++) {
@@ -44,7 +57,7 @@ APART void FN(batch)(const ca_args *A, const ca_optional *X, struct grouped *t, 
         r.l[a] = VLOAD(l);
         r.lo[a] = VLOADI(lo);
         r.hi[a] = VLOADI(hi);
-        for (int n = 0; n < t->rounds; n++) {
+        for (int n = 0; n < round; n++) {
             for (int i = 0; i < VL; i++) bucket[i] = picked[(ca_long)from[i] * n0 + n];
             t->picked[n * QV + a] = VLOADI(bucket);
         }
@@ -55,8 +68,12 @@ APART void FN(batch)(const ca_args *A, const ca_optional *X, struct grouped *t, 
             for (int e = 0; e < VL && d + e < Dv; e++) t->oT[(d + e) * QV + a] = x[e];
         }
     }
-    const int partial = t->rounds || t->number[0] < full_lo || t->number[t->count - 1] >= full_hi;
-    FN(tile)(A, X, &w, t->qT, t->oT, t->p, &r, &t->keys, &t->values, 0, &listed, t->count, D, Dv, 0, 0, partial, guarded);
+    for (int e = 0, n; e < keys; e += n) {
+        n = ca_least(keys - e, BK);
+        grouped_fetch(A, X, t, k, v, D, Dv, b, h / A->group, list ? list + e : 0, first + e, n, round, listed.number, NODE_ARGS);
+        const int partial = round || listed.number[0] < full_lo || listed.number[n - 1] >= full_hi;
+        FN(tile)(A, X, &w, t->qT, t->oT, t->p, &r, &t->keys, &t->values, 0, &listed, n, D, Dv, 0, 0, partial, guarded);
+    }
     for (int a = 0; a < QV; a++) {
         float m[VL], l[VL];
         VSTORE(r.m[a], m);

@@ -1,7 +1,7 @@
 /* grouped.h -- patterns whose rows pick whole groups of keys, the buckets of LSH or the best blocks, on the host: group by group, all rows of a
- * chunk that picked it, in tiles of flash.h (batch.h), so that its keys are fetched once and shared by as many rows as lanes.
+ * chunk that picked it, in tiles of flash.h (batch.h), so that its keys are shared by as many rows as lanes.
  *
- *     rows, by what they picked ─► group g: keys, values (BK at a time, copied) ─► a tile of its rows ─► their m, l and sums
+ *     rows, by what they picked ─► group g: a tile of its rows ─► its keys and values, BK at a time ─► the rows' m, l and sums
  *
  * For plain attention alone: what else changes or hides scores goes row by row, in gather.h.  Needs batch.h, of wide and of narrow tiles, and gather.h. */
 
@@ -17,7 +17,7 @@ static size_t grouped_cut(struct grouped *t, float *memory, const ca_args *A, in
 #define CUT(name, type, count) t->name = memory ? (type *)(memory + size) : 0; size += count;
     CUT(qT, vf, lanes * D) CUT(oT, vf, lanes * Dv) CUT(p, vf, lanes * BK) CUT(picked, vi, lanes * rounds) CUT(sums, vf, n * Dv)
     CUT(made, float, D > Dv ? D : Dv) CUT(unpacked, float, BK * (D + Dv)) CUT(m, float, n) CUT(l, float, n)
-    CUT(number, ca_int, BK) CUT(before, ca_int, rounds * BK) CUT(begin, ca_int, groups + 1) CUT(entry, ca_int, n * picks)
+    CUT(before, ca_int, rounds * BK) CUT(begin, ca_int, groups + 1) CUT(entry, ca_int, n * picks)
 #undef CUT
     return size * sizeof(float);
 }
@@ -47,27 +47,11 @@ static void grouped_sort(const ca_args *A, const ca_optional *X, struct grouped 
     }
 }
 
-/* COUNT keys and their values: those of LIST, or with none those from FIRST on. */
-static void grouped_fetch(const ca_args *A, const ca_optional *X, struct grouped *t, const stored *k, const stored *v, int D, int Dv, int b, int hk,
-                          const ca_int *list, int first, int count, int round, NODE_PARAMS)
-{
-    NODE_UNUSED;
-    t->count = count;
-    t->rounds = round;
-    for (int e = 0; e < count; e++) {
-        const int j = list ? list[e] : first + e;
-        t->number[e] = j;
-        for (int r = 0; r < round; r++) t->before[r * BK + e] = ca_words(A, X, n1)[(((ca_long)b * A->Hkv + hk) * A->Nk + j) * n0 + r];
-    }
-    find_rows(A, X, &t->keys, t->unpacked, k, 1, b, hk, t->number, 0, count, D, 1);
-    find_rows(A, X, &t->values, t->unpacked + BK * WHOLE(D), v, 0, b, hk, t->number, 0, count, Dv, 1);
-}
-
 /* All groups of the ROWS rows from I0 on of head H of batch row B; true when their sums are finite. */
 static int grouped_rows(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, const stored *k, const stored *v, int D,
                         int Dv, int b, int h, int i0, int rows, int guarded, NODE_PARAMS)
 {
-    const int EC = WHOLE(Dv) / VL, hk = h / A->group, groups = grouped_groups(A, NODE_ARGS);
+    const int EC = WHOLE(Dv) / VL, groups = grouped_groups(A, NODE_ARGS);
     vi odd = SPLATI(0);
     for (int r = 0; r < rows; r++) { t->m[r] = CA_LOWEST; t->l[r] = 0.f; }
     for (int c = 0; c < rows * EC; c++) t->sums[c] = SPLAT(0.f);
@@ -78,13 +62,11 @@ static int grouped_rows(const ca_args *A, const ca_optional *X, struct grouped *
             int n = ca_least(seq->Nk - g * n0, n0);
             if (t->begin[g] == t->begin[g + 1]) continue;
             if (type == CA_LSH) bucket = ca_bucket_keys(A, X, b, h, round, g, &n, NODE_ARGS);
-            for (int e = 0; e < n; e += BK) {
-                grouped_fetch(A, X, t, k, v, D, Dv, b, hk, bucket ? bucket + e : 0, g * n0 + e, ca_least(n - e, BK), round, NODE_ARGS);
-                for (int r = t->begin[g], rows; r < t->begin[g + 1]; r += rows) {
-                    rows = t->begin[g + 1] - r;
-                    if (rows > 3 * VL) batch_wide(A, X, t, seq, q, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, WIDE * VL), guarded, NODE_ARGS);
-                    else batch_narrow(A, X, t, seq, q, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, VL), guarded, NODE_ARGS);
-                }
+            for (int r = t->begin[g], rows; r < t->begin[g + 1]; r += rows) {
+                rows = t->begin[g + 1] - r;
+                if (rows > 3 * VL)
+                    batch_wide(A, X, t, seq, q, k, v, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, WIDE * VL), bucket, g * n0, n, round, guarded, NODE_ARGS);
+                else batch_narrow(A, X, t, seq, q, k, v, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, VL), bucket, g * n0, n, round, guarded, NODE_ARGS);
             }
         }
     }
