@@ -13,6 +13,10 @@
 #define CA_PHILOX_LOOP 11    /* rounds of the loop that draws a block of random numbers */
 struct params { int v[CA_MAX_PARAMS]; };
 
+/* A tunable parameter: what it is, and the values that are worth a try; others may be legal too (check). */
+struct param { const char *name, *meaning; const int *values; size_t count; };
+#define PARAM(name, meaning, ...) { name, meaning, (const int[]){ __VA_ARGS__ }, sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int) }
+
 /* A tensor at execution: device memory with a byte offset, or a host pointer. */
 struct tensor { cl_mem mem; size_t offset; void *host; };
 struct io {
@@ -45,7 +49,7 @@ struct clattn_plan {
 struct algo {
     const char *name;
     const char *source;                    /* the text in cl/, NULL when it needs none */
-    const char *params[CA_MAX_PARAMS + 1]; /* names of the tunable parameters */
+    struct param params[CA_MAX_PARAMS + 1]; /* ends with one without a name */
     bool lists_keys;                       /* takes keys that are chosen by their scores, or that no tensor holds */
     bool cuts_keys;                        /* can compute parts of split_len keys and merge them */
 

@@ -163,6 +163,6 @@ done:
 }
 
 const struct algo ca_algo_gather = {
-    .name = "gather", .source = "gather", .params = { "vl" }, .lists_keys = true, .legal = legal, .defaults = defaults, .check = check, .rounds = rounds,
+    .name = "gather", .source = "gather", .params = { PARAM("vl", "floats of a vector, a dim each", 4, 8, 16) }, .lists_keys = true, .legal = legal, .defaults = defaults, .check = check, .rounds = rounds,
     .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

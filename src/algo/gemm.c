@@ -244,6 +244,6 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 #endif
 
 const struct algo ca_algo_gemm = {
-    .name = "gemm", .source = "gemm", .params = { "wg" }, .legal = legal, .defaults = defaults, .check = check,
+    .name = "gemm", .source = "gemm", .params = { PARAM("wg", "work-items of the softmax's group", 1, 2, 4, 8, 16, 32, 64, 128, 256) }, .legal = legal, .defaults = defaults, .check = check,
     .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

@@ -163,6 +163,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 }
 
 const struct algo ca_algo_host = {
-    .name = "host", .cuts_keys = true, .params = { "form", "part" }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
+    .name = "host", .cuts_keys = true, .params = {
+        PARAM("form", "0: wide tiles of query rows, 1: narrow ones, 2: parts of the keys", 0, 1, 2),
+        PARAM("part", "keys of a part, in form 2", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
     .workspace = workspace, .enqueue = enqueue,
 };

@@ -95,6 +95,10 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 }
 
 const struct algo ca_algo_lanes = {
-    .name = "lanes", .source = "lanes", .params = { "vl", "qv", "kb", "db", "bk", "mad" }, .legal = legal,
+    .name = "lanes", .source = "lanes", .params = {
+        PARAM("vl", "floats of a vector, a query row each", 4, 8, 16), PARAM("qv", "vectors of query rows in a tile", 1, 2, 3, 4, 6, 8),
+        PARAM("kb", "keys whose scores are in registers at once", 1, 2, 3, 4, 6, 8, 12, 16),
+        PARAM("db", "output dims that are in registers at once", 1, 2, 3, 4, 6, 8, 12, 16), PARAM("bk", "keys of a tile", 16, 32, 48, 64, 96, 128, 192),
+        PARAM("mad", "1: mad() for fma()", 0, 1) }, .legal = legal,
     .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

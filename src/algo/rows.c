@@ -73,6 +73,6 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 }
 
 const struct algo ca_algo_rows = {
-    .name = "rows", .source = "rows", .params = { "w" }, .legal = legal,
+    .name = "rows", .source = "rows", .params = { PARAM("w", "work-items of a group, which has one query row", 1, 2, 4, 8, 16, 32, 64, 128, 256) }, .legal = legal,
     .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
 };

@@ -142,6 +142,10 @@ done:
 }
 
 const struct algo ca_algo_split = {
-    .name = "split", .cuts_keys = true, .source = "split", .params = { "form", "vl", "rb", "dk", "tx", "ty", "ki", "part" }, .legal = legal,
+    .name = "split", .cuts_keys = true, .source = "split", .params = {
+        PARAM("form", "0: a work-item a part, 1: a group a part", 0, 1), PARAM("vl", "floats of a vector, a dim each, in form 0", 4, 8, 16),
+        PARAM("rb", "query rows that share one reading of the keys", 1, 2, 4, 8, 16, 32), PARAM("dk", "keys of a tile, in form 0", 16, 32, 64, 128, 256),
+        PARAM("tx", "work-items that share a key, in form 1", 1, 2, 4, 8, 16, 32), PARAM("ty", "keys at once, in form 1", 1, 2, 4, 8, 16, 32),
+        PARAM("ki", "keys of a work-item, in form 1", 1, 2, 4, 8), PARAM("part", "keys of a part", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal,
     .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

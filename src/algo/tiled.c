@@ -142,6 +142,11 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 }
 
 const struct algo ca_algo_tiled = {
-    .name = "tiled", .source = "tiled", .params = { "rm", "rn", "tx", "ty", "dc", "vc", "keepq" }, .legal = legal,
+    .name = "tiled", .source = "tiled", .params = {
+        PARAM("rm", "query rows of an item's scores", 1, 2, 4, 8), PARAM("rn", "keys of an item's scores", 1, 2, 4, 8),
+        PARAM("tx", "items of a group side by side, along the keys and the output dims", 4, 8, 16, 32),
+        PARAM("ty", "items of a group along the query rows", 1, 2, 4, 8, 16, 32), PARAM("dc", "dims of Q and K in local memory at once", 8, 16, 32, 64),
+        PARAM("vc", "keys whose values are in local memory at once", 4, 8, 16, 32), PARAM("keepq", "1: all dims of Q stay in local memory", 0, 1) },
+    .legal = legal,
     .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
 };

@@ -10,13 +10,14 @@
 
 struct options {
     const char *selector;
-    bool json;
+    bool json, params;
     char text[4096];   /* the problem: all arguments, joined by blanks */
 };
 
 static const struct argp_option option_rows[] = {
     {"device", 'd', "SELECTOR", 0, "explain for this device (default: the fastest)", 0},
     {"json", 'j', 0, 0, "print one JSON object instead of a table", 0},
+    {"params", 'p', 0, 0, "also what the parameters are, and which values can be tried", 0},
     {0, 0, 0, 0, 0, 0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -26,6 +27,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'd': o->selector = arg; return 0;
     case 'j': o->json = true; return 0;
+    case 'p': o->params = true; return 0;
     case ARGP_KEY_ARG:
         if (n + strlen(arg) + 2 > sizeof o->text) argp_error(state, "the problem is too long");
         else snprintf(o->text + n, sizeof o->text - n, "%s%s", n ? " " : "", arg);
@@ -63,6 +65,45 @@ static void print_table(const char *problem, const clattn_device_info *device, c
     }
 }
 
+/* Would the algorithm run with that value instead of parameter K's? */
+static bool can_try(const struct candidate *c, int k, int value, const struct problem *p, const struct device *dev)
+{
+    char why[128];
+    struct params t = c->params;
+    t.v[k] = value;
+    return !c->algo->check || !c->algo->check(p, dev, &t, why);
+}
+
+static void print_params(const struct candidate *c, size_t count, const struct problem *p, const struct device *dev)
+{
+    ca_cli_print("\n  %-10s %-6s %5s  %s\n", "ALGORITHM", "PARAM", "VALUE", "WHAT IT IS [WHAT CAN BE TRIED, THE OTHERS AS THEY ARE]");
+    for (size_t i = 0; i < count; i++)
+        for (int k = 0; c[i].legal && c[i].algo->params[k].name; k++) {
+            const struct param *param = &c[i].algo->params[k];
+            ca_cli_print("  %-10s %-6s %5d  %s [", k ? "" : c[i].algo->name, param->name, c[i].params.v[k], param->meaning);
+            const char *between = "";
+            for (size_t e = 0; e < param->count; e++) {
+                if (!can_try(&c[i], k, param->values[e], p, dev)) continue;
+                ca_cli_print("%s%d", between, param->values[e]);
+                between = " ";
+            }
+            ca_cli_print("]\n");
+        }
+}
+
+static json_t *params_json(const struct candidate *c, const struct problem *p, const struct device *dev)
+{
+    json_t *list = json_array();
+    for (int k = 0; c->legal && c->algo->params[k].name; k++) {
+        const struct param *param = &c->algo->params[k];
+        json_t *values = json_array();
+        for (size_t e = 0; e < param->count; e++)
+            if (can_try(c, k, param->values[e], p, dev)) json_array_append_new(values, json_integer(param->values[e]));
+        json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:o}", "name", param->name, "value", c->params.v[k], "meaning", param->meaning, "values", values));
+    }
+    return list;
+}
+
 static json_t *candidate_json(const struct candidate *c)
 {
     char params[256] = "";
@@ -73,10 +114,16 @@ static json_t *candidate_json(const struct candidate *c)
                      c->source ? c->source : "default");
 }
 
-static int print_json(const char *problem, const clattn_device_info *device, const struct candidate *c, size_t count)
+/* P and DEV: with what the parameters are; NULL: without. */
+static int print_json(const char *problem, const clattn_device_info *device, const struct candidate *c, size_t count, const struct problem *p,
+                      const struct device *dev)
 {
     json_t *list = json_array(), *all;
-    for (size_t i = 0; i < count; i++) json_array_append_new(list, candidate_json(&c[i]));
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = candidate_json(&c[i]);
+        if (p && one) json_object_set_new(one, "parameters", params_json(&c[i], p, dev));
+        json_array_append_new(list, one);
+    }
     all = json_pack("{s:s, s:s, s:o}", "problem", problem, "device", device->selector, "algorithms", list);
     if (!all) {
         ca_cli_error("the explanation is not valid JSON");
@@ -97,6 +144,7 @@ static clattn_status explain_linear(const struct options *o, int *code)
     clattn_device_info device;
     char cost[32];
     clattn_status st;
+    CA_REQUIRE(!o->params, CLATTN_E_ARGUMENT, "a linear attention has no --params, but chunk=N");
     CA_TRY(ca_linear_sample_create(NULL, o->text, 1, &s));
     CA_TRY(ca_cli_open(o->selector, &ctx, &device));
     CA_TRY(ca_linear_plan(&s.call, &ctx->dev, 0, &form[0]));
@@ -148,8 +196,9 @@ int ca_cmd_explain(int argc, char **argv)
     CA_TRY(ca_cli_open(o.selector, &ctx, &device));
     size_t count = ca_ladder(&p, &ctx->dev, c);
     ca_problem_print(&p, text, sizeof text);
-    if (o.json) code = print_json(text, &device, c, count);
+    if (o.json) code = print_json(text, &device, c, count, o.params ? &p : NULL, &ctx->dev);
     else print_table(text, &device, c, count);
+    if (!o.json && o.params) print_params(c, count, &p, &ctx->dev);
 done:
     clattn_context_destroy(ctx);
     ca_cli_problem_free(&problem);

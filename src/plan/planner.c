@@ -18,8 +18,7 @@ size_t ca_params_print(const struct algo *algo, const struct params *t, char *te
 {
     struct ca_text out = { text, size, 0 };
     if (size) text[0] = 0;
-    for (int i = 0; i < CA_MAX_PARAMS && algo->params[i]; i++)
-        ca_text_put(&out, "%s%s=%d", i ? " " : "", algo->params[i], t->v[i]);
+    for (int i = 0; algo->params[i].name; i++) ca_text_put(&out, "%s%s=%d", i ? " " : "", algo->params[i].name, t->v[i]);
     return out.length;
 }
 
@@ -57,8 +56,8 @@ static clattn_status check_params_syntax(const char *params)
 
 static int param_index(const struct algo *algo, const struct setting *s)
 {
-    for (int i = 0; i < CA_MAX_PARAMS && algo->params[i]; i++)
-        if (strlen(algo->params[i]) == s->length && memcmp(algo->params[i], s->name, s->length) == 0) return i;
+    for (int i = 0; algo->params[i].name; i++)
+        if (strlen(algo->params[i].name) == s->length && memcmp(algo->params[i].name, s->name, s->length) == 0) return i;
     return -1;
 }
 
