@@ -1,5 +1,6 @@
 /* context.c -- making and asking contexts. */
 #include "api/api.h"
+#include "host/host.h"
 #include <string.h>
 #include <strings.h>
 
@@ -38,14 +39,18 @@ done:
 clattn_status ca_open_selected(const char *selector, clattn_context **ctx)
 {
     bool cached;
+    clattn_status st;
+    CA_TRY(ca_host_check());
     if (!selector) selector = ca_getenv("CLATTN_DEVICES");
     if (selector && strcasecmp(selector, "host") == 0) return open_host(ctx);
-    clattn_status st = open_once(selector, false, &cached, ctx);
+    st = open_once(selector, false, &cached, ctx);
     if (st == CLATTN_OK || !cached) return st;
     /* The device was there when the cache was written: look again. */
     ca_log(1, "the cached inventory is out of date: %s", ca_message());
     ca_message_clear();
-    return open_once(selector, true, &cached, ctx);
+    st = open_once(selector, true, &cached, ctx);
+done:
+    return st;
 }
 
 clattn_status clattn_context_create(const char *selector, clattn_context **ctx)
@@ -85,6 +90,7 @@ static clattn_status wrap(cl_context context, cl_device_id device, cl_command_qu
 {
     clattn_context *c = NULL;
     clattn_status st;
+    CA_TRY(ca_host_check());
     CA_TRY(ca_context_wrap(context, device, queue, &c));
     CA_TRY(require_selftest(&c->dev));
     snprintf(c->reason, sizeof c->reason, "given by the program");

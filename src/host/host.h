@@ -43,8 +43,9 @@ struct host_isa {
     const struct host_kernels *type[3];     /* by clattn_dtype */
     const struct host_linear *linear;       /* linhost.h */
 };
-/* The best level that this CPU has; CLATTN_ISA=name asks for a lower one. */
+/* The best level that this CPU has; CLATTN_ISA=name asks for a lower one, and ca_host_check says when it names none. */
 const struct host_isa *ca_host_isa(void);
+clattn_status ca_host_check(void);
 int ca_host_threads(void);
 int ca_host_thread(void); /* within a parallel region: which one this is */
 

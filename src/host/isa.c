@@ -5,6 +5,7 @@
 #include <omp.h>
 #endif
 #include "base/status.h"
+#include "base/text.h"
 #include "config.h"
 
 #define LEVEL(isa) \
@@ -43,6 +44,17 @@ const struct host_isa *ca_host_isa(void)
         if (!wanted || !strcmp(wanted, levels[i].isa.name)) return &levels[i].isa;
     }
     return best;
+}
+
+clattn_status ca_host_check(void)
+{
+    const char *wanted = ca_getenv("CLATTN_ISA");
+    char names[64] = "";
+    struct ca_text text = { names, sizeof names, 0 };
+    if (!wanted || !strcmp(wanted, ca_host_isa()->name)) return CLATTN_OK;
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (levels[i].runs()) ca_text_put(&text, "%s%s", text.length ? ", " : "", levels[i].isa.name);
+    return ca_fail(CLATTN_E_ARGUMENT, "CLATTN_ISA is \"%s\"; this CPU runs: %s", wanted, names);
 }
 
 int ca_host_threads(void)
