@@ -533,14 +533,15 @@ INLINE int FN(list)(const ca_optional *X, const struct FN(where) *w, struct FN(k
         const int step = k->step[2], start = ca_place_number(at, FIRST_NODE(X)), run = ca_least(ca_up(k->to[2] - at[2], step), BK - n), begin = n;
         const int inner = at[0] >= w->inner[0][0] && at[0] < w->inner[0][1] && at[1] >= w->inner[1][0] && at[1] < w->inner[1][1];
         const int from = first > start ? ca_up(first - start, step) : 0, end = last > start ? ca_least(run, ca_up(last - start, step)) : 0;
-        for (int i = from; i < end; i++, n++) {
-            const int place = at[2] + i * step;
-            to->number[n] = start + i * step;
-            to->place[0][n] = at[0];
-            to->place[1][n] = at[1];
-            to->place[2][n] = place;
-            to->seen[n] = inner & (place >= w->inner[2][0]) & (place < w->inner[2][1]);
+        for (int i = 0; i < end - from; i++) { /* N does not count along: Intel's compiler (2026.2) then made stores that crashed */
+            const int place = at[2] + (from + i) * step;
+            to->number[begin + i] = start + (from + i) * step;
+            to->place[0][begin + i] = at[0];
+            to->place[1][begin + i] = at[1];
+            to->place[2][begin + i] = place;
+            to->seen[begin + i] = inner & (place >= w->inner[2][0]) & (place < w->inner[2][1]);
         }
+        n += ca_most(end - from, 0);
         for (int token = apart && n > begin ? ca_place(tokens, apart, to->number[begin]) : apart; token < apart && tokens[token] <= to->number[n - 1]; token++)
             to->seen[begin + tokens[token] - to->number[begin]] = 1;
         for (int e = begin; e < n; e++) to->inner &= to->seen[e];
