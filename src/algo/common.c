@@ -1,8 +1,9 @@
 /* common.c -- what the algorithms share: build options, kernel arguments, the unit of cost. */
 #include <stddef.h>
 #include <string.h>
-#include "algo/algo.h"
 #include <math.h>
+#include "algo/algo.h"
+#include "host/host.h"
 
 _Static_assert(offsetof(ca_args, first_part) + sizeof(ca_int) == sizeof(ca_args), "no padding at the end");
 /* Five tensors, the optional ones, these numbers and gemm's: what every full-profile device takes. */
@@ -141,7 +142,8 @@ cl_uint ca_kernel_args(const struct problem *p, const struct io *io, const ca_ar
 
 double ca_flops_ms(const struct problem *p, const struct device *dev)
 {
-    double guess = (ca_is_cpu_like(dev) ? 4.0 : 20.0) * dev->compute_units;
+    /* A core's vectors at some GHz, half of the peak; the host is not measured before it is used. */
+    double guess = ca_is_host(dev) ? 4.0 * ca_host_isa()->type[p->dtype]->lanes * ca_host_threads() : (ca_is_cpu_like(dev) ? 4.0 : 20.0) * dev->compute_units;
     return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : guess);
 }
 
