@@ -35,13 +35,18 @@
 
 #ifndef CA_FLASH_AT
 #define CA_FLASH_AT
-/* The rows of K or of V at hand: on the host each anywhere, in OpenCL STRIDE apart. */
+/* The rows of K or of V at hand: on the host each anywhere, in OpenCL STRIDE apart.  FROM: N of them from E on, whose I-th is FROM_AT; pointers to
+ * each would cost PoCL, which keeps them in memory, two thirds of the time more. */
 #ifdef __OPENCL_C_VERSION__
 struct at { KV const float *row; int stride; };
 #define ROW(t, j) ((t)->row + (j) * (t)->stride)
+#define FROM(name, t, e, n) KV const float *name = ROW(t, e); const int name##_stride = (t)->stride
+#define FROM_AT(name, i) (name + (i) * name##_stride)
 #else
 struct at { const float *row[BK]; };
 #define ROW(t, j) ((t)->row[j])
+#define FROM(name, t, e, n) const float *name[KB]; UNROLL for (int i = 0; i < n; i++) name[i] = ROW(t, e + i)
+#define FROM_AT(name, i) (name[i])
 #endif
 
 /* Asks for N of the COUNT rows from E on: hardware does not foresee short runs. */
@@ -98,12 +103,11 @@ INLINE void FN(scores)(const vf *qT, const struct at *k, int e, int D, float sca
                        const struct FN(rows) *r, vf *top, vf *s, const int nk)
 {
     vf acc[KB][QV];
-    KV const float *row[KB];
-    UNROLL for (int i = 0; i < nk; i++) row[i] = ROW(k, e + i);
+    FROM(row, k, e, nk);
     UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] = SPLAT(0.f);
     UNROLL4 for (int d = 0; d < D; d++) {
         UNROLL for (int i = 0; i < nk; i++) {
-            vf b = SPLAT(row[i][d]);
+            vf b = SPLAT(FROM_AT(row, i)[d]);
             UNROLL for (int a = 0; a < QV; a++) acc[i][a] = VFMA(b, qT[d * QV + a], acc[i][a]);
         }
     }
