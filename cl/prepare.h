@@ -165,9 +165,9 @@ INLINE void mean(const ca_args *A, const ca_optional *X, const ca_leaf *leaf, GL
 /* Sets the bits of the COUNT best of N scores, of equal ones the first, then of the first that are -inf; SCORE is not the same after. */
 INLINE void choose_best(GLOBAL float *score, int n, int count, GLOBAL ca_int *bits)
 {
-    const int there = (int)ranked(score, n, NONE, 0, 0.f);
     float bit[VL];
     if (count <= 0) return;
+    const int there = (int)ranked(score, n, NONE, 0, 0.f);
     for (int e = 0; e < VL; e++) bit[e] = (float)(1u << e);
     if (count < there) take_best(score, n, count);
     for (int c = 0; c < n; c += VL) /* a sum of bits is exact */

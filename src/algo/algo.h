@@ -90,7 +90,8 @@ clattn_status ca_prepare_build(struct clattn_plan *plan);
 /* The options of the kernel that does WHAT, a host_prepare. */
 void ca_prepare_options(const struct problem *p, const struct device *dev, int what, char *text, size_t size);
 size_t ca_prepare_bytes(const struct problem *p);
-/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to free, unless it is the plan's. */
+/* Makes them; io->t[CA_PATTERN] is where, on the host memory for the caller to give back to the plan's spare_words, unless it is
+ * the plan's own. */
 clattn_status ca_prepare(const struct clattn_plan *plan, struct io *io, struct chain *c);
 clattn_status ca_append(const struct clattn_plan *plan, const struct io *io, struct chain *c);
 clattn_status ca_weights(const struct clattn_plan *plan, const struct io *io, struct chain *c);

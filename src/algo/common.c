@@ -1,7 +1,6 @@
 /* common.c -- what the algorithms share: build options, kernel arguments, the unit of cost. */
 #include <stddef.h>
 #include <string.h>
-#include <math.h>
 #include "algo/algo.h"
 #include "host/host.h"
 
@@ -175,7 +174,7 @@ double ca_lane_waste(const struct problem *p, double rows)
 {
     if (!p->pattern.passes) return ca_tiles_waste(p, rows);
     const double lanes = (double)ca_lane_tiles(p, (int64_t)rows) * rows / (double)(p->pattern.passes * ca_max(p->Nq, 1));
-    return 1.3 * fmax(lanes, 1) * box_waste((ca_int)rows, NODE(p->pattern.node));
+    return 1.3 * fmax(lanes, 1) /* masks and first misses, as measured */ * box_waste((ca_int)rows, NODE(p->pattern.node));
 }
 
 void ca_states_args(const struct problem *p, const struct io *io, int64_t states, ca_args *a)

@@ -25,7 +25,8 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     (void)dev;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
-    t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : p->Nq <= k->wide_rows / 2 || 1.1 * ca_lane_waste(p, k->narrow_rows) < ca_lane_waste(p, k->wide_rows) ? NARROW : WIDE;
+    bool short_queries = p->Nq <= k->wide_rows / 2, less = 1.1 * ca_lane_waste(p, k->narrow_rows) < ca_lane_waste(p, k->wide_rows); /* 1.08 was measured, dense */
+    t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : short_queries || less ? NARROW : WIDE;
     int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv / ca_pack_heads(p, k->pack_rows);
     t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads()); /* levels the threads' load */
 }

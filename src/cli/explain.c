@@ -65,15 +65,6 @@ static void print_table(const char *problem, const clattn_device_info *device, c
     }
 }
 
-/* Would the algorithm run with that value instead of parameter K's? */
-static bool can_try(const struct candidate *c, int k, int value, const struct problem *p, const struct device *dev)
-{
-    char why[128];
-    struct params t = c->params;
-    t.v[k] = value;
-    return !c->algo->check || !c->algo->check(p, dev, &t, why);
-}
-
 static void print_params(const struct candidate *c, size_t count, const struct problem *p, const struct device *dev)
 {
     ca_cli_print("\n  %-10s %-6s %5s  %s\n", "ALGORITHM", "PARAM", "VALUE", "WHAT IT IS [WHAT CAN BE TRIED, THE OTHERS AS THEY ARE]");
@@ -83,7 +74,7 @@ static void print_params(const struct candidate *c, size_t count, const struct p
             ca_cli_print("  %-10s %-6s %5d  %s [", k ? "" : c[i].algo->name, param->name, c[i].params.v[k], param->meaning);
             const char *between = "";
             for (size_t e = 0; e < param->count; e++) {
-                if (!can_try(&c[i], k, param->values[e], p, dev)) continue;
+                if (!ca_can_try(&c[i], k, param->values[e], p, dev)) continue;
                 ca_cli_print("%s%d", between, param->values[e]);
                 between = " ";
             }
@@ -98,7 +89,7 @@ static json_t *params_json(const struct candidate *c, const struct problem *p, c
         const struct param *param = &c->algo->params[k];
         json_t *values = json_array();
         for (size_t e = 0; e < param->count; e++)
-            if (can_try(c, k, param->values[e], p, dev)) json_array_append_new(values, json_integer(param->values[e]));
+            if (ca_can_try(c, k, param->values[e], p, dev)) json_array_append_new(values, json_integer(param->values[e]));
         json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:o}", "name", param->name, "value", c->params.v[k], "meaning", param->meaning, "values", values));
     }
     return list;

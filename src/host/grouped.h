@@ -64,7 +64,7 @@ static int grouped_rows(const ca_args *A, const ca_optional *X, struct grouped *
             if (type == CA_LSH) bucket = ca_bucket_keys(A, X, b, h, round, g, &n, NODE_ARGS);
             for (int r = t->begin[g], rows; r < t->begin[g + 1]; r += rows) {
                 rows = t->begin[g + 1] - r;
-                if (rows > 3 * VL)
+                if (rows > 3 * VL) /* up to three narrow tiles take less than a wide one */
                     batch_wide(A, X, t, seq, q, k, v, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, WIDE * VL), bucket, g * n0, n, round, guarded, NODE_ARGS);
                 else batch_narrow(A, X, t, seq, q, k, v, D, Dv, b, h, i0, t->entry + r, rows = ca_least(rows, VL), bucket, g * n0, n, round, guarded, NODE_ARGS);
             }

@@ -19,6 +19,9 @@ struct candidate {
 /* Fills the ladder, cheapest legal first; returns its length. */
 size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES]);
 
+/* Would C, which is legal, also run with VALUE for parameter number PARAM? */
+bool ca_can_try(const struct candidate *c, int param, int value, const struct problem *p, const struct device *dev);
+
 /* The cheapest algorithm that builds, or ALGORITHM alone.  PARAMS ("rm=4 rn=4") sets some or all of its parameters;
  * both may be NULL.  Why the others were passed over is kept in the plan's explanation. */
 clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params,

@@ -116,6 +116,28 @@ static const char *mods_reason(const struct problem *p, const struct device *dev
     return NULL;
 }
 
+/* Would it run with these parameters?  Else it is refused. */
+static bool suits(struct candidate *c, const struct problem *p, const struct device *dev)
+{
+    char why[128] = "";
+    const char *reason = c->algo->check ? c->algo->check(p, dev, &c->params, why) : NULL;
+    double rounds = !reason && dev->quirks & CA_QUIRK_ROUNDS && c->algo->rounds ? c->algo->rounds(p, &c->params) : 0;
+    size_t unused, bytes = reason ? 0 : workspace_of(c, p, dev, &unused);
+    if (reason) refuse(c, "%s", reason);
+    else if (rounds > CA_MAX_ROUNDS)
+        refuse(c, "a work-item may take %.0f rounds of its loops, the device ends it after %d", rounds, CA_MAX_ROUNDS);
+    else if (!ca_is_host(dev) && dev->max_alloc && bytes > dev->max_alloc)
+        refuse(c, "its workspace of %zu bytes exceeds the device's largest buffer of %llu", bytes, (unsigned long long)dev->max_alloc);
+    return c->legal;
+}
+
+bool ca_can_try(const struct candidate *c, int param, int value, const struct problem *p, const struct device *dev)
+{
+    struct candidate other = *c;
+    other.params.v[param] = value;
+    return suits(&other, p, dev);
+}
+
 /* Asks algorithm number INDEX all there is to ask. */
 static void judge(struct candidate *c, unsigned index, const struct problem *p, const struct device *dev,
                   const char *params)
@@ -137,23 +159,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     }
     if (algo->defaults) algo->defaults(p, dev, &c->params);
     apply_params(c, params);
-    if (!c->legal) return;
-    reason = algo->check ? algo->check(p, dev, &c->params, why) : NULL;
-    if (reason) {
-        refuse(c, "%s", reason);
-        return;
-    }
-    double rounds = dev->quirks & CA_QUIRK_ROUNDS && algo->rounds ? algo->rounds(p, &c->params) : 0;
-    if (rounds > CA_MAX_ROUNDS) {
-        refuse(c, "a work-item may take %.0f rounds of its loops, the device ends it after %d", rounds, CA_MAX_ROUNDS);
-        return;
-    }
-    size_t unused, bytes = workspace_of(c, p, dev, &unused);
-    if (!ca_is_host(dev) && dev->max_alloc && bytes > dev->max_alloc) {
-        refuse(c, "its workspace of %zu bytes exceeds the device's largest buffer of %llu", bytes,
-               (unsigned long long)dev->max_alloc);
-        return;
-    }
+    if (!c->legal || !suits(c, p, dev)) return;
     double cost = algo->cost(p, dev, &c->params);
     if (cost >= 0) c->cost_ms = cost;
 }
