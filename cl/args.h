@@ -45,7 +45,7 @@ typedef struct ca_args {
     ca_long mod_0[CA_MODS];
     ca_long kn_0, kn_b, kn_h, vn_0, vn_b, vn_h;    /* k_new and v_new */
     ca_long w_0;                                   /* weights, f32 [B][Hq][Nq][Nk] */
-    ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats; gather: ws_po, the scores */
+    ca_long ws_po, ws_pml;  /* split: where the parts' o and (m, l) lie in the workspace, in floats; gather, grouped.h: ws_po, the scores or states */
     ca_int q_s, q_d, k_s, k_d, v_s, v_d, o_s, o_d, kn_s, kn_d, vn_s, vn_d;
     ca_int pattern_0;       /* where the words of the pattern are (cl/pattern.h), in units of 64 */
     ca_int new_len;         /* keys that were appended: there are kv_lens[b] + new_len */
@@ -71,10 +71,10 @@ typedef struct ca_args {
     ca_int has_qoff, has_lse;
     ca_int scored;          /* between q.k and softmax there is more than scale, causality and window: CA_MASKED ... */
     float scale, softcap;   /* a score is scale q.k, or softcap tanh(scale q.k / softcap) unless that is 0 */
-    ca_int split_len;       /* keys per part (split only, as are those below) */
+    ca_int split_len;       /* keys per part (split only, as are those below); grouped.h: rows per chunk */
     ca_int splits;          /* parts of a row */
     ca_int shared_len;      /* the first so many keys are the same for all batch rows: parts of their own */
-    ca_int first_part;      /* of a launch: 0, or the first behind the shared ones; gather, prepare: the first row */
+    ca_int first_part;      /* of a launch: 0, or the first behind the shared ones; gather, prepare: the first row, grouped.h: chunk */
 } ca_args; /* without padding at the end, which rusticl does not count */
 
 enum { CA_INT8 = 1, CA_FP8, CA_Q8_0, CA_Q4_0 };   /* clattn_kv_format */

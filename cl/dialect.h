@@ -18,6 +18,7 @@
  *   VNIBBLE(i)           the lower four bits of ints, minus 8, as floats
  *   HALVES_AT(p)         the f16 in the two bytes at p, at any address, in each lane     HALF_OF(x)    the bits of the f16 nearest to x
  *   AS_FLOAT(u), AS_UINT(x)  bits                      EVEN(x), AWAY(x)  the nearest whole number, ties to even or away from 0
+ *   LOWEST_BIT(u)        of a uint other than 0, its number
  *   VMULHI(x, m)         upper halves of the products of VL uints with the uint m
  *   PREFETCH(p)          asks for the cache line at p   PREFETCH_FAR(p)  the same, into the second-level cache
  *   EACH_LANE(l, n) { }  goes through the lanes one by one where n are there
@@ -144,6 +145,7 @@ INLINE float VSUM(vf v) { return v.x + v.y + (v.z + v.w); }
 #include "lanemath.h"
 #define AS_FLOAT(bits) as_float(bits)
 #define AS_UINT(x) as_uint(x)
+#define LOWEST_BIT(u) (31 - (int)clz((u) & -(u)))
 #define EVEN(x) rint(x)
 #define AWAY(x) round(x)
 #define ABS(x) fabs(x)

@@ -143,7 +143,7 @@ INLINE int FN(is_here)(const ca_optional *X, const struct FN(where) *w, int r)
 }
 
 /* Keys that are not neighbours: their numbers, and their places on the grid; whether every row sees each, and whether that is so for all.  A row that
- * PICKED the same bucket as a key, in a round BEFORE, has that key already (the host's batch.h). */
+ * PICKED the same bucket as a key, in a round BEFORE, has that key already (batch.h). */
 struct FN(keys) {
     int number[LISTED_KEYS], place[3][LISTED_KEYS], seen[LISTED_KEYS], inner;
     int rounds;
@@ -244,7 +244,7 @@ APART void FN(modify_ordered)(const ca_args *A, const ca_optional *X, const stru
             const vi number = SPLATI(keys->number[j]);
             UNROLL for (int a = 0; a < QV; a++) {
                 s[a] = VSEL((r->lo[a] <= number) & (r->hi[a] > number), s[a], SPLAT(-CA_INFINITY));
-                for (int c = 0; IS_ON(BATCHES, c < keys->rounds); c++)
+                for (int c = 0; IS_ON(GROUPED, 1) && c < keys->rounds; c++)
                     s[a] = MASKED_WHERE(keys->picked[c * QV + a] == SPLATI(keys->before[c * BK + j]), s[a]);
             }
         }

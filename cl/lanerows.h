@@ -1,5 +1,5 @@
 /* lanerows.h -- the elements of elements.h by whole rows, in lanes: a query, a key or a value as f32, contiguous; behind the last
- * dim 0 up to a whole number of vectors. */
+ * dim 0 up to a whole number of vectors.  And a row of the output. */
 #ifndef CA_LANEROWS_H
 #define CA_LANEROWS_H
 
@@ -173,6 +173,29 @@ INLINE void value_row(const ca_args *A, const ca_optional *X, float *to, GLOBAL 
         find_quant(&zero, X->v_zero, A->v_zero_0, A->v_zero, 0.f, n, hk, Dv);
         dequantise_row(A, to, (GLOBAL const ca_byte *)v + at, A->v_d, Dv, scale, zero);
     } else plain_row(to, v + at, A->v_d, Dv);
+}
+
+/* Leaves a row's output, SUMS divided by the sum L of their weights e^(s - M) and of the sink's.  MADE is scratch for a row. */
+INLINE void leave_row(const ca_args *A, const ca_optional *X, const ca_seq *seq, GLOBAL stored *o, GLOBAL float *lse, int Dv, int b, int h, int i, float m,
+                      float l, const vf *sums, float *made)
+{
+    float f = 1.f;
+    if (IS_ON(SINKS, X->sinks)) { /* one more score, without a value */
+        float sink = X->sinks[A->sinks_0 + h], top = sink <= m ? m : sink, x[VL], y[VL];
+        VSTORE(vexp(SPLAT(m - top)), x);
+        VSTORE(vexp(SPLAT(sink - top)), y);
+        f = x[0];
+        l = l * f + y[0];
+        m = top;
+    }
+    if (IS_ON(DROPOUT, A->drop_below)) f *= A->keep_scale;
+    f = l == 0.f ? 0.f : f / l;
+    o += A->o_0 + b * A->o_b + h * A->o_h + (ca_long)(seq->q_row + i) * A->o_s;
+    for (int c = 0; c < WHOLE(Dv) / VL; c++) {
+        VSTORE(sums[c] * SPLAT(f), made);
+        for (int e = 0; e < VL && c * VL + e < Dv; e++) store_at(o, (ca_long)(c * VL + e) * A->o_d, made[e]);
+    }
+    if (A->has_lse) lse[A->lse_0 + b * A->lse_b + h * A->lse_h + seq->q_row + i] = l == 0.f ? -CA_INFINITY : m + LOG(l);
 }
 
 #endif

@@ -91,7 +91,9 @@
 #ifndef MEAN_NUMBERS
 #define MEAN_NUMBERS 1, 0, 0, 0, 0
 #endif
-#define BATCHES 0 /* rows that picked the same keys, together: on the host alone */
+#ifndef GROUPED
+#define GROUPED 0 /* rounds in which rows pick groups of keys (grouped.h) */
+#endif
 #define HIDING (PATTERN || MASK_MOD) /* keys are hidden one by one */
 #define CLASSED (PATTERN || TILE_CLASS) /* and a tile is asked for before */
 #define SPECIAL (QUANT || ROPE || SCORE)

@@ -155,6 +155,15 @@ static inline CA_GLOBAL const ca_int *ca_bucket_keys(const ca_args *a, const ca_
     return ca_words(a, x, n4) + list * a->Nk + begin[0];
 }
 
+/* LSH and BLOCK_TOP_K: groups of keys, how many of them a row picks in a round, and the words that a chunk of ROWS rows takes to go through them
+ * (grouped.h), with sums of DIMS floats each. */
+static inline ca_int ca_groups(ca_int Nk, NODE_PARAMS) { NODE_UNUSED; return type == CA_LSH ? n3 : Nk / n0 + (Nk % n0 != 0); }
+static inline ca_int ca_picks(ca_int Nk, NODE_PARAMS) { return type == CA_LSH ? 1 : ca_least(n3, ca_groups(Nk, NODE_ARGS)); }
+static inline ca_long ca_chunk_words(ca_long rows, ca_int dims, ca_int Nk, NODE_PARAMS)
+{
+    return rows * (dims + 2 + ca_picks(Nk, NODE_ARGS)) + ca_groups(Nk, NODE_ARGS) + 1;
+}
+
 /* Block mask: for query I, the class of each block of keys (list_blocks in prepare.h). */
 static inline CA_GLOBAL const ca_byte *ca_block_row(const ca_args *a, const ca_optional *x, ca_int b, ca_int h, ca_int i, ca_int at, ca_int columns,
                                                     ca_int block_rows, ca_int block, ca_int heads, ca_int batches)

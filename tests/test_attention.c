@@ -479,7 +479,9 @@ static const struct shape choices[] = {
       PATTERN(INTERSECT, .of = { LEAF(LSH, .rounds = 2, .buckets = 4), LEAF(DILATED, .width = 60), LEAF(BLOCK_TOP_K, .block = 32, .count = 4) }) },
     { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 16, .count = 3, .own = 1), CAUSAL, SLOW },
     { F32, .B = 2, H(4, 2), N(150, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 16, .count = 3), CAUSAL },
-    { F32, H(2, 2), N(300, 4096), D(16, 16), PATTERN(BLOCK_TOP_K, .block = 1, .count = 3), SLOW }, /* more rows than there is memory for their scores */
+    { F32, H(2, 2), N(300, 4096), D(16, 16), PATTERN(BLOCK_TOP_K, .block = 1, .count = 3) }, /* more rows than there is memory for their scores */
+    { F32, H(6, 2), N(200, 1024), D(4, 4), PATTERN(BLOCK_TOP_K, .block = 1, .count = 900) }, /* or for who picked what */
+    { F32, H(1, 1), N(150, 210), D(16, 16), PATTERN(LSH, .rounds = 2, .buckets = 8), CAUSAL }, /* four chunks on two cores */
     { F32, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 13, .count = 4, .own = 1), .q_lens = q_many, .lens = k_many },
     { F32, .B = 4, H(2, 1), N(70, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 30, .count = 2), .page = 30, .lens = k_many, PER_BATCH(apart), SPARE },
     { F32, .B = 4, H(2, 1), N(70, 210), D(64, 64), PATTERN(BLOCK_TOP_K, .block = 8, .count = 5, .own = 1), .lens = k_many, PER_BATCH(apart), CAUSAL, SPARE },

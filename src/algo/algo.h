@@ -10,6 +10,7 @@
 #include "runtime/launch.h"
 
 #define CA_MAX_PARAMS 8
+#define CA_GROUPS_WASTE 2.3  /* of cl/grouped.h, to dense attention's time for as many pairs: measured 2.0 to 2.6 */
 #define CA_PHILOX_LOOP 11    /* rounds of the loop that draws a block of random numbers */
 struct params { int v[CA_MAX_PARAMS]; };
 
@@ -82,6 +83,11 @@ int ca_part_len(const struct problem *p, int64_t units, int64_t wanted);
 /* How many KV heads' rows a CPU does together, at most ROWS rows: where other heads' keys lie between one head's, in pages always, memory
  * is then read in order.  Not with split_len, whose results do not depend on what else there is, nor where heads' rows share keys. */
 int ca_pack_heads(const struct problem *p, int64_t rows);
+
+/* Rows of chunks whose states are kept while keys are gone through: as many as can be, up to 8 MiB of states, since keys are fetched for each chunk
+ * anew, but CHUNKS of them for all heads.  The same for groups of keys (cl/grouped.h): a chunk a worker, or a long and a short one. */
+int64_t ca_chunk_rows(const struct problem *p, int64_t chunks);
+int64_t ca_group_rows(const struct problem *p, int64_t workers);
 
 /* steps.c: the steps before and after the algorithm, and what they need built (NULL: nothing). */
 clattn_status ca_steps_build(struct clattn_plan *plan);

@@ -82,6 +82,15 @@ int64_t ca_lane_tiles(const struct problem *p, int64_t rows)
     return p->pattern.passes ? ca_order_tiles((ca_int)p->Nq, (ca_int)rows, NODE(p->pattern.node)) : ca_tiles(p, rows);
 }
 
+int64_t ca_chunk_rows(const struct problem *p, int64_t chunks)
+{
+    const int64_t words = p->Dv + 2 + (p->pattern.grouped ? ca_picks((ca_int)p->Nk, NODE(p->pattern.node)) : 0);
+    const int64_t most = ((int64_t)8 << 20) / (int64_t)sizeof(float) / words, per_head = ca_ceil_div(chunks, ca_max(p->B * p->Hq, 1));
+    return ca_max(1, ca_min(most, ca_ceil_div(p->Nq, per_head)));
+}
+
+int64_t ca_group_rows(const struct problem *p, int64_t workers) { return ca_chunk_rows(p, workers * (p->right < CA_UNLIMITED ? 2 : 1)); }
+
 size_t ca_states_bytes(const struct problem *p, int64_t states)
 {
     double bytes = (double)ca_all_rows(p) * (double)states * (double)(p->Dv + 2) * sizeof(float);

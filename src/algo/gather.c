@@ -45,7 +45,7 @@ static double rounds(const struct problem *p, const struct params *t)
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     (void)t;
-    return ca_flops_ms(p, dev) * (ca_is_host(dev) && p->pattern.grouped ? 2 : ca_is_cpu_like(dev) || ca_is_host(dev) ? 8 : 60);
+    return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) || ca_is_host(dev) ? 8 : 60);
 }
 
 /* Rows of a pack, whose scores are computed together: a key is read once for all of them (on a Xeon's host, h2 n4096 d64 top_k:64, 266 ms
@@ -88,13 +88,6 @@ static struct chunks cut(const struct problem *p, int64_t rows)
     return c;
 }
 
-/* Chunks as long as can be, up to 8 MiB of their sums, but EACH of them for every thread: keys are fetched for each chunk anew. */
-static struct chunks cut_long(const struct problem *p, int64_t each)
-{
-    const int64_t most = ((int64_t)8 << 20) / (int64_t)sizeof(float) / (p->Dv + 2), per_head = ca_ceil_div(each * ca_host_threads(), p->B * p->Hq);
-    return cut(p, ca_min(most, ca_ceil_div(p->Nq, per_head)));
-}
-
 /* Keys of a band, whose K and V, 1 MiB, stay in a core's second-level cache while rows with lists of their own go through it.  A row's sums come
  * and go with each: it has to find 32 keys there (on a Xeon, h8 n16384 d64: random:1024 0.73 of the time, random:256 0.76, random:64 with 8
  * a band 1.38). */
@@ -108,15 +101,12 @@ static int64_t band_keys(const struct problem *p)
 static clattn_status on_host(const struct problem *p, const struct io *io, const ca_args *a, struct spare *spare)
 {
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
-    const bool grouped = p->pattern.grouped;
     const int64_t band = band_keys(p);
-    const struct chunks c = grouped ? cut_long(p, 1) : band < p->Nk ? cut_long(p, 8) : cut(p, takes(p) ? k->pack_rows : 16);
+    const struct chunks c = cut(p, band < p->Nk ? ca_chunk_rows(p, 8 * ca_host_threads()) : takes(p) ? k->pack_rows : 16);
     const int threads = ca_host_threads();
     ca_optional x;
     ca_optional_host(p, io, &x);
-    x.ordered |= grouped; /* rows and keys are anywhere */
-    const size_t each = (size_t)ca_round_up(
-        (int64_t)(grouped ? k->grouped_bytes(a, &x, (int)c.rows) : k->gather_bytes(a, &x, (int)c.rows, (int)band)), 64);
+    const size_t each = (size_t)ca_round_up((int64_t)k->gather_bytes(a, &x, (int)c.rows, (int)band), 64);
     char *memory = ca_spare_take(spare, (size_t)threads * each);
     if (!memory) return ca_no_memory((size_t)threads * each, "the threads' sums or scores");
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
@@ -124,9 +114,8 @@ static clattn_status on_host(const struct problem *p, const struct io *io, const
         char *mine = memory + (size_t)ca_host_thread() * each;
         const int64_t i = n % c.of_head * c.rows, head = n / c.of_head;
         const int b = (int)(head / p->Hq), h = (int)(head % p->Hq), rows = (int)ca_min(c.rows, p->Nq - i);
-        if (grouped) k->grouped(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_V].host, io->t[CA_OUT].host, io->t[CA_LSE].host, b, h, (int)i, rows, mine);
-        else k->gather(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_V].host, io->t[CA_OUT].host, io->t[CA_LSE].host, io->t[CA_SPENT].host, b, h,
-                       (int)i, rows, (int)band, mine);
+        k->gather(a, &x, io->t[CA_Q].host, io->t[CA_K].host, io->t[CA_V].host, io->t[CA_OUT].host, io->t[CA_LSE].host, io->t[CA_SPENT].host, b, h, (int)i,
+                  rows, (int)band, mine);
     }
     ca_spare_give(spare, memory);
     return CLATTN_OK;
@@ -163,6 +152,6 @@ done:
 }
 
 const struct algo ca_algo_gather = {
-    .name = "gather", .source = "gather", .params = { PARAM("vl", "floats of a vector, a dim each", 4, 8, 16) }, .lists_keys = true, .legal = legal, .defaults = defaults, .check = check, .rounds = rounds,
-    .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
+    .name = "gather", .source = "gather", .params = { PARAM("vl", "floats of a vector, a dim each", 4, 8, 16) }, .lists_keys = true, .legal = legal,
+    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

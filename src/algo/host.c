@@ -1,8 +1,9 @@
-/* host.c -- the native back end as an algorithm.  Three ways to cut the work among threads:
+/* host.c -- the native back end as an algorithm.  Ways to cut the work among threads:
  *
  *   wide    a unit is a tile of query rows of one head             long queries
  *   narrow  the same with fewer rows                               queries shorter than half a wide tile
  *   parts   a unit is a part of the keys for all query rows of a KV head or several, merged after (decode); heads come first, as in split.cl
+ *   groups  a unit is a chunk of query rows, to the groups of keys that they picked (cl/grouped.h)
  */
 #include "algo/algo.h"
 #include <float.h>
@@ -11,8 +12,8 @@
 #include "base/half.h"
 #include "host/host.h"
 
-enum { FORM, PART };              /* parameters: 0 wide, 1 narrow, 2 parts; keys per part */
-enum { WIDE, NARROW, PARTS };
+enum { FORM, PART };              /* parameters: one of these; keys per part */
+enum { WIDE, NARROW, PARTS, GROUPS };
 
 static const char *legal(const struct problem *p, const struct device *dev, char why[128])
 {
@@ -26,7 +27,7 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
     bool short_queries = p->Nq <= k->wide_rows / 2, less = 1.1 * ca_lane_waste(p, k->narrow_rows) < ca_lane_waste(p, k->wide_rows); /* 1.08 was measured, dense */
-    t->v[FORM] = p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : short_queries || less ? NARROW : WIDE;
+    t->v[FORM] = p->pattern.grouped && !p->split_len ? GROUPS : p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : short_queries || less ? NARROW : WIDE;
     int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv / ca_pack_heads(p, k->pack_rows);
     t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads()); /* levels the threads' load */
 }
@@ -35,7 +36,8 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 {
     (void)dev, (void)why;
     if (p->split_len && (t->v[FORM] != PARTS || t->v[PART] != p->split_len)) return "form is 2 (parts) and part is split_len";
-    if (t->v[FORM] < WIDE || t->v[FORM] > PARTS) return "form is 0 (wide), 1 (narrow) or 2 (parts)";
+    if (t->v[FORM] < WIDE || t->v[FORM] > GROUPS) return "form is 0 (wide), 1 (narrow), 2 (parts) or 3 (groups)";
+    if (t->v[FORM] == GROUPS && !p->pattern.grouped) return "form 3 (groups) is for rows that pick groups of keys";
     if (t->v[PART] < 1) return "part is at least 1";
     return NULL;
 }
@@ -43,7 +45,7 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
-    return ca_flops_ms(p, dev) * (t->v[FORM] == PARTS ? ca_tiles_waste(p, 1) : ca_lane_waste(p, t->v[FORM] == WIDE ? k->wide_rows : k->narrow_rows));
+    return ca_flops_ms(p, dev) * (t->v[FORM] == GROUPS ? CA_GROUPS_WASTE : t->v[FORM] == PARTS ? ca_tiles_waste(p, 1) : ca_lane_waste(p, t->v[FORM] == WIDE ? k->wide_rows : k->narrow_rows));
 }
 
 struct job {
@@ -55,7 +57,8 @@ struct job {
     ca_optional x;
     int form;
     int heads;                     /* KV heads whose rows are done together */
-    int64_t blocks;                /* tiles of a head, or packs of a KV head */
+    int64_t blocks;                /* tiles or chunks of a head, or packs of a KV head */
+    int64_t chunk;                 /* rows of a chunk */
     int64_t shared, shared_blocks; /* parts that all batch rows share, and packs of their rows of a KV head */
 };
 
@@ -71,6 +74,11 @@ static void unit(const struct job *j, int64_t n, void *scratch)
         return;
     }
     int hb = (int)(n / j->blocks), tile = (int)(j->blocks - 1 - n % j->blocks); /* the longest tiles of a causal head first */
+    if (j->form == GROUPS) {
+        const int64_t i = tile * j->chunk;
+        j->k->grouped(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, hb / j->a.Hq, hb % j->a.Hq, (int)i, (int)ca_min(j->chunk, j->a.Nq - i), scratch);
+        return;
+    }
     (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, j->po, j->pml, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
 }
 
@@ -127,7 +135,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     char *scratch;
     int threads = ca_host_threads();
     size_t each;
-    int64_t units = j.form == PARTS ? p->B * p->Hkv : ca_out_batch(p) * p->Hq, rows = ca_all_rows(p);
+    int64_t units = j.form == PARTS ? p->B * p->Hkv : (j.form == GROUPS ? p->B : ca_out_batch(p)) * p->Hq, rows = ca_all_rows(p);
 
     ca_io_args(p, io, &j.a);
     ca_optional_host(p, io, &j.x);
@@ -135,14 +143,16 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : (int)ca_max(p->pattern.passes, 1);
     j.shared = j.form == PARTS ? ca_shared_parts(p, j.a.split_len) : 0;
     j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
-    j.blocks = j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
+    j.chunk = ca_group_rows(p, threads);
+    j.x.ordered |= j.form == GROUPS; /* rows and keys are anywhere */
+    j.blocks = j.form == GROUPS ? ca_ceil_div(p->Nq, j.chunk) : j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
                                : ca_lane_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
     j.heads = j.form == PARTS ? ca_pack_heads(p, j.k->pack_rows) : 1;
     units *= j.blocks;
     if (j.form == PARTS) units = units / j.heads * (j.a.splits - j.shared);
     units += j.shared * j.shared_blocks * p->Hkv;
     if (threads > units) threads = (int)units;
-    each = (size_t)ca_round_up((int64_t)j.k->scratch(&j.a), 64);
+    each = (size_t)ca_round_up((int64_t)(j.form == GROUPS ? j.k->grouped_bytes(&j.a, &j.x, (int)j.chunk) : j.k->scratch(&j.a)), 64);
     const size_t both = plan->workspace > SIZE_MAX / 2 ? SIZE_MAX : each * (size_t)threads + plan->workspace;
     if (!(scratch = ca_spare_take(plan->spare, both))) return ca_no_memory(both, "the threads' scratch and partial results");
     if (plan->workspace) {
@@ -165,7 +175,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_host = {
     .name = "host", .cuts_keys = true, .params = {
-        PARAM("form", "0: wide tiles of query rows, 1: narrow ones, 2: parts of the keys", 0, 1, 2),
+        PARAM("form", "0: wide tiles of query rows, 1: narrow ones, 2: parts of the keys, 3: groups of them", 0, 1, 2, 3),
         PARAM("part", "keys of a part, in form 2", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
     .workspace = workspace, .enqueue = enqueue,
 };

@@ -79,7 +79,7 @@ static int works(const struct problem *p, const ca_node *n, struct work w[CA_PAT
         return 3;
     case CA_BLOCK_TOP_K:
         w[0] = (struct work){ HOST_MEAN_K, CA_K, p->B * p->Hkv * blocks, (double)n->n[0] * (double)p->D };
-        w[1] = (struct work){ HOST_CHOOSE, CA_Q, queries, (double)blocks * ((double)p->D / 4 + n->n[3]) };
+        w[1] = (struct work){ HOST_CHOOSE, CA_Q, queries, (double)blocks * ((double)p->D / 4 + 24) }; /* selecting passes over them up to 18 times */
         return 2;
     case CA_HIERARCHICAL:
         for (int k = 0; k < 2; k++)

@@ -31,7 +31,7 @@ struct host_kernels {
     size_t (*gather_bytes)(const ca_args *a, const ca_optional *x, int rows, int band);
     void (*gather)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, ca_int *spent,
                    int b, int h, int i, int rows, int band, void *memory);
-    /* grouped.h: ROWS rows from row I on, with MEMORY of as many bytes as those take, 64-byte aligned */
+    /* cl/grouped.h: ROWS rows from row I on, with MEMORY of as many bytes as those take, 64-byte aligned */
     size_t (*grouped_bytes)(const ca_args *a, const ca_optional *x, int rows);
     void (*grouped)(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i, int rows,
                     void *memory);

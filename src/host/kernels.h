@@ -36,7 +36,7 @@
 #define QV WIDE
 #define FN(name) name##_wide
 #include "flash.h"
-#include "host/batch.h"
+#include "batch.h"
 #undef QV
 #undef FN
 #undef KB
@@ -46,7 +46,7 @@
 #define DB 8
 #define FN(name) name##_narrow
 #include "flash.h"
-#include "host/batch.h"
+#include "batch.h"
 
 #define RB 16
 #define DK 64
@@ -54,7 +54,13 @@
 #include "decode.h"
 #include "select.h"
 #include "gather.h"
-#include "host/grouped.h"
+/* Up to three narrow tiles take less than a wide one. */
+static int batch(const ca_args *A, const ca_optional *X, struct grouped *t, const ca_seq *seq, const stored *q, const stored *k, const stored *v, int D,
+                 int Dv, int b, int h, int i0, const ca_int *row, int rows, const ca_int *list, int first, int keys, int round, int guarded, NODE_PARAMS)
+{
+    return (rows > 3 * VL ? batch_wide : batch_narrow)(A, X, t, seq, q, k, v, D, Dv, b, h, i0, row, rows, list, first, keys, round, guarded, NODE_ARGS);
+}
+#include "grouped.h"
 #include "steps.h"
 #include "prepare.h"
 
@@ -116,17 +122,30 @@ static void gather_pack(const ca_args *a, const ca_optional *x, const void *q, c
     gather_rows(a, x, q, k, v, o, lse, memory, spent, a->D, a->Dv, b, h, i, rows, band, r, qv, (float *)made);
 }
 
+/* Cuts MEMORY for ROWS rows, or with a null pointer just counts: its bytes. */
+static size_t cut_grouped(struct grouped *t, float *memory, const ca_args *a, int rows, NODE_PARAMS)
+{
+    const size_t D = (size_t)WHOLE(a->D), Dv = (size_t)WHOLE(a->Dv), rounds = type == CA_LSH ? (size_t)n0 : 0, lanes = WIDE * VL;
+    size_t size = 0;
+#define CUT(name, type, count) t->name = memory ? (type *)(memory + size) : 0; size += count;
+    CUT(qT, vf, lanes * D) CUT(oT, vf, lanes * Dv) CUT(p, vf, lanes * BK) CUT(picked, vi, lanes * rounds)
+    CUT(made, float, D > Dv ? D : Dv) CUT(unpacked, float, BK * (D + Dv)) CUT(before, ca_int, rounds * BK)
+#undef CUT
+    if (memory) grouped_chunk(t, memory + size, a, rows, a->Dv, NODE_ARGS);
+    return (size + (size_t)ca_chunk_words(rows, (ca_int)Dv, a->Nk, NODE_ARGS)) * sizeof(float);
+}
+
 static size_t grouped_bytes(const ca_args *a, const ca_optional *x, int rows)
 {
     struct grouped t;
-    return grouped_cut(&t, NULL, a, rows, FIRST_NODE(x));
+    return cut_grouped(&t, NULL, a, rows, FIRST_NODE(x));
 }
 
-static void grouped_chunk(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i,
-                         int rows, void *memory)
+static void grouped_rows_of(const ca_args *a, const ca_optional *x, const void *q, const void *k, const void *v, void *o, float *lse, int b, int h, int i,
+                            int rows, void *memory)
 {
     struct grouped t;
-    grouped_cut(&t, memory, a, rows, FIRST_NODE(x));
+    cut_grouped(&t, memory, a, rows, FIRST_NODE(x));
     grouped(a, x, q, k, v, o, lse, a->D, a->Dv, b, h, i, rows, &t, FIRST_NODE(x));
 }
 
@@ -161,5 +180,6 @@ extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,
     .scratch = scratch, .wide = wide, .narrow = narrow, .part = part_of_keys,
-    .append = append_keys, .weights = weights_of, .gather_bytes = gather_bytes, .gather = gather_pack, .grouped_bytes = grouped_bytes, .grouped = grouped_chunk, .prepare = prepare,
+    .append = append_keys, .weights = weights_of, .gather_bytes = gather_bytes, .gather = gather_pack, .grouped_bytes = grouped_bytes,
+    .grouped = grouped_rows_of, .prepare = prepare,
 };

@@ -463,10 +463,13 @@ void ca_problem_order(struct problem *p)
 {
     struct ca_text t = { p->mods, sizeof p->mods, strlen(p->mods) };
     const size_t before = t.length;
-    p->pattern.grouped = is_plain(p) && (p->pattern.node->type == CA_LSH || p->pattern.node->type == CA_BLOCK_TOP_K);
+    const ca_node *n = p->pattern.node;
+    p->pattern.grouped = is_plain(p) && (n->type == CA_LSH || n->type == CA_BLOCK_TOP_K);
     p->pattern.passes = passes_of(p);
+    if (p->pattern.grouped) ca_text_put(&t, "#define ORDERED 1\n#define GROUPED %d\n", n->type == CA_LSH ? n->n[0] : 1);
     if (p->pattern.passes) ca_text_put(&t, "#define ORDERED 1\n#define PASSES %d\n", p->pattern.passes > 1 ? p->pattern.passes : 0);
     if (t.length < t.size) return;
     p->pattern.passes = 0; /* no room for it: then in the tensors' order */
+    p->pattern.grouped = false;
     p->mods[before] = 0;
 }

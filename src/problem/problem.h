@@ -30,7 +30,7 @@ struct pattern {
     int64_t lists[3], listed, full; /* BLOCK_MASK: [batches][heads][block rows] lists, so long; full 0: none of those */
     bool prefix, documents;
     int32_t passes;          /* over tiles of cl/order.h, in the lane kernels; 0: queries and keys in the tensors' order */
-    bool grouped;            /* its rows pick groups of keys, and nothing else changes or hides scores: src/host/grouped.h will do */
+    bool grouped;            /* its rows pick groups of keys, and nothing else changes or hides scores: cl/grouped.h will do */
 };
 
 struct problem {
