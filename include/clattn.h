@@ -477,6 +477,44 @@ CLATTN_API size_t clattn_plan_workspace(const clattn_plan *plan) CLATTN_NONNULL(
 
 CLATTN_API void clattn_plan_destroy(clattn_plan *plan);
 
+/* ---- tuning: parameters that were measured to be fast.  Plans take them up from then on, in every process of this user; there is no tuning unless
+ * it is asked for. */
+
+typedef struct clattn_tune_options {
+    size_t size;      /* sizeof(clattn_tune_options) */
+    double seconds;   /* to search for, about; 0: 60 */
+    /* After each few tries: the problem as a string, how many tries there are, the best so far ("lanes vl=16 qv=4 ...", or "") and its
+     * milliseconds.  Runs on the calling thread; may be NULL. */
+    void (*progress)(void *user, const char *problem, int tries, const char *best, double ms);
+    void *user;
+} clattn_tune_options;
+
+typedef struct clattn_tune_result {
+    size_t size;            /* sizeof(clattn_tune_result) */
+    int tries, measured;    /* combinations of algorithm and parameters that were looked at; those among them that no call before had measured */
+    double default_ms, ms;  /* an execution as it would be without any measurement, and at best, on data that is on the device */
+    char algorithm[16], params[256];
+} clattn_tune_result;
+
+/* Searches for the fastest algorithm and parameters for A on CTX's device: from what is known of this device, or of one like it, and of problems near A,
+ * one parameter after the other, then from random places.  Tries run on random data in a helper process with a deadline: each must give the result
+ * of the host's own code and write nothing else before its time counts; one that crashes or hangs is not tried again with that driver.  All that
+ * is measured is kept in the cache (CLATTN_CACHE_DIR), and a search that was broken off goes on from there.  Plans that there are stay as they are.
+ * OPTIONS and RESULT may be NULL.
+ * Errors: those of clattn_plan_create; E_UNSUPPORTED also where there is no helper process (CLATTN_PROBE), or for a device that is not one of
+ * clattn_devices, or for functions of the user's. */
+CLATTN_API clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const clattn_tune_options *options, clattn_tune_result *result)
+    CLATTN_CHECK CLATTN_NONNULL(1, 2);
+
+/* What was measured, as text: a line for the best of each device, problem and algorithm, a JSON object.  To be merged elsewhere by
+ * clattn_wisdom_import, on a cluster by rank 0 for all.  Returns the length without the final 0; writes at most SIZE bytes, always ended by 0 when
+ * SIZE > 0.  TEXT may be NULL when SIZE is 0. */
+CLATTN_API size_t clattn_wisdom_export(char *text, size_t size);
+
+/* Takes over lines of that kind, and keeps them in the cache; what is none is passed over.  RECORDS, which may be NULL, gets how many there were.
+ * A record chooses among parameters that the library allows: a wrong one makes plans slow, not wrong.  Plans that there are stay as they are. */
+CLATTN_API clattn_status clattn_wisdom_import(const char *text, size_t *records) CLATTN_CHECK CLATTN_NONNULL(1);
+
 /* A tensor in device memory; OFFSET is in bytes, a multiple of the element size. */
 typedef struct clattn_buffer {
     cl_mem mem;

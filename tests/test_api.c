@@ -32,6 +32,9 @@ START_TEST(null_is_an_argument_error)
     FAILS(clattn_plan_create(NULL, &s.a, NULL, &plan), CLATTN_E_ARGUMENT, "ctx");
     FAILS(clattn_plan_create(ctx, NULL, NULL, &plan), CLATTN_E_ARGUMENT, "a is NULL");
     FAILS(clattn_plan_create(ctx, &s.a, NULL, NULL), CLATTN_E_ARGUMENT, "plan");
+    FAILS(clattn_tune(NULL, &s.a, NULL, NULL), CLATTN_E_ARGUMENT, "ctx");
+    FAILS(clattn_tune(ctx, NULL, NULL, NULL), CLATTN_E_ARGUMENT, "a is NULL");
+    FAILS(clattn_wisdom_import(NULL, NULL), CLATTN_E_ARGUMENT, "text");
     FAILS(clattn_execute(NULL, NULL, &b, 0, NULL, NULL), CLATTN_E_ARGUMENT, "plan");
     FAILS(clattn_execute(plan, NULL, NULL, 0, NULL, NULL), CLATTN_E_ARGUMENT, "buffers");
     FAILS(clattn_execute_host(NULL, &s.p), CLATTN_E_ARGUMENT, "plan");
@@ -59,6 +62,12 @@ START_TEST(size_fields)
     FAILS(clattn_plan_create(ctx, &s.a, &o, &other), CLATTN_E_ARGUMENT, "clattn_plan_options is 3");
     FAILS(clattn_context_device(ctx, &info), CLATTN_E_ARGUMENT, "clattn_device_info is 1");
     FAILS(clattn_execute(plan, NULL, &b, 0, NULL, NULL), CLATTN_E_ARGUMENT, "clattn_buffers is 9");
+    clattn_tune_options tuning = { .size = 3 };
+    clattn_tune_result tuned = { .size = 5 };
+    FAILS(clattn_tune(ctx, &s.a, &tuning, NULL), CLATTN_E_ARGUMENT, "clattn_tune_options is 3");
+    FAILS(clattn_tune(ctx, &s.a, NULL, &tuned), CLATTN_E_ARGUMENT, "clattn_tune_result is 5");
+    tuning = (clattn_tune_options){ .size = sizeof tuning, .seconds = -1 };
+    FAILS(clattn_tune(ctx, &s.a, &tuning, NULL), CLATTN_E_ARGUMENT, "-1");
     s.p.size = 0;
     FAILS(clattn_execute_host(plan, &s.p), CLATTN_E_ARGUMENT, "clattn_pointers is 0");
     s.p.size = sizeof s.p;

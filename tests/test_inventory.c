@@ -569,7 +569,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    if (argc > 1) return ca_probe_main(fake_trial, argc, argv);
+    if (argc > 1) return ca_probe_main(fake_trial, NULL, argc, argv);
     Suite *s = suite_create("inventory");
     TCase *t = tcase_create("inventory");
     tcase_set_timeout(t, 120);

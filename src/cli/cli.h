@@ -19,6 +19,7 @@ int ca_cmd_explain(int argc, char **argv);
 int ca_cmd_inspect(int argc, char **argv);
 int ca_cmd_run(int argc, char **argv);
 int ca_cmd_selftest(int argc, char **argv);
+int ca_cmd_tune(int argc, char **argv);
 
 /* Parses the options of a sub-command; on a mistake argp prints it and leaves with CA_EXIT_BAD. */
 void ca_cli_parse(const struct argp *argp, int argc, char **argv, void *input);

@@ -59,9 +59,9 @@ static void print_table(const char *problem, const clattn_device_info *device, c
             continue;
         }
         ca_params_print(c[i].algo, &c[i].params, params, sizeof params);
-        ca_cli_print("%c %-10s %10s  %s%s(%s)\n", i ? ' ' : '*', c[i].algo->name,
+        ca_cli_print("%c %-10s %10s  %s%s(%s%s)\n", i ? ' ' : '*', c[i].algo->name,
                      isfinite(c[i].cost_ms) ? ca_cli_time(1e-3 * c[i].cost_ms, cost) : "never", params,
-                     params[0] ? " " : "", c[i].source);
+                     params[0] ? " " : "", c[i].source, c[i].origin);
     }
 }
 

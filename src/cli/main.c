@@ -16,6 +16,7 @@ static const struct command {
     {"explain", ca_cmd_explain, "show every algorithm for a problem: its cost, or why it is refused"},
     {"inspect", ca_cmd_inspect, "tell and draw what attention heads do, from their weights"},
     {"selftest", ca_cmd_selftest, "compute known answers on the devices"},
+    {"tune", ca_cmd_tune, "find fast parameters for problems on a device"},
 };
 #define NUM_COMMANDS (sizeof commands / sizeof commands[0])
 

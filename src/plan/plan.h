@@ -13,11 +13,15 @@ struct candidate {
     char reason[256];          /* when not legal, or when its build failed */
     struct params params;
     const char *source;
+    char origin[700];          /* of wisdom: which record's */
     double cost_ms;
 };
 #define CA_MAX_CANDIDATES 16
 /* Fills the ladder, cheapest legal first; returns its length. */
 size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES]);
+
+/* Sets the parameters that TEXT, "vl=16 qv=4", names; SOURCE is whose word that is.  C is refused when it lacks one of them. */
+void ca_apply_params(struct candidate *c, const char *text, const char *source);
 
 /* Would C, which is legal, also run with VALUE for parameter number PARAM? */
 bool ca_can_try(const struct candidate *c, int param, int value, const struct problem *p, const struct device *dev);

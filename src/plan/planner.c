@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/text.h"
 #include "plan/staging.h"
+#include "plan/wisdom.h"
 
 #define CA_MAX_OPTIONS 2048 /* bytes of build options */
 
@@ -75,8 +76,7 @@ static void refuse(struct candidate *c, const char *format, ...)
         if (*s == '\n' || *s == '\r') *s = ' ';
 }
 
-/* Overwrites the default parameters of C by those of the user. */
-static void apply_params(struct candidate *c, const char *params)
+void ca_apply_params(struct candidate *c, const char *params, const char *source)
 {
     struct setting s;
     while (params && next_setting(&params, &s) > 0) {
@@ -87,7 +87,7 @@ static void apply_params(struct candidate *c, const char *params)
             return;
         }
         c->params.v[i] = s.value;
-        c->source = "user";
+        c->source = source;
     }
 }
 
@@ -138,6 +138,26 @@ bool ca_can_try(const struct candidate *c, int param, int value, const struct pr
     return suits(&other, p, dev);
 }
 
+struct fitting { struct candidate c; const struct problem *p; const struct device *dev; };
+
+static bool fits(void *user, const char *params)
+{
+    struct fitting f = *(const struct fitting *)user;
+    ca_apply_params(&f.c, params, "wisdom");
+    return f.c.legal && suits(&f.c, f.p, f.dev);
+}
+
+/* Takes over what was measured; returns the milliseconds, 0 when they are not known. */
+static double recall(struct candidate *c, const struct problem *p, const struct device *dev)
+{
+    struct fitting f = { *c, p, dev };
+    struct wisdom w;
+    if (!ca_wisdom_find(p, dev, c->algo->name, fits, &f, &w)) return 0;
+    ca_apply_params(c, w.params, w.shipped ? "shipped" : "wisdom");
+    snprintf(c->origin, sizeof c->origin, ": %s on %s", w.problem, w.device);
+    return w.ms;
+}
+
 /* Asks algorithm number INDEX all there is to ask. */
 static void judge(struct candidate *c, unsigned index, const struct problem *p, const struct device *dev,
                   const char *params)
@@ -158,9 +178,10 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
         return;
     }
     if (algo->defaults) algo->defaults(p, dev, &c->params);
-    apply_params(c, params);
+    double cost = recall(c, p, dev);
+    ca_apply_params(c, params, "user");
     if (!c->legal || !suits(c, p, dev)) return;
-    double cost = algo->cost(p, dev, &c->params);
+    if (!(cost > 0) || !strcmp(c->source, "user")) cost = algo->cost(p, dev, &c->params);
     if (cost >= 0) c->cost_ms = cost;
 }
 
@@ -221,7 +242,7 @@ static void put_explanation(struct ca_text *t, const struct clattn_plan *plan, c
         }
         ca_text_put(t, "%.3g ms", c[i].cost_ms);
         put_params(t, &c[i]);
-        ca_text_put(t, " (%s)%s\n", c[i].source, &c[i] == chosen ? " <- chosen" : "");
+        ca_text_put(t, " (%s%s)%s\n", c[i].source, strcmp(c[i].source, "user") ? c[i].origin : "", &c[i] == chosen ? " <- chosen" : "");
     }
 }
 

@@ -3,6 +3,7 @@
 #ifndef CA_INVENTORY_H
 #define CA_INVENTORY_H
 
+#include <jansson.h>
 #include <stdint.h>
 #include "runtime/device.h"
 
@@ -48,8 +49,9 @@ typedef void ca_trial_fn(const struct device *dev, struct trial *t);
  * thread-safe; REFRESH examines anew. */
 clattn_status ca_inventory_get(ca_trial_fn *trial, bool refresh, const struct inventory **inv);
 
-/* The helper process: examines and prints JSON on standard output. */
-int ca_probe_main(ca_trial_fn *trial, int argc, char **argv);
+/* The helper process: examines, or measures for a tuning (src/probe/measure.h), and prints JSON on standard output. */
+typedef void ca_measure_fn(const struct device *dev, const char *problem, const char *tries, void (*emit)(void *user, const json_t *record), void *user);
+int ca_probe_main(ca_trial_fn *trial, ca_measure_fn *measure, int argc, char **argv);
 
 /* Resolves an entry to live OpenCL ids in this process (enumerates the one platform).  If the driver is another
  * than the one examined, the machine is examined anew.  A simulated device is tried now, when it is first named. */

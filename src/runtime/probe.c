@@ -147,12 +147,12 @@ static int take_stdout(void)
     return out;
 }
 
-/* clattn-probe list [SKIP] | clattn-probe try PLATFORM DEVICE [BAD_ALGOS]; PLATFORM -1 is the host. */
-int ca_probe_main(ca_trial_fn *trial, int argc, char **argv)
+/* clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS] | tune PLATFORM DEVICE PROBLEM TRIES; PLATFORM -1 is the host. */
+int ca_probe_main(ca_trial_fn *trial, ca_measure_fn *measure, int argc, char **argv)
 {
-    bool list = argc >= 2 && !strcmp(argv[1], "list"), try = argc >= 4 && !strcmp(argv[1], "try");
-    if (!list && !try) {
-        fprintf(stderr, "usage: clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS]\n"
+    bool list = argc >= 2 && !strcmp(argv[1], "list"), try = argc >= 4 && !strcmp(argv[1], "try"), tune = argc == 6 && !strcmp(argv[1], "tune");
+    if (!list && !try && !tune) {
+        fprintf(stderr, "usage: clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS] | tune PLATFORM DEVICE PROBLEM TRIES\n"
                         "Examines OpenCL devices for libclattn, which starts it by itself.\n");
         return 2;
     }
@@ -160,7 +160,11 @@ int ca_probe_main(ca_trial_fn *trial, int argc, char **argv)
     if (out < 0) return 1;
     tell(print_record, &out, json_pack("{s:s}", "hello", clattn_version()));
     if (list) ca_probe_enumerate(argc > 2 ? strtoul(argv[2], NULL, 0) : 0, print_record, &out);
-    else try_device(trial, atoi(argv[2]), atoi(argv[3]), argc > 4 ? (unsigned)strtoul(argv[4], NULL, 0) : 0, out);
+    else if (tune) {
+        struct device d;
+        if (ca_probe_device(atoi(argv[2]), atoi(argv[3]), &d) == CLATTN_OK) measure(&d, argv[4], argv[5], print_record, &out);
+        else tell(print_record, &out, json_pack("{s:i, s:o}", "failed", 0, "words", ca_json_text(ca_message())));
+    } else try_device(trial, atoi(argv[2]), atoi(argv[3]), argc > 4 ? (unsigned)strtoul(argv[4], NULL, 0) : 0, out);
     tell(print_record, &out, json_pack("{s:b}", "done", 1));
     _exit(0); /* drivers' exit handlers crash, too */
 }

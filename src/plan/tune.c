@@ -1,0 +1,296 @@
+/* tune.c -- finds parameters for a problem on a device by measuring:
+ *
+ *     starts: each algorithm that may be wise, as its guess and as what is known of problems near it have it
+ *        │
+ *        ▼      one parameter after the other, all its values against the best so far, until none helps
+ *     climb, the fastest start; then the second, if it is near; then from random places, until the time is over
+ *        │
+ *        ▼
+ *     the three best once more, in turn
+ *
+ * The tries run in the helper process (src/probe/measure.c), some at a time, interleaved, so that a drift of the clock meets all: what counts is
+ * a try's ratio to the best so far, which is among them.  A try that crashes or hangs ends the helper, not us: it is remembered and not made
+ * again with that driver.  Each result is a record (wisdom.h), so that a tuning that was broken off goes on where it was. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/text.h"
+#include "philox.h"
+#include "plan/plan.h"
+#include "plan/tune.h"
+#include "plan/wisdom.h"
+#include "runtime/probe.h"
+
+#define BATCH 8            /* tries of one helper process */
+#define MAX_TRIES 512
+#define WISE 8             /* what is thought to cost so many times the cheapest is not tried */
+#define NEAR 1.5           /* a second algorithm that starts so near is worth a climb */
+#define BETTER 0.98        /* smaller gains are noise */
+#define HANGS_MS 60000     /* between two signs of progress: a build takes some devices a while */
+#define ALONE_MS 600000
+
+struct try { struct candidate c; double ms; }; /* INFINITY: it failed */
+
+struct tuning {
+    const struct device *dev;
+    const struct inventory_entry *entry;
+    const struct problem *p;
+    char problem[512];
+    double end;
+    struct try tried[MAX_TRIES];
+    int count, best, new_tries;            /* best: its number, -1 before there is one */
+    const struct ca_tune_options *o;
+    char how[128];                         /* why no helper answers */
+};
+
+/* ------------------------------------------------------------- measuring */
+
+struct hearing { double ms[BATCH + 1]; char fails[BATCH + 1][128]; int step; };
+
+static void hear(void *user, const json_t *record)
+{
+    struct hearing *h = user;
+    const json_t *step = json_object_get(record, "step"), *timed = json_object_get(record, "timed"), *failed = json_object_get(record, "failed");
+    const char *words = json_string_value(json_object_get(record, "words"));
+    const json_int_t k = json_integer_value(step ? step : timed ? timed : failed);
+    const double ms = json_number_value(json_object_get(record, "ms"));
+    if ((!step && !timed && !failed) || k < 0 || k > BATCH) return;
+    h->step = (int)k;
+    if (timed && ms > 0 && isfinite(ms)) h->ms[k] = ms;
+    if (failed) snprintf(h->fails[k], sizeof h->fails[k], "%.127s", words && words[0] ? words : "it failed");
+}
+
+static void remember(const struct tuning *t, const struct candidate *c, double ms, const char *fails)
+{
+    struct wisdom w = { .ms = ms };
+    ca_wisdom_device(&w, t->dev);
+    snprintf(w.problem, sizeof w.problem, "%s", t->problem);
+    snprintf(w.algorithm, sizeof w.algorithm, "%s", c->algo->name);
+    ca_params_print(c->algo, &c->params, w.params, sizeof w.params);
+    snprintf(w.fails, sizeof w.fails, "%s", fails);
+    ca_wisdom_add(&w);
+}
+
+/* Has the helper try the N of C whose numbers are WHICH, at most BATCH + 1.  What ends it is remembered as a failure. */
+static enum ca_outcome run_helper(struct tuning *t, const struct try *c, const int *which, int n, struct hearing *h)
+{
+    char platform[16], device[16], list[(BATCH + 1) * 300] = "", how[128];
+    struct ca_text text = { list, sizeof list, 0 };
+    const bool host = t->dev->kind == CLATTN_CLASS_HOST;
+    snprintf(platform, sizeof platform, "%d", host ? -1 : t->entry->dev.platform_index);
+    snprintf(device, sizeof device, "%d", t->entry->dev.device_index);
+    for (int k = 0; k < n; k++) {
+        char params[256];
+        ca_params_print(c[which[k]].c.algo, &c[which[k]].c.params, params, sizeof params);
+        ca_text_put(&text, "%s%s %s", k ? ";" : "", c[which[k]].c.algo->name, params);
+    }
+    *h = (struct hearing){ .step = -1 };
+    const enum ca_outcome outcome = ca_helper_run((const char *[]){ "tune", platform, device, t->problem, list, NULL },
+                                                  t->entry->icd[0] ? t->entry->icd : NULL, HANGS_MS, hear, h, how);
+    if (outcome != CA_RAN) snprintf(t->how, sizeof t->how, "%s", how);
+    if ((outcome == CA_CRASHED || outcome == CA_HUNG) && h->step >= 0 && h->step < n)
+        snprintf(h->fails[h->step], sizeof h->fails[h->step], "%s", how);
+    return outcome;
+}
+
+static bool is_same(const struct candidate *a, const struct candidate *b) { return a->algo == b->algo && !memcmp(&a->params, &b->params, sizeof a->params); }
+
+static bool is_over(const struct tuning *t) { return ca_now() > t->end || t->count >= MAX_TRIES; }
+
+static void tell(const struct tuning *t)
+{
+    char best[300] = "";
+    if (!t->o->progress) return;
+    if (t->best >= 0) {
+        const struct candidate *c = &t->tried[t->best].c;
+        int n = snprintf(best, sizeof best, "%s ", c->algo->name);
+        ca_params_print(c->algo, &c->params, best + n, sizeof best - (size_t)n);
+    }
+    t->o->progress(t->o->user, t->problem, t->count, best, t->best >= 0 ? t->tried[t->best].ms : 0);
+}
+
+/* Adds N tries to those that were made, and measures them against the best so far. */
+static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
+{
+    const int first = t->count;
+    struct hearing h;
+    for (int k = 0; k < n && t->count < MAX_TRIES; k++) {
+        struct try *new = &t->tried[t->count];
+        struct wisdom w;
+        char params[256];
+        bool known = false;
+        for (int e = 0; e < t->count && !known; e++) known = is_same(&t->tried[e].c, &c[k]);
+        if (known) continue;
+        *new = (struct try){ c[k], -1 };
+        ca_params_print(c[k].algo, &c[k].params, params, sizeof params);
+        if (ca_wisdom_poisoned(t->dev, c[k].algo->name, params)) new->ms = INFINITY;
+        else if (ca_wisdom_exact(t->dev, t->problem, c[k].algo->name, params, &w)) new->ms = w.ms;
+        t->count++;
+    }
+    for (int crashes = 0; crashes < 3;) {
+        int which[BATCH + 1], number = 0;
+        if (t->best >= 0) which[number++] = t->best;
+        for (int k = first; k < t->count && number <= BATCH; k++)
+            if (t->tried[k].ms < 0) which[number++] = k;
+        if (number == (t->best >= 0)) break;
+        const enum ca_outcome outcome = run_helper(t, t->tried, which, number, &h);
+        CA_REQUIRE(outcome != CA_MISSING && outcome != CA_BROKEN, CLATTN_E_UNSUPPORTED, "tuning needs the helper process: %s", t->how);
+        if (outcome != CA_RAN) crashes++;
+        const double drift = t->best >= 0 && h.ms[0] > 0 ? t->tried[t->best].ms / h.ms[0] : 1;
+        for (int k = t->best >= 0; k < number; k++) {
+            struct try *x = &t->tried[which[k]];
+            if (h.fails[k][0]) x->ms = INFINITY;
+            else if (h.ms[k] > 0) x->ms = h.ms[k] * drift;
+            else if (outcome == CA_RAN) x->ms = INFINITY;
+            else continue; /* it comes again */
+            t->new_tries++;
+            if (h.fails[k][0] || x->ms < INFINITY) remember(t, &x->c, x->ms < INFINITY ? x->ms : 0, h.fails[k]);
+        }
+    }
+    for (int k = first; k < t->count; k++) {
+        if (t->tried[k].ms < 0) t->tried[k].ms = INFINITY;
+        if (t->tried[k].ms < INFINITY && (t->best < 0 || t->tried[k].ms < t->tried[t->best].ms)) t->best = k;
+    }
+    ca_wisdom_save();
+    tell(t);
+    return CLATTN_OK;
+}
+
+/* -------------------------------------------------------------- searching */
+
+/* From C on, one parameter after the other. */
+static clattn_status climb(struct tuning *t, struct candidate c)
+{
+    clattn_status st = CLATTN_OK;
+    double ms = INFINITY;
+    for (bool gained = true; gained && !is_over(t);) {
+        gained = false;
+        for (int i = 0; c.algo->params[i].name && !is_over(t); i++) {
+            const struct param *param = &c.algo->params[i];
+            struct candidate batch[BATCH];
+            size_t e = 0;
+            do {
+                int n = 0;
+                for (; e < param->count && n < BATCH; e++) {
+                    if (param->values[e] == c.params.v[i] || !ca_can_try(&c, i, param->values[e], t->p, t->dev)) continue;
+                    batch[n] = c;
+                    batch[n++].params.v[i] = param->values[e];
+                }
+                if (n) CA_TRY(measure(t, batch, n));
+            } while (e < param->count && !is_over(t));
+            for (int k = 0; k < t->count; k++) { /* the best that differs in nothing else */
+                struct candidate other = t->tried[k].c;
+                if (other.algo != c.algo) continue;
+                const bool itself = other.params.v[i] == c.params.v[i];
+                other.params.v[i] = c.params.v[i];
+                if (!is_same(&other, &c) || t->tried[k].ms >= ms * (itself ? 1 : BETTER)) continue;
+                gained |= !itself;
+                ms = t->tried[k].ms;
+                c.params = t->tried[k].c.params;
+            }
+        }
+    }
+done:
+    return st;
+}
+
+/* Starts: each algorithm as its defaults and as planner would have it. */
+static clattn_status start(struct tuning *t)
+{
+    struct candidate c[CA_MAX_CANDIDATES], starts[2 * CA_MAX_CANDIDATES];
+    const size_t n = ca_ladder(t->p, t->dev, c);
+    int count = 0;
+    for (size_t k = 0; k < n && c[k].legal; k++) {
+        if (c[k].cost_ms > WISE * c[0].cost_ms && k > 0) continue;
+        struct candidate guess = c[k];
+        memset(&guess.params, 0, sizeof guess.params);
+        if (guess.algo->defaults) guess.algo->defaults(t->p, t->dev, &guess.params);
+        if (!is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
+        starts[count++] = c[k];
+    }
+    CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "no algorithm would run %s on %s", t->problem, t->dev->name);
+    for (int k = 0; k < count; k += BATCH) {
+        clattn_status st = measure(t, starts + k, count - k < BATCH ? count - k : BATCH);
+        if (st != CLATTN_OK) return st;
+    }
+    CA_REQUIRE(t->best >= 0, CLATTN_E_UNSUPPORTED, "nothing that was tried runs %s on %s: %s", t->problem, t->dev->name, t->how);
+    return CLATTN_OK;
+}
+
+/* A random place; false: none was found. */
+static bool draw(struct tuning *t, const struct algo *algo, uint64_t number, struct candidate *c)
+{
+    for (uint64_t k = 0; k < 64; k++) {
+        *c = t->tried[t->best].c;
+        c->algo = algo;
+        for (int i = 0; algo->params[i].name; i++)
+            c->params.v[i] = algo->params[i].values[(size_t)(ca_philox_uniform(number, k, (uint64_t)i) * (double)algo->params[i].count)];
+        if (algo->params[0].name && ca_can_try(c, 0, c->params.v[0], t->p, t->dev)) return true;
+    }
+    return false;
+}
+
+/* The best three once more, and the first of all, in turn: the fastest may have been lucky. */
+static void confirm(struct tuning *t)
+{
+    int which[4] = { 0 }, n = 1;
+    struct hearing h;
+    for (int best; n < 4; which[n++] = best) {
+        best = -1;
+        for (int k = 1; k < t->count; k++) {
+            const bool taken = (n > 1 && which[1] == k) || (n > 2 && which[2] == k);
+            if (!taken && t->tried[k].ms < INFINITY && (best < 0 || t->tried[k].ms < t->tried[best].ms)) best = k;
+        }
+        if (best < 0) break;
+    }
+    if (n < 2 || !t->new_tries || run_helper(t, t->tried, which, n, &h) != CA_RAN) return;
+    t->best = -1;
+    for (int k = 0; k < n; k++) {
+        if (!(h.ms[k] > 0)) continue;
+        t->tried[which[k]].ms = h.ms[k];
+        remember(t, &t->tried[which[k]].c, h.ms[k], "");
+        if (t->best < 0 || h.ms[k] < t->tried[t->best].ms) t->best = which[k];
+    }
+    ca_wisdom_save();
+}
+
+static clattn_status search(struct tuning *t)
+{
+    clattn_status st;
+    struct candidate c;
+    CA_TRY(start(t));
+    const int starts = t->count;
+    const struct try first = t->tried[t->best];
+    CA_TRY(climb(t, first.c));
+    for (int k = 0; k < starts && !is_over(t); k++)
+        if (t->tried[k].c.algo != first.c.algo && t->tried[k].ms < NEAR * first.ms) CA_TRY(climb(t, t->tried[k].c));
+    for (uint64_t number = 1; !is_over(t) && number < 64 && draw(t, t->tried[t->best].c.algo, number, &c); number++) {
+        CA_TRY(measure(t, &c, 1));
+        CA_TRY(climb(t, c));
+    }
+    confirm(t);
+    CA_REQUIRE(t->best >= 0, CLATTN_E_UNSUPPORTED, "no try of %s runs again on %s", t->problem, t->dev->name);
+done:
+    return st;
+}
+
+clattn_status ca_tune(const struct device *dev, const struct inventory_entry *entry, const struct problem *p, const struct ca_tune_options *o,
+                      struct ca_tuned *result)
+{
+    struct tuning *t = calloc(1, sizeof *t);
+    clattn_status st = CLATTN_OK;
+    if (!t) return ca_no_memory(sizeof *t, "the tries of a tuning");
+    *t = (struct tuning){ .dev = dev, .entry = entry, .p = p, .best = -1, .o = o, .end = ca_now() + o->seconds };
+    if (ca_problem_print(p, t->problem, sizeof t->problem) >= sizeof t->problem)
+        st = ca_fail(CLATTN_E_TOO_LARGE, "the problem's text is longer than %zu characters", sizeof t->problem - 1);
+    if (st == CLATTN_OK) st = search(t);
+    if (st == CLATTN_OK) {
+        const struct try *best = &t->tried[t->best];
+        *result = (struct ca_tuned){ .tries = t->count, .measured = t->new_tries, .ms = best->ms, .default_ms = t->tried[0].ms };
+        snprintf(result->algorithm, sizeof result->algorithm, "%s", best->c.algo->name);
+        ca_params_print(best->c.algo, &best->c.params, result->params, sizeof result->params);
+    }
+    free(t);
+    return st;
+}

@@ -1,0 +1,25 @@
+/* tune.h -- measures its way to good parameters; what it finds is wisdom (wisdom.h) for the planner. */
+#ifndef CA_TUNE_H
+#define CA_TUNE_H
+
+#include "problem/problem.h"
+#include "runtime/inventory.h"
+
+struct ca_tune_options {
+    double seconds; /* about: what was begun is finished */
+    /* After each batch of tries: how many there are by now, the best ("lanes vl=16 ...") and its time.  May be NULL. */
+    void (*progress)(void *user, const char *problem, int tries, const char *best, double ms);
+    void *user;
+};
+
+struct ca_tuned {
+    int tries, measured;          /* what was looked at, and what of it is new */
+    char algorithm[16], params[256];
+    double ms, default_ms;        /* default_ms: as the planner would have had it without any measurement */
+};
+
+/* ENTRY is DEV's in the inventory. */
+clattn_status ca_tune(const struct device *dev, const struct inventory_entry *entry, const struct problem *p, const struct ca_tune_options *o,
+                      struct ca_tuned *result);
+
+#endif
