@@ -457,6 +457,8 @@ typedef struct clattn_plan_options {
     size_t size;            /* sizeof(clattn_plan_options) */
     const char *algorithm;  /* NULL: the cheapest; else a name that explain lists, or the call fails with the reason */
     const char *params;     /* NULL: the device's; else "rm=4 rn=4", some or all of the algorithm's */
+    int measure;            /* nonzero: what is not known of the three cheapest algorithms is measured first, which takes seconds, and kept: see
+                               clattn_tune, which searches further and says when it cannot */
 } clattn_plan_options;
 
 /* Plans the attention that A describes.  OPTIONS may be NULL.

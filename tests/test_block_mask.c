@@ -147,7 +147,7 @@ START_TEST(causal_lists)
     for (size_t e = 0; e < sizeof k / sizeof *k; e++) k[e] = (float)(e * 29 % 61) / 16 - 2, v[e] = (float)(e * 23 % 59) / 16 - 2;
     a.mask_mod = "return j <= i;";
     for (int n = 0; n < (_i == 0 ? 3 : 1); n++) {
-        const clattn_plan_options options = { sizeof options, algorithms[n], NULL };
+        const clattn_plan_options options = { .size = sizeof options, .algorithm = algorithms[n] };
         for (int mine = 0; mine < 2; mine++) {
             clattn_attention one = a;
             if (!mine) one.pattern = NULL, one.mask_mod = NULL, one.mask_callback = NULL, one.causal = 1;

@@ -6,12 +6,26 @@
 
 #define USUAL_SECONDS 60
 
+clattn_status ca_tune_for(clattn_context *ctx, const struct problem *p, const struct ca_tune_options *o, struct ca_tuned *tuned)
+{
+    const struct inventory *inv;
+    const struct inventory_entry *e;
+    clattn_status st;
+    CA_TRY(ca_context_alive(ctx));
+    CA_REQUIRE(!p->score_mod && !p->mask_mod && !p->tile_class && !p->score_callback && !p->mask_callback && !p->tile_callback, CLATTN_E_UNSUPPORTED,
+               "functions of the user's are not known to the helper process in which a tuning runs");
+    CA_TRY(ca_inventory_get(ca_plan_trial, false, &inv));
+    e = ca_inventory_find(inv, &ctx->dev);
+    CA_REQUIRE(e, CLATTN_E_UNSUPPORTED, "%s is none of the devices that clattn_devices lists", ctx->dev.name);
+    CA_TRY(ca_tune(&ctx->dev, e, p, o, tuned));
+done:
+    return st;
+}
+
 clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const clattn_tune_options *options, clattn_tune_result *result)
 {
     struct problem p;
     struct ca_tuned tuned;
-    const struct inventory *inv;
-    const struct inventory_entry *e;
     struct ca_tune_options o = { .seconds = USUAL_SECONDS };
     clattn_status st;
     CA_ENTER();
@@ -20,17 +34,11 @@ clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const 
     if (options) {
         CA_TRY(ca_check_size(options, options->size, sizeof *options, "clattn_tune_options"));
         CA_REQUIRE(options->seconds >= 0 && options->seconds < 1e9, CLATTN_E_ARGUMENT, "seconds are %g", options->seconds);
-        o = (struct ca_tune_options){ options->seconds > 0 ? options->seconds : USUAL_SECONDS, options->progress, options->user };
+        o = (struct ca_tune_options){ .seconds = options->seconds > 0 ? options->seconds : USUAL_SECONDS, .progress = options->progress, .user = options->user };
     }
     if (result) CA_TRY(ca_check_size(result, result->size, sizeof *result, "clattn_tune_result"));
-    CA_TRY(ca_context_alive(ctx));
     CA_TRY(ca_problem_init(&p, a));
-    CA_REQUIRE(!p.score_mod && !p.mask_mod && !p.tile_class && !p.score_callback && !p.mask_callback && !p.tile_callback, CLATTN_E_UNSUPPORTED,
-               "functions of the user's are not known to the helper process in which a tuning runs");
-    CA_TRY(ca_inventory_get(ca_plan_trial, false, &inv));
-    e = ca_inventory_find(inv, &ctx->dev);
-    CA_REQUIRE(e, CLATTN_E_UNSUPPORTED, "%s is none of the devices that clattn_devices lists", ctx->dev.name);
-    CA_TRY(ca_tune(&ctx->dev, e, &p, &o, &tuned));
+    CA_TRY(ca_tune_for(ctx, &p, &o, &tuned));
     if (result) {
         result->tries = tuned.tries;
         result->measured = tuned.measured;

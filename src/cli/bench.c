@@ -20,11 +20,12 @@ struct options {
     int num_problems;
 };
 
-enum { KEY_PARAMS = 256, KEY_SEED, KEY_TIME };
+enum { KEY_PARAMS = 256, KEY_SEED, KEY_TIME, KEY_MEASURE };
 static const struct argp_option option_rows[] = {
     {"device", 'd', "SELECTOR", 0, "time this device (default: the fastest)", 0},
     {"algo", 'a', "NAME", 0, "time this algorithm (default: the cheapest, see clattn explain)", 0},
     {"params", KEY_PARAMS, "TEXT", 0, "with these parameters, \"bm=64 bn=32\"", 0},
+    {"measure", KEY_MEASURE, 0, 0, "measure the three cheapest algorithms first, where that was not done before, and take the fastest", 0},
     {"json", 'j', 0, 0, "print one JSON object a line", 0},
     {"seed", KEY_SEED, "N", 0, "of the random data (default 1)", 0},
     {"time", KEY_TIME, "SECONDS", 0, "repeat each problem for this long (default 1)", 0},
@@ -39,6 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'a': o->plan.algorithm = arg; return 0;
     case 'j': o->json = true; return 0;
     case KEY_PARAMS: o->plan.params = arg; return 0;
+    case KEY_MEASURE: o->plan.measure = 1; return 0;
     case KEY_SEED: o->seed = strtoull(arg, &end, 0); break;
     case KEY_TIME: o->seconds = strtod(arg, &end); break;
     case ARGP_KEY_ARGS:

@@ -202,11 +202,12 @@ static clattn_status start(struct tuning *t)
     const size_t n = ca_ladder(t->p, t->dev, c);
     int count = 0;
     for (size_t k = 0; k < n && c[k].legal; k++) {
+        if (t->o->starts && count == t->o->starts) break;
         if (c[k].cost_ms > WISE * c[0].cost_ms && k > 0) continue;
         struct candidate guess = c[k];
         memset(&guess.params, 0, sizeof guess.params);
         if (guess.algo->defaults) guess.algo->defaults(t->p, t->dev, &guess.params);
-        if (!is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
+        if (!t->o->starts && !is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
         starts[count++] = c[k];
     }
     CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "no algorithm would run %s on %s", t->problem, t->dev->name);
@@ -260,6 +261,7 @@ static clattn_status search(struct tuning *t)
     clattn_status st;
     struct candidate c;
     CA_TRY(start(t));
+    if (t->o->starts) goto done;
     const int starts = t->count;
     const struct try first = t->tried[t->best];
     CA_TRY(climb(t, first.c));
