@@ -482,12 +482,17 @@ CLATTN_API void clattn_plan_destroy(clattn_plan *plan);
 /* ---- tuning: parameters that were measured to be fast.  Plans take them up from then on, in every process of this user; there is no tuning unless
  * it is asked for. */
 
+/* A try that was made: its number from 1 on, what it is ("lanes vl=16 qv=4 ..."), its milliseconds (infinite: it failed); the best so far ("": none). */
+typedef struct clattn_tune_step {
+    const char *problem, *tried, *best;
+    int tries;
+    double ms, best_ms;
+} clattn_tune_step;
+
 typedef struct clattn_tune_options {
     size_t size;      /* sizeof(clattn_tune_options) */
     double seconds;   /* to search for, about; 0: 60 */
-    /* After each few tries: the problem as a string, how many tries there are, the best so far ("lanes vl=16 qv=4 ...", or "") and its
-     * milliseconds.  Runs on the calling thread; may be NULL. */
-    void (*progress)(void *user, const char *problem, int tries, const char *best, double ms);
+    void (*progress)(void *user, const clattn_tune_step *step); /* after each try, on the calling thread; may be NULL */
     void *user;
 } clattn_tune_options;
 

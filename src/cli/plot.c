@@ -122,12 +122,14 @@ static void label(cairo_t *c, const struct ca_plot_point *point, double px, doub
 
 static void draw(cairo_t *c, const struct ca_plot *p, struct box *box)
 {
-    struct axis x = {p->line / 1.7, p->line * 1.7, LEFT, WIDTH - RIGHT}, y = {INFINITY, 0, HEIGHT - BOTTOM, TOP};
+    struct axis x = {INFINITY, 0, LEFT, WIDTH - RIGHT}, y = {INFINITY, 0, HEIGHT - BOTTOM, TOP};
     for (size_t i = 0; i < p->count; i++) {
         widen(&x, p->point[i].x);
         widen(&y, p->point[i].y);
     }
+    if (p->line_name) widen(&x, p->line);
     if (!p->count) widen(&y, 1);
+    if (!p->count && !p->line_name) widen(&x, 1);
     colour(c, 0xffffff);
     cairo_paint(c);
     cairo_select_font_face(c, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
@@ -135,8 +137,17 @@ static void draw(cairo_t *c, const struct ca_plot *p, struct box *box)
     frame(c, p, &x, &y);
     colour(c, 0xc0392b);
     cairo_set_line_width(c, 1.5);
-    line(c, place(&x, p->line), y.from, place(&x, p->line), y.to);
-    text(c, place(&x, p->line), y.to - 9, 0.5, p->line_name);
+    if (p->line_name) {
+        line(c, place(&x, p->line), y.from, place(&x, p->line), y.to);
+        text(c, place(&x, p->line), y.to - 9, 0.5, p->line_name);
+    }
+    const struct ca_plot_point *before = NULL;
+    for (size_t i = 0; p->joined && i < p->count; i++) {
+        const struct ca_plot_point *now = &p->point[i];
+        if (!now->name[0]) continue;
+        if (before) line(c, place(&x, before->x), place(&y, before->y), place(&x, now->x), place(&y, now->y));
+        before = now;
+    }
     for (size_t i = 0; i < p->count; i++) {
         double px = place(&x, p->point[i].x), py = place(&y, p->point[i].y);
         colour(c, 0x1f5fa8);
@@ -144,8 +155,9 @@ static void draw(cairo_t *c, const struct ca_plot *p, struct box *box)
         cairo_fill(c);
         box[i] = (struct box){px - DOT, py - DOT, px + DOT, py + DOT};
     }
+    size_t boxes = p->count;
     for (size_t i = 0; i < p->count; i++)
-        label(c, &p->point[i], place(&x, p->point[i].x), place(&y, p->point[i].y), box, p->count + i);
+        if (p->point[i].name[0]) label(c, &p->point[i], place(&x, p->point[i].x), place(&y, p->point[i].y), box, boxes++);
 }
 
 clattn_status ca_plot_possible(void) { return CLATTN_OK; }

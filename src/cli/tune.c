@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/linear.h"
 #include "cli/mods.h"
+#include "cli/plot.h"
 #include "cli/progress.h"
 
 /* Where none is named: long and short, causal, decoding. */
@@ -13,19 +14,20 @@ static char *usual[] = { "f32 b1 h8 q2048 k2048 d64", "f32 b1 h8 q2048 k2048 d12
                          "f16 b1 h8 q2048 k2048 d64" };
 
 struct options {
-    const char *selector, *import;
+    const char *selector, *import, *plot;
     bool export;
     double seconds;    /* of each problem */
     char **problems;
     int num_problems;
 };
 
-enum { KEY_EXPORT = 256, KEY_IMPORT };
+enum { KEY_EXPORT = 256, KEY_IMPORT, KEY_PLOT };
 static const struct argp_option option_rows[] = {
     {"device", 'd', "SELECTOR", 0, "tune this device (default: the fastest)", 0},
     {"budget", 'b', "SECONDS", 0, "search each problem for so long (default 60)", 0},
     {"export", KEY_EXPORT, 0, 0, "print what is known, a line for the best of each device, problem and algorithm, and tune only what is named", 0},
     {"import", KEY_IMPORT, "FILE", 0, "take over such lines (-: standard input), and tune only what is named", 0},
+    {"plot", KEY_PLOT, "FILE.png", 0, "draw the tries of one problem and the best so far", 0},
     {0, 0, 0, 0, 0, 0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -40,9 +42,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_EXPORT: o->export = true; return 0;
     case KEY_IMPORT: o->import = arg; return 0;
+    case KEY_PLOT: o->plot = arg; return 0;
     case ARGP_KEY_ARGS:
         o->problems = state->argv + state->next;
         o->num_problems = state->argc - state->next;
+        return 0;
+    case ARGP_KEY_END:
+        if (o->plot && o->num_problems != 1) argp_error(state, "--plot draws one problem, not %d", o->num_problems);
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -97,20 +103,34 @@ static int export(void)
 
 /* ----------------------------------------------------------------- tuning */
 
-static void say(void *user, const char *problem, int tries, const char *best, double ms)
+#define MAX_POINTS 512
+/* How the best time came down. */
+struct course { struct ca_plot_point point[MAX_POINTS]; char name[MAX_POINTS][300]; size_t count; };
+
+static void say(void *user, const clattn_tune_step *step)
 {
+    struct course *c = user;
     char text[32];
-    (void)user;
-    ca_progress_say("%s: %d tried%s%s%s%s", problem, tries, best[0] ? ", " : "", best, best[0] ? " " : "", best[0] ? ca_cli_time(1e-3 * ms, text) : "");
+    if (!step->best[0]) {
+        ca_progress_say("%s: %d tried", step->problem, step->tries);
+        return;
+    }
+    ca_progress_say("%s: %d tried, %s %s", step->problem, step->tries, step->best, ca_cli_time(1e-3 * step->best_ms, text));
+    if (c->count == MAX_POINTS || !isfinite(step->ms)) return;
+    if (!strcmp(step->tried, step->best)) snprintf(c->name[c->count], sizeof c->name[0], "%s", step->best);
+    c->point[c->count] = (struct ca_plot_point){ c->name[c->count], step->tries, step->ms };
+    c->count++;
 }
 
 static clattn_status tune(const struct options *o, clattn_context *ctx, const char *text)
 {
-    clattn_tune_options options = { .size = sizeof options, .seconds = o->seconds, .progress = say };
+    static struct course course; /* large */
+    clattn_tune_options options = { .size = sizeof options, .seconds = o->seconds, .progress = say, .user = &course };
     clattn_tune_result r = { .size = sizeof r };
     struct cli_problem problem;
     char before[32], after[32];
     clattn_status st;
+    memset(&course, 0, sizeof course);
     if (ca_is_linear(text)) return ca_fail(CLATTN_E_UNSUPPORTED, "a linear attention has no parameters to tune but chunk=N");
     st = ca_cli_problem(text, &problem);
     if (st == CLATTN_OK) {
@@ -122,7 +142,9 @@ static clattn_status tune(const struct options *o, clattn_context *ctx, const ch
     ca_cli_print("%s\n    %s %s\n    %s, before %s (%.2f times as fast); %d tried, %d of them now\n", text, r.algorithm, r.params,
                  ca_cli_time(1e-3 * r.ms, after), isfinite(r.default_ms) ? ca_cli_time(1e-3 * r.default_ms, before) : "impossible", r.default_ms / r.ms, r.tries,
                  r.measured);
-    return CLATTN_OK;
+    if (!o->plot) return CLATTN_OK;
+    const struct ca_plot plot = { .title = text, .x_label = "tries", .y_label = "time, ms", .point = course.point, .count = course.count, .joined = true };
+    return ca_plot_write(o->plot, &plot);
 }
 
 int ca_cmd_tune(int argc, char **argv)
@@ -138,7 +160,8 @@ int ca_cmd_tune(int argc, char **argv)
         o.num_problems = sizeof usual / sizeof *usual;
     }
     if (o.num_problems && code == CA_EXIT_OK) {
-        clattn_status st = ca_cli_open(o.selector, &ctx, &device);
+        clattn_status st = o.plot ? ca_plot_possible() : CLATTN_OK;
+        if (st == CLATTN_OK) st = ca_cli_open(o.selector, &ctx, &device);
         if (st != CLATTN_OK) {
             ca_cli_status(st);
             return ca_cli_exit_code(st);

@@ -98,16 +98,19 @@ static bool is_same(const struct candidate *a, const struct candidate *b) { retu
 
 static bool is_over(const struct tuning *t) { return ca_now() > t->end || t->count >= MAX_TRIES; }
 
-static void tell(const struct tuning *t)
+static void put_name(const struct candidate *c, char text[300])
 {
-    char best[300] = "";
+    const int n = snprintf(text, 300, "%s ", c->algo->name);
+    ca_params_print(c->algo, &c->params, text + n, 300 - (size_t)n);
+}
+
+static void tell(const struct tuning *t, int k)
+{
+    char tried[300], best[300] = "";
     if (!t->o->progress) return;
-    if (t->best >= 0) {
-        const struct candidate *c = &t->tried[t->best].c;
-        int n = snprintf(best, sizeof best, "%s ", c->algo->name);
-        ca_params_print(c->algo, &c->params, best + n, sizeof best - (size_t)n);
-    }
-    t->o->progress(t->o->user, t->problem, t->count, best, t->best >= 0 ? t->tried[t->best].ms : 0);
+    put_name(&t->tried[k].c, tried);
+    if (t->best >= 0) put_name(&t->tried[t->best].c, best);
+    t->o->progress(t->o->user, &(clattn_tune_step){ t->problem, tried, best, k + 1, t->tried[k].ms, t->best >= 0 ? t->tried[t->best].ms : INFINITY });
 }
 
 /* Adds N tries to those that were made, and measures them against the best so far. */
@@ -151,9 +154,9 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
     for (int k = first; k < t->count; k++) {
         if (t->tried[k].ms < 0) t->tried[k].ms = INFINITY;
         if (t->tried[k].ms < INFINITY && (t->best < 0 || t->tried[k].ms < t->tried[t->best].ms)) t->best = k;
+        tell(t, k);
     }
     ca_wisdom_save();
-    tell(t);
     return CLATTN_OK;
 }
 

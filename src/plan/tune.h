@@ -8,8 +8,7 @@
 struct ca_tune_options {
     double seconds; /* about: what was begun is finished */
     int starts;     /* above 0: no search, only so many of the cheapest algorithms as the planner would have them */
-    /* After each batch of tries: how many there are by now, the best ("lanes vl=16 ...") and its time.  May be NULL. */
-    void (*progress)(void *user, const char *problem, int tries, const char *best, double ms);
+    void (*progress)(void *user, const clattn_tune_step *step); /* may be NULL */
     void *user;
 };
 
