@@ -1,0 +1,132 @@
+/* test_tune.c -- tuning on the device of the environment, through the helper process: what it finds, tells, keeps and refuses. */
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "api.h"
+#include "base/file.h"
+#include "plan/plan.h"
+#include "suite.h"
+
+static clattn_context *ctx;
+static clattn_attention a;
+
+static void setup(void)
+{
+    ca_cache_remove("wisdom.jsonl"); /* the devices that are known stay */
+    ck_assert_msg(clattn_context_create(NULL, &ctx) == CLATTN_OK, "%s", clattn_last_message());
+    clattn_attention_init(&a);
+    a.batch = 1;
+    a.q_heads = a.kv_heads = 2;
+    a.q_len = 40;
+    a.kv_len = 72;
+    a.head_dim = 32;
+}
+
+static void teardown(void)
+{
+    clattn_context_destroy(ctx);
+    ca_cache_remove("wisdom.jsonl");
+}
+
+struct steps { int count, best; double least; };
+
+static void hear(void *user, const clattn_tune_step *step)
+{
+    struct steps *s = user;
+    s->count++;
+    ck_assert_int_eq(step->tries, s->count);
+    ck_assert_ptr_nonnull(strstr(step->problem, "q40 k72 d32"));
+    ck_assert(step->tried[0] && step->ms > 0);
+    s->best += step->best[0] != 0;
+    if (step->ms < s->least) s->least = step->ms;
+    ck_assert_msg(step->best_ms <= s->least, "best %g ms, though there were %g", step->best_ms, s->least);
+}
+
+START_TEST(finds)
+{
+    struct steps s = { .least = INFINITY };
+    clattn_tune_options o = { .size = sizeof o, .seconds = 0.1, .progress = hear, .user = &s };
+    clattn_tune_result r = { .size = sizeof r }, again = r;
+    clattn_plan *plan;
+    char words[64], text[4096], *known;
+    ck_assert_msg(clattn_tune(ctx, &a, &o, &r) == CLATTN_OK, "%s", clattn_last_message());
+    ck_assert_int_ge(r.tries, 1);
+    ck_assert_int_eq(r.tries, s.count);
+    ck_assert_int_eq(r.measured, s.count);
+    ck_assert_int_ge(s.best, 1);
+    ck_assert(r.ms > 0 && r.ms <= r.default_ms);
+
+    ck_assert_int_eq(clattn_plan_create(ctx, &a, NULL, &plan), CLATTN_OK); /* it is taken */
+    ck_assert_str_eq(plan->algo->name, r.algorithm);
+    ca_params_print(plan->algo, &plan->params, text, sizeof text);
+    ck_assert_str_eq(text, r.params);
+    clattn_plan_explain(plan, text, sizeof text);
+    snprintf(words, sizeof words, "(wisdom: f32 b1 h2 q40 k72 d32 on ");
+    ck_assert_msg(strstr(text, words) != NULL, "%s", text);
+    clattn_plan_destroy(plan);
+
+    size_t records, length = clattn_wisdom_export(NULL, 0); /* and kept */
+    known = malloc(length + 1);
+    ck_assert_uint_eq(clattn_wisdom_export(known, length + 1), length);
+    ck_assert_ptr_nonnull(strstr(known, r.params));
+    ck_assert_int_eq(clattn_wisdom_import(known, &records), CLATTN_OK);
+    ck_assert_uint_ge(records, 1);
+    free(known);
+
+    o.progress = NULL; /* and not measured again */
+    ck_assert_int_eq(clattn_tune(ctx, &a, &o, &again), CLATTN_OK);
+    ck_assert_int_lt(again.measured, again.tries);
+}
+END_TEST
+
+START_TEST(measures_in_planning)
+{
+    const clattn_plan_options how = { .size = sizeof how, .measure = 1 };
+    clattn_plan *plan;
+    char text[4096];
+    ck_assert_msg(clattn_plan_create(ctx, &a, &how, &plan) == CLATTN_OK, "%s", clattn_last_message());
+    clattn_plan_explain(plan, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "(wisdom"));
+    clattn_plan_destroy(plan);
+}
+END_TEST
+
+static float twice(void *data, float score, int b, int h, int i, int j)
+{
+    (void)data, (void)b, (void)h, (void)i, (void)j;
+    return 2 * score;
+}
+
+START_TEST(refuses)
+{
+    clattn_device_info info = { .size = sizeof info };
+    ck_assert_int_eq(clattn_context_device(ctx, &info), CLATTN_OK);
+    if (info.device_class == CLATTN_CLASS_HOST) a.score_callback = twice;
+    else a.score_mod = "return 2 * score;";
+    ck_assert_int_eq(clattn_tune(ctx, &a, NULL, NULL), CLATTN_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(clattn_last_message(), "functions of the user's"));
+    a.score_callback = NULL;
+    a.score_mod = NULL;
+    setenv("CLATTN_PROBE", "inprocess", 1);
+    ck_assert_int_eq(clattn_tune(ctx, &a, NULL, NULL), CLATTN_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(clattn_last_message(), "helper process"));
+    a.kv_len = -1;
+    ck_assert_int_eq(clattn_tune(ctx, &a, NULL, NULL), CLATTN_E_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(clattn_last_message(), "-1"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("tune");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_checked_fixture(all, setup, teardown);
+    tcase_add_test(all, finds);
+    tcase_add_test(all, measures_in_planning);
+    tcase_add_test(all, refuses);
+    suite_add_tcase(suite, all);
+    return run_suite(suite);
+}
