@@ -49,6 +49,7 @@ static void add(const char *device, const char *driver, const char *text, const 
     snprintf(w.params, sizeof w.params, "%s", params);
     if (ms < 0) {
         strcpy(w.fails, "signal 11");
+        w.crashes = ms == -1;
         w.ms = 0;
     }
     ck_assert_int_eq(ca_wisdom_add(&w), CLATTN_OK);
@@ -103,7 +104,10 @@ START_TEST(failures)
     struct wisdom w;
     add("D", "1", "f32 b1 h8 q1024 k1024 d64", "qv=1", -1);
     add("D", "0", "f32 b1 h8 q1024 k1024 d64", "qv=2", -1);
+    add("D", "1", "f32 b1 h8 q1024 k1024 d64", "qv=3", -2);
     finds("f32 b1 h8 q1024 k1024 d64", NULL, 0);
+    ck_assert(!ca_wisdom_poisoned(&here, "lanes", "qv=3")); /* a failure of this problem alone */
+    ck_assert(ca_wisdom_exact(&here, "f32 b1 h8 q1024 k1024 d64", "lanes", "qv=3", &w) && w.fails[0] && !w.crashes);
     ck_assert(ca_wisdom_poisoned(&here, "lanes", "qv=1"));
     ck_assert(!ca_wisdom_poisoned(&here, "lanes", "qv=2")); /* of another driver */
     ck_assert(!ca_wisdom_poisoned(&here, "tiled", "qv=1"));

@@ -46,7 +46,7 @@ struct tuning {
 
 /* ------------------------------------------------------------- measuring */
 
-struct hearing { double ms[BATCH + 1]; char fails[BATCH + 1][128]; int step; };
+struct hearing { double ms[BATCH + 1]; char fails[BATCH + 1][128], cannot[128]; int step, crashed; }; /* the numbers of tries, -1: none */
 
 static void hear(void *user, const json_t *record)
 {
@@ -55,15 +55,16 @@ static void hear(void *user, const json_t *record)
     const char *words = json_string_value(json_object_get(record, "words"));
     const json_int_t k = json_integer_value(step ? step : timed ? timed : failed);
     const double ms = json_number_value(json_object_get(record, "ms"));
+    if (json_is_string(json_object_get(record, "cannot"))) snprintf(h->cannot, sizeof h->cannot, "%.127s", json_string_value(json_object_get(record, "cannot")));
     if ((!step && !timed && !failed) || k < 0 || k > BATCH) return;
     h->step = (int)k;
     if (timed && ms > 0 && isfinite(ms)) h->ms[k] = ms;
     if (failed) snprintf(h->fails[k], sizeof h->fails[k], "%.127s", words && words[0] ? words : "it failed");
 }
 
-static void remember(const struct tuning *t, const struct candidate *c, double ms, const char *fails)
+static void remember(const struct tuning *t, const struct candidate *c, double ms, const char *fails, bool crashes)
 {
-    struct wisdom w = { .ms = ms };
+    struct wisdom w = { .ms = ms, .crashes = crashes };
     ca_wisdom_device(&w, t->dev);
     snprintf(w.problem, sizeof w.problem, "%s", t->problem);
     snprintf(w.algorithm, sizeof w.algorithm, "%s", c->algo->name);
@@ -85,12 +86,14 @@ static enum ca_outcome run_helper(struct tuning *t, const struct try *c, const i
         ca_params_print(c[which[k]].c.algo, &c[which[k]].c.params, params, sizeof params);
         ca_text_put(&text, "%s%s %s", k ? ";" : "", c[which[k]].c.algo->name, params);
     }
-    *h = (struct hearing){ .step = -1 };
+    *h = (struct hearing){ .step = -1, .crashed = -1 };
     const enum ca_outcome outcome = ca_helper_run((const char *[]){ "tune", platform, device, t->problem, list, NULL },
                                                   t->entry->icd[0] ? t->entry->icd : NULL, HANGS_MS, hear, h, how);
     if (outcome != CA_RAN) snprintf(t->how, sizeof t->how, "%s", how);
-    if ((outcome == CA_CRASHED || outcome == CA_HUNG) && h->step >= 0 && h->step < n)
+    if ((outcome == CA_CRASHED || outcome == CA_HUNG) && h->step >= 0 && h->step < n) {
+        h->crashed = h->step;
         snprintf(h->fails[h->step], sizeof h->fails[h->step], "%s", how);
+    }
     return outcome;
 }
 
@@ -128,7 +131,7 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
         *new = (struct try){ c[k], -1, false };
         ca_params_print(c[k].algo, &c[k].params, params, sizeof params);
         if (ca_wisdom_poisoned(t->dev, c[k].algo->name, params)) new->ms = INFINITY;
-        else if (ca_wisdom_exact(t->dev, t->problem, c[k].algo->name, params, &w)) new->ms = w.ms;
+        else if (ca_wisdom_exact(t->dev, t->problem, c[k].algo->name, params, &w)) new->ms = w.fails[0] ? INFINITY : w.ms;
         t->count++;
     }
     for (int crashes = 0; crashes < 3;) {
@@ -139,6 +142,7 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
         if (number == (t->best >= 0)) break;
         const enum ca_outcome outcome = run_helper(t, t->tried, which, number, &h);
         CA_REQUIRE(outcome != CA_MISSING && outcome != CA_BROKEN, CLATTN_E_UNSUPPORTED, "tuning needs the helper process: %s", t->how);
+        CA_REQUIRE(!h.cannot[0], CLATTN_E_UNSUPPORTED, "%s cannot be tried on %s: %s", t->problem, t->dev->name, h.cannot);
         if (outcome != CA_RAN) crashes++;
         const double drift = t->best >= 0 && h.ms[0] > 0 ? t->tried[t->best].ms / h.ms[0] : 1;
         for (int k = t->best >= 0; k < number; k++) {
@@ -148,7 +152,7 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
             else if (outcome == CA_RAN) x->ms = INFINITY;
             else continue; /* it comes again */
             t->new_tries++;
-            if (h.fails[k][0] || x->ms < INFINITY) remember(t, &x->c, x->ms < INFINITY ? x->ms : 0, h.fails[k]);
+            if (h.fails[k][0] || x->ms < INFINITY) remember(t, &x->c, x->ms < INFINITY ? x->ms : 0, h.fails[k], h.crashed == k);
         }
     }
     for (int k = first; k < t->count; k++) {
@@ -254,7 +258,7 @@ static bool confirm(struct tuning *t)
         struct try *x = &t->tried[which[k]];
         x->ms = h.ms[k] > 0 ? h.ms[k] * drift : INFINITY;
         x->confirmed = true;
-        if (h.ms[k] > 0) remember(t, &x->c, x->ms, "");
+        if (h.ms[k] > 0) remember(t, &x->c, x->ms, "", false);
     }
     t->best = 0;
     for (int k = 1; k < t->count; k++)

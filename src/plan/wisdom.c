@@ -55,7 +55,8 @@ static bool from_json(const json_t *j, struct wisdom *w)
 #undef TAKE
     if (!json_is_integer(vector) || json_integer_value(vector) < 1 || json_integer_value(vector) > 1024) return false;
     w->vector = (int)json_integer_value(vector);
-    if (take(j, "fails", w->fails, sizeof w->fails)) return w->fails[0] && !ms;
+    w->crashes = take(j, "crashes", w->fails, sizeof w->fails);
+    if (w->crashes || take(j, "fails", w->fails, sizeof w->fails)) return w->fails[0] && !ms;
     w->ms = json_number_value(ms);
     return isfinite(w->ms) && w->ms > 0;
 }
@@ -77,7 +78,7 @@ static char *print(const struct wisdom *w)
     TEXTS(PUT)
 #undef PUT
     json_object_set_new(j, "vector", json_integer(w->vector));
-    if (w->fails[0]) json_object_set_new(j, "fails", json_string(w->fails));
+    if (w->fails[0]) json_object_set_new(j, w->crashes ? "crashes" : "fails", json_string(w->fails));
     else json_object_set_new(j, "ms", json_real(w->ms));
     char *line = json_dumps(j, JSON_REAL_PRECISION(5));
     json_decref(j);
@@ -271,7 +272,7 @@ bool ca_wisdom_poisoned(const struct device *dev, const char *algorithm, const c
     pthread_mutex_lock(&lock);
     load();
     for (size_t k = 0; k < count && !poisoned; k++)
-        poisoned = all[k].fails[0] && same_device(&all[k], &here) && !strcmp(all[k].driver, here.driver) && !strcmp(all[k].algorithm, algorithm) &&
+        poisoned = all[k].crashes && same_device(&all[k], &here) && !strcmp(all[k].driver, here.driver) && !strcmp(all[k].algorithm, algorithm) &&
                    !strcmp(all[k].params, params);
     pthread_mutex_unlock(&lock);
     return poisoned;

@@ -9,7 +9,7 @@
  *     {"platform": ..., "device": ..., "driver": ..., "class": "cpu", "vector": 16, "problem": "f32 b1 h8 q2048 k2048 d64 causal",
  *      "algorithm": "lanes", "params": "vl=16 qv=4 kb=6 db=4 bk=96 mad=0", "ms": 43.1}
  *
- * or with "fails": why, in the place of "ms".  Whoever wrote it, it chooses among what the algorithm's check allows: it can be slow, not wrong.
+ * or in the place of "ms" with "fails": why, or with "crashes": how, of what ended the process.  Whoever wrote it, it chooses among what the algorithm's check allows: it can be slow, not wrong.
  *
  * Nearness: the device itself, by name; else one of the same platform, class and vector width, whose times are not taken over.  The problem's
  * kind, that is all but its lengths, must be the same; batch and heads, queries and keys may each differ, by eight times in all. */
@@ -27,7 +27,7 @@ struct wisdom {
     int vector;
     char problem[512], algorithm[16], params[256], fails[128];
     double ms;
-    bool shipped;
+    bool crashes, shipped;
 };
 
 /* How long P takes by ALGORITHM on DEV, or how it should be run: the best of the nearest records whose parameters FIT, which may be NULL.  MS becomes

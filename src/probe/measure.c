@@ -205,7 +205,10 @@ void ca_measure(const struct device *dev, const char *problem, const char *tries
     struct bench b = { .emit = emit, .user = user };
     struct attempt attempt[MAX_TRIES] = { { .plan = NULL } };
     int n = 0;
-    const clattn_status st = prepare(&b, dev, problem);
+    if (prepare(&b, dev, problem) != CLATTN_OK) {
+        tell(&b, json_pack("{s:o}", "cannot", ca_json_text(ca_message())));
+        return;
+    }
     for (const char *at = tries; *at && n < MAX_TRIES; n++) {
         char text[512], why[128] = "";
         const size_t length = strcspn(at, ";");
@@ -213,10 +216,9 @@ void ca_measure(const struct device *dev, const char *problem, const char *tries
         at += length + (at[length] == ';');
         tell(&b, json_pack("{s:i, s:o}", "step", n, "words", ca_json_text(text)));
         attempt[n].repeats = 1;
-        if (st != CLATTN_OK) snprintf(why, sizeof why, "%.127s", ca_message());
-        else attempt[n].good = begin(&b, text, &attempt[n], why);
+        attempt[n].good = begin(&b, text, &attempt[n], why);
         if (!attempt[n].good) tell(&b, json_pack("{s:i, s:o}", "failed", n, "words", ca_json_text(why)));
     }
-    if (st == CLATTN_OK) time_all(&b, attempt, n);
+    time_all(&b, attempt, n);
     /* The process ends here: nothing is given back. */
 }

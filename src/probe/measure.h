@@ -8,6 +8,8 @@
  * that are right in turn.  Told are, with the number of the try each,
  *
  *     {"step": k}  it begins      {"failed": k, "words": why}      {"timed": k, "ms": milliseconds}
+ *
+ * or {"cannot": why}, where there is no data or no reference for any.
  */
 void ca_measure(const struct device *dev, const char *problem, const char *tries, ca_emit_fn *emit, void *user);
 

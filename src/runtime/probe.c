@@ -163,7 +163,7 @@ int ca_probe_main(ca_trial_fn *trial, ca_measure_fn *measure, int argc, char **a
     else if (tune) {
         struct device d;
         if (ca_probe_device(atoi(argv[2]), atoi(argv[3]), &d) == CLATTN_OK) measure(&d, argv[4], argv[5], print_record, &out);
-        else tell(print_record, &out, json_pack("{s:i, s:o}", "failed", 0, "words", ca_json_text(ca_message())));
+        else tell(print_record, &out, json_pack("{s:o}", "cannot", ca_json_text(ca_message())));
     } else try_device(trial, atoi(argv[2]), atoi(argv[3]), argc > 4 ? (unsigned)strtoul(argv[4], NULL, 0) : 0, out);
     tell(print_record, &out, json_pack("{s:b}", "done", 1));
     _exit(0); /* drivers' exit handlers crash, too */
