@@ -97,12 +97,13 @@ static json_t *params_json(const struct candidate *c, const struct problem *p, c
 
 static json_t *candidate_json(const struct candidate *c)
 {
-    char params[256] = "";
+    char params[256] = "", source[sizeof c->origin + 16];
     if (c->legal) ca_params_print(c->algo, &c->params, params, sizeof params);
+    snprintf(source, sizeof source, "%s%s", c->source ? c->source : "default", c->origin);
     return json_pack("{s:s, s:b, s:s, s:o, s:s, s:s}", "algorithm", c->algo->name, "legal", c->legal, "reason",
                      c->legal ? "" : c->reason, "cost_ms",
                      c->legal && isfinite(c->cost_ms) ? json_real(c->cost_ms) : json_null(), "params", params, "source",
-                     c->source ? c->source : "default");
+                     source);
 }
 
 /* P and DEV: with what the parameters are; NULL: without. */
