@@ -494,6 +494,7 @@ typedef struct clattn_tune_options {
     double seconds;   /* to search for, about; 0: 60 */
     void (*progress)(void *user, const clattn_tune_step *step); /* after each try, on the calling thread; may be NULL */
     void *user;
+    int exhaustive;   /* nonzero: all combinations of the algorithm that starts fastest come first, in a mixed order, as far as the time goes */
 } clattn_tune_options;
 
 typedef struct clattn_tune_result {

@@ -34,7 +34,7 @@ clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const 
     if (options) {
         CA_TRY(ca_check_size(options, options->size, sizeof *options, "clattn_tune_options"));
         CA_REQUIRE(options->seconds >= 0 && options->seconds < 1e9, CLATTN_E_ARGUMENT, "seconds are %g", options->seconds);
-        o = (struct ca_tune_options){ .seconds = options->seconds > 0 ? options->seconds : USUAL_SECONDS, .progress = options->progress, .user = options->user };
+        o = (struct ca_tune_options){ .seconds = options->seconds > 0 ? options->seconds : USUAL_SECONDS, .progress = options->progress, .user = options->user, .exhaustive = options->exhaustive != 0 };
     }
     if (result) CA_TRY(ca_check_size(result, result->size, sizeof *result, "clattn_tune_result"));
     CA_TRY(ca_problem_init(&p, a));

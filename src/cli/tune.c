@@ -15,16 +15,17 @@ static char *usual[] = { "f32 b1 h8 q2048 k2048 d64", "f32 b1 h8 q2048 k2048 d12
 
 struct options {
     const char *selector, *import, *plot;
-    bool export;
+    bool export, exhaustive;
     double seconds;    /* of each problem */
     char **problems;
     int num_problems;
 };
 
-enum { KEY_EXPORT = 256, KEY_IMPORT, KEY_PLOT };
+enum { KEY_EXPORT = 256, KEY_IMPORT, KEY_PLOT, KEY_EXHAUSTIVE };
 static const struct argp_option option_rows[] = {
     {"device", 'd', "SELECTOR", 0, "tune this device (default: the fastest)", 0},
     {"budget", 'b', "SECONDS", 0, "search each problem for so long (default 60)", 0},
+    {"exhaustive", KEY_EXHAUSTIVE, 0, 0, "try all combinations, as far as the time goes, to see what the search would miss", 0},
     {"export", KEY_EXPORT, 0, 0, "print what is known, a line for the best of each device, problem and algorithm, and tune only what is named", 0},
     {"import", KEY_IMPORT, "FILE", 0, "take over such lines (-: standard input), and tune only what is named", 0},
     {"plot", KEY_PLOT, "FILE.png", 0, "draw the tries of one problem and the best so far", 0},
@@ -41,6 +42,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (end == arg || *end || !(o->seconds > 0 && o->seconds < 1e6)) argp_error(state, "%s seconds: more than 0 are needed", arg);
         return 0;
     case KEY_EXPORT: o->export = true; return 0;
+    case KEY_EXHAUSTIVE: o->exhaustive = true; return 0;
     case KEY_IMPORT: o->import = arg; return 0;
     case KEY_PLOT: o->plot = arg; return 0;
     case ARGP_KEY_ARGS:
@@ -125,7 +127,8 @@ static void say(void *user, const clattn_tune_step *step)
 static clattn_status tune(const struct options *o, clattn_context *ctx, const char *text)
 {
     static struct course course; /* large */
-    clattn_tune_options options = { .size = sizeof options, .seconds = o->seconds, .progress = say, .user = &course };
+    clattn_tune_options options = { .size = sizeof options, .seconds = o->seconds, .progress = say, .user = &course,
+                                    .exhaustive = o->exhaustive };
     clattn_tune_result r = { .size = sizeof r };
     struct cli_problem problem;
     char before[32], after[32];

@@ -23,7 +23,7 @@
 #include "runtime/probe.h"
 
 #define BATCH 8            /* tries of one helper process */
-#define MAX_TRIES 512
+#define MAX_TRIES 2048
 #define WISE 8             /* what is thought to cost so many times the cheapest is not tried */
 #define NEAR 1.5           /* a second algorithm that starts so near is worth a climb */
 #define BETTER 0.98        /* smaller gains are noise */
@@ -267,6 +267,33 @@ static bool confirm(struct tuning *t)
     return t->tried[t->best].confirmed || t->best == 0;
 }
 
+/* All combinations of ALGO's values, shuffled, while there is time. */
+static clattn_status sweep(struct tuning *t, const struct try *first)
+{
+    const struct algo *algo = first->c.algo;
+    struct candidate batch[BATCH];
+    uint64_t all = 1, step;
+    int n = 0;
+    clattn_status st = CLATTN_OK;
+    for (int i = 0; algo->params[i].name; i++) all *= algo->params[i].count;
+    for (step = (uint64_t)(0.618 * (double)all); step > 1; step--) { /* without a common divisor it goes through all of them */
+        uint64_t a = all, b = step;
+        while (b) { const uint64_t rest = a % b; a = b; b = rest; }
+        if (a == 1) break;
+    }
+    for (uint64_t k = 0; k < all && !is_over(t); k++) {
+        uint64_t number = all > 1 ? k * (step ? step : 1) % all : 0;
+        struct candidate c = first->c;
+        for (int i = 0; algo->params[i].name; number /= algo->params[i++].count) c.params.v[i] = algo->params[i].values[number % algo->params[i].count];
+        if (algo->params[0].name && ca_can_try(&c, 0, c.params.v[0], t->p, t->dev)) batch[n++] = c;
+        if (n < BATCH && k + 1 < all) continue;
+        CA_TRY(measure(t, batch, n));
+        n = 0;
+    }
+done:
+    return st;
+}
+
 static clattn_status search(struct tuning *t)
 {
     clattn_status st;
@@ -275,6 +302,7 @@ static clattn_status search(struct tuning *t)
     if (t->o->starts) goto done;
     const int starts = t->count;
     const struct try first = t->tried[t->best];
+    if (t->o->exhaustive) CA_TRY(sweep(t, &first));
     CA_TRY(climb(t, first.c));
     for (int k = 0; k < starts && !is_over(t); k++)
         if (t->tried[k].c.algo != first.c.algo && t->tried[k].ms < NEAR * first.ms) CA_TRY(climb(t, t->tried[k].c));

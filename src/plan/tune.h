@@ -7,6 +7,7 @@
 
 struct ca_tune_options {
     double seconds; /* about: what was begun is finished */
+    bool exhaustive; /* before the search all combinations of the fastest start's algorithm, while there is time: for those who judge the search */
     int starts;     /* above 0: no search, only so many of the cheapest algorithms as the planner would have them */
     void (*progress)(void *user, const clattn_tune_step *step); /* may be NULL */
     void *user;
