@@ -22,9 +22,7 @@ clattn_status ca_open_selected(const char *selector, clattn_context **ctx);
 clattn_status ca_run_pointers(const clattn_plan *plan, const clattn_pointers *pointers);
 
 /* tune.c: tunes for P, where the helper process can. */
-struct ca_tune_options;
-struct ca_tuned;
-clattn_status ca_tune_for(clattn_context *ctx, const struct problem *p, const struct ca_tune_options *o, struct ca_tuned *tuned);
+clattn_status ca_tune_for(clattn_context *ctx, const struct problem *p, const clattn_tune_options *o, int starts, clattn_tune_result *result);
 
 /* The device that calls without a context use, opened by the first one.  Leave with the call's status: after a lost
  * device the next one opens another. */

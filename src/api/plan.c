@@ -1,7 +1,6 @@
 /* plan.c -- making, describing and executing plans. */
 #include "api/api.h"
 #include <string.h>
-#include "plan/tune.h"
 
 clattn_status clattn_plan_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
                                  clattn_plan **plan)
@@ -15,9 +14,8 @@ clattn_status clattn_plan_create(clattn_context *ctx, const clattn_attention *a,
     if (options) CA_TRY(ca_check_size(options, options->size, sizeof *options, "clattn_plan_options"));
     CA_TRY(ca_problem_init(&p, a));
     if (options && options->measure && !options->algorithm && !options->params) {
-        const struct ca_tune_options o = { .seconds = 1e9, .starts = 3 };
-        struct ca_tuned tuned;
-        CA_TRY(ca_tune_for(ctx, &p, &o, &tuned));
+        const clattn_tune_options o = { .size = sizeof o };
+        CA_TRY(ca_tune_for(ctx, &p, &o, 3, NULL));
     }
     CA_TRY(ca_plan_create(ctx, &p, options ? options->algorithm : NULL, options ? options->params : NULL, plan));
 done:

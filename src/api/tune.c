@@ -1,12 +1,9 @@
 /* tune.c -- tuning, and what was measured. */
 #include "api/api.h"
-#include <string.h>
 #include "plan/tune.h"
 #include "plan/wisdom.h"
 
-#define USUAL_SECONDS 60
-
-clattn_status ca_tune_for(clattn_context *ctx, const struct problem *p, const struct ca_tune_options *o, struct ca_tuned *tuned)
+clattn_status ca_tune_for(clattn_context *ctx, const struct problem *p, const clattn_tune_options *o, int starts, clattn_tune_result *result)
 {
     const struct inventory *inv;
     const struct inventory_entry *e;
@@ -17,7 +14,7 @@ clattn_status ca_tune_for(clattn_context *ctx, const struct problem *p, const st
     CA_TRY(ca_inventory_get(ca_plan_trial, false, &inv));
     e = ca_inventory_find(inv, &ctx->dev);
     CA_REQUIRE(e, CLATTN_E_UNSUPPORTED, "%s is none of the devices that clattn_devices lists", ctx->dev.name);
-    CA_TRY(ca_tune(&ctx->dev, e, p, o, tuned));
+    CA_TRY(ca_tune(&ctx->dev, e, p, o, starts, result));
 done:
     return st;
 }
@@ -25,8 +22,7 @@ done:
 clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const clattn_tune_options *options, clattn_tune_result *result)
 {
     struct problem p;
-    struct ca_tuned tuned;
-    struct ca_tune_options o = { .seconds = USUAL_SECONDS };
+    const clattn_tune_options usual = { .size = sizeof usual };
     clattn_status st;
     CA_ENTER();
     CA_GIVEN(ctx);
@@ -34,19 +30,10 @@ clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const 
     if (options) {
         CA_TRY(ca_check_size(options, options->size, sizeof *options, "clattn_tune_options"));
         CA_REQUIRE(options->seconds >= 0 && options->seconds < 1e9, CLATTN_E_ARGUMENT, "seconds are %g", options->seconds);
-        o = (struct ca_tune_options){ .seconds = options->seconds > 0 ? options->seconds : USUAL_SECONDS, .progress = options->progress, .user = options->user, .exhaustive = options->exhaustive != 0 };
     }
     if (result) CA_TRY(ca_check_size(result, result->size, sizeof *result, "clattn_tune_result"));
     CA_TRY(ca_problem_init(&p, a));
-    CA_TRY(ca_tune_for(ctx, &p, &o, &tuned));
-    if (result) {
-        result->tries = tuned.tries;
-        result->measured = tuned.measured;
-        result->default_ms = tuned.default_ms;
-        result->ms = tuned.ms;
-        memcpy(result->algorithm, tuned.algorithm, sizeof result->algorithm);
-        memcpy(result->params, tuned.params, sizeof result->params);
-    }
+    CA_TRY(ca_tune_for(ctx, &p, options ? options : &usual, 0, result));
 done:
     return st;
 }

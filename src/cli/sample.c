@@ -154,14 +154,33 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
 }
 
+static clattn_status make_plan(struct sample *s, clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options)
+{
+    clattn_status st;
+    cl_int code;
+    CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
+    s->p = &s->plan->p;
+    if (ca_is_host(&ctx->dev) || !s->plan->workspace) goto done;
+    s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
+    if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
+done:
+    return st;
+}
+
+clattn_status ca_sample_replan(const struct sample *s, const clattn_attention *a, const clattn_plan_options *options, struct sample *to)
+{
+    *to = *s;
+    to->plan = NULL;
+    to->workspace = NULL;
+    return make_plan(to, s->plan->ctx, a, options);
+}
+
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
                                const clattn_plan_options *options, const void *const *given, uint64_t seed, struct sample *s)
 {
     clattn_status st;
-    cl_int code;
     memset(s, 0, sizeof *s);
-    CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
-    s->p = &s->plan->p;
+    CA_TRY(make_plan(s, ctx, a, options));
     s->given = given;
     s->lengths = l && l->count ? l : NULL;
     s->tree = l ? l->tree : NULL;
@@ -169,10 +188,6 @@ clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, c
     for (int slot = 0; slot < CA_SLOTS; slot++)
         if ((!ca_slot_is_optional((enum ca_slot)slot) || (given && given[slot])) && !ca_slot_unwanted(s->p, (enum ca_slot)slot))
             CA_TRY(make_tensor(s, slot, seed));
-    if (!ca_is_host(&ctx->dev) && s->plan->workspace) {
-        s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
-        if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
-    }
 done:
     return st;
 }
@@ -182,6 +197,7 @@ static clattn_status run_on_device(const struct sample *s, bool bounded)
     struct chain c = {.queue = NULL}; /* the context's own, which is flushed */
     struct io io = {.workspace.mem = s->workspace};
     for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].mem = s->mem[slot];
+    io.t[CA_OUT].offset = s->out_offset;
     clattn_status st = ca_plan_enqueue(s->plan, &io, &c);
     if (st != CLATTN_OK) return st;
     if (bounded) st = ca_chain_wait(s->plan->ctx, &c, ca_problem_flops(s->p));

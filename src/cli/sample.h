@@ -12,6 +12,7 @@ struct sample {
     const struct problem *p;   /* the plan's */
     void *host[CA_SLOTS];      /* on the host */
     cl_mem mem[CA_SLOTS];      /* on an OpenCL device */
+    size_t out_offset;         /* of the output in its buffer, bytes */
     cl_mem workspace;
     const void *const *given;
     const struct ca_lengths *lengths; /* NULL: shared evenly */
@@ -24,6 +25,8 @@ struct sample {
  * in ordinary memory, is copied instead of drawn; GIVEN may be NULL. */
 clattn_status ca_sample_create(clattn_context *ctx, const clattn_attention *a, const struct ca_lengths *l,
                                const clattn_plan_options *options, const void *const *given, uint64_t seed, struct sample *s);
+/* TO becomes another plan of A on the tensors of S, which still owns them. */
+clattn_status ca_sample_replan(const struct sample *s, const clattn_attention *a, const clattn_plan_options *options, struct sample *to);
 /* Copies a tensor that the sample has to ordinary memory. */
 clattn_status ca_sample_read(const struct sample *s, int slot, void *to);
 /* Of one execution: with the lengths that the sequences have. */

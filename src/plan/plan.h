@@ -20,9 +20,6 @@ struct candidate {
 /* Fills the ladder, cheapest legal first; returns its length. */
 size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES]);
 
-/* Sets the parameters that TEXT, "vl=16 qv=4", names; SOURCE is whose word that is.  C is refused when it lacks one of them. */
-void ca_apply_params(struct candidate *c, const char *text, const char *source);
-
 /* Would C, which is legal, also run with VALUE for parameter number PARAM? */
 bool ca_can_try(const struct candidate *c, int param, int value, const struct problem *p, const struct device *dev);
 

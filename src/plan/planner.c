@@ -76,7 +76,8 @@ static void refuse(struct candidate *c, const char *format, ...)
         if (*s == '\n' || *s == '\r') *s = ' ';
 }
 
-void ca_apply_params(struct candidate *c, const char *params, const char *source)
+/* Sets the parameters that PARAMS, "vl=16 qv=4", names; SOURCE is whose word that is.  C is refused when it lacks one of them. */
+static void apply_params(struct candidate *c, const char *params, const char *source)
 {
     struct setting s;
     while (params && next_setting(&params, &s) > 0) {
@@ -143,7 +144,7 @@ struct fitting { struct candidate c; const struct problem *p; const struct devic
 static bool fits(void *user, const char *params)
 {
     struct fitting f = *(const struct fitting *)user;
-    ca_apply_params(&f.c, params, "wisdom");
+    apply_params(&f.c, params, "wisdom");
     return f.c.legal && suits(&f.c, f.p, f.dev);
 }
 
@@ -153,7 +154,7 @@ static double recall(struct candidate *c, const struct problem *p, const struct 
     struct fitting f = { *c, p, dev };
     struct wisdom w;
     if (!ca_wisdom_find(p, dev, c->algo->name, fits, &f, &w)) return 0;
-    ca_apply_params(c, w.params, w.shipped ? "shipped" : "wisdom");
+    apply_params(c, w.params, w.shipped ? "shipped" : "wisdom");
     snprintf(c->origin, sizeof c->origin, ": %s on %s", w.problem, w.device);
     return w.ms;
 }
@@ -179,7 +180,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     }
     if (algo->defaults) algo->defaults(p, dev, &c->params);
     double cost = recall(c, p, dev);
-    ca_apply_params(c, params, "user");
+    apply_params(c, params, "user");
     if (!c->legal || !suits(c, p, dev)) return;
     if (!(cost > 0) || !strcmp(c->source, "user")) cost = algo->cost(p, dev, &c->params);
     if (cost >= 0) c->cost_ms = cost;

@@ -41,12 +41,7 @@ struct sample {
 
 /* ---- data */
 
-static double load(clattn_dtype type, const void *x, int64_t i)
-{
-    if (type == CLATTN_F32) return ((const float *)x)[i];
-    uint16_t u = ((const uint16_t *)x)[i];
-    return type == CLATTN_F16 ? ca_f16_to_f32(u) : ca_bf16_to_f32(u);
-}
+static double load(clattn_dtype type, const void *x, int64_t i) { return ca_element(type, x, i); }
 
 static void store(clattn_dtype type, void *x, int64_t i, float v)
 {

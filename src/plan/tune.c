@@ -22,13 +22,13 @@
 #include "plan/wisdom.h"
 #include "runtime/probe.h"
 
+#define USUAL_SECONDS 60
 #define BATCH 8            /* tries of one helper process */
 #define MAX_TRIES 2048
 #define WISE 8             /* what is thought to cost so many times the cheapest is not tried */
 #define NEAR 1.5           /* a second algorithm that starts so near is worth a climb */
 #define BETTER 0.98        /* smaller gains are noise */
 #define HANGS_MS 60000     /* between two signs of progress: a build takes some devices a while */
-#define ALONE_MS 600000
 
 struct try { struct candidate c; double ms; bool confirmed; }; /* INFINITY: it failed */
 
@@ -40,7 +40,8 @@ struct tuning {
     double end;
     struct try tried[MAX_TRIES];
     int count, best, new_tries;            /* best: its number, -1 before there is one */
-    const struct ca_tune_options *o;
+    const clattn_tune_options *o;
+    int starts;                            /* above 0: no search, only so many of the cheapest algorithms */
     char how[128];                         /* why no helper answers */
 };
 
@@ -73,22 +74,23 @@ static void remember(const struct tuning *t, const struct candidate *c, double m
     ca_wisdom_add(&w);
 }
 
-/* Has the helper try the N of C whose numbers are WHICH, at most BATCH + 1.  What ends it is remembered as a failure. */
-static enum ca_outcome run_helper(struct tuning *t, const struct try *c, const int *which, int n, struct hearing *h)
+static void put_name(const struct candidate *c, char text[300])
 {
-    char platform[16], device[16], list[(BATCH + 1) * 300] = "", how[128];
+    const int n = snprintf(text, 300, "%s ", c->algo->name);
+    ca_params_print(c->algo, &c->params, text + n, 300 - (size_t)n);
+}
+
+/* Has the helper make the N tries whose numbers are WHICH, at most BATCH + 1.  What ends it is a failure of the try that it was at. */
+static enum ca_outcome run_helper(struct tuning *t, const int *which, int n, struct hearing *h)
+{
+    char list[(BATCH + 1) * 300] = "", name[300], how[128];
     struct ca_text text = { list, sizeof list, 0 };
-    const bool host = t->dev->kind == CLATTN_CLASS_HOST;
-    snprintf(platform, sizeof platform, "%d", host ? -1 : t->entry->dev.platform_index);
-    snprintf(device, sizeof device, "%d", t->entry->dev.device_index);
     for (int k = 0; k < n; k++) {
-        char params[256];
-        ca_params_print(c[which[k]].c.algo, &c[which[k]].c.params, params, sizeof params);
-        ca_text_put(&text, "%s%s %s", k ? ";" : "", c[which[k]].c.algo->name, params);
+        put_name(&t->tried[which[k]].c, name);
+        ca_text_put(&text, "%s%s", k ? ";" : "", name);
     }
     *h = (struct hearing){ .step = -1, .crashed = -1 };
-    const enum ca_outcome outcome = ca_helper_run((const char *[]){ "tune", platform, device, t->problem, list, NULL },
-                                                  t->entry->icd[0] ? t->entry->icd : NULL, HANGS_MS, hear, h, how);
+    const enum ca_outcome outcome = ca_helper_on(t->entry, "tune", t->problem, list, HANGS_MS, hear, h, how);
     if (outcome != CA_RAN) snprintf(t->how, sizeof t->how, "%s", how);
     if ((outcome == CA_CRASHED || outcome == CA_HUNG) && h->step >= 0 && h->step < n) {
         h->crashed = h->step;
@@ -100,12 +102,6 @@ static enum ca_outcome run_helper(struct tuning *t, const struct try *c, const i
 static bool is_same(const struct candidate *a, const struct candidate *b) { return a->algo == b->algo && !memcmp(&a->params, &b->params, sizeof a->params); }
 
 static bool is_over(const struct tuning *t) { return ca_now() > t->end || t->count >= MAX_TRIES; }
-
-static void put_name(const struct candidate *c, char text[300])
-{
-    const int n = snprintf(text, 300, "%s ", c->algo->name);
-    ca_params_print(c->algo, &c->params, text + n, 300 - (size_t)n);
-}
 
 static void tell(const struct tuning *t, int k)
 {
@@ -140,7 +136,7 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
         for (int k = first; k < t->count && number <= BATCH; k++)
             if (t->tried[k].ms < 0) which[number++] = k;
         if (number == (t->best >= 0)) break;
-        const enum ca_outcome outcome = run_helper(t, t->tried, which, number, &h);
+        const enum ca_outcome outcome = run_helper(t, which, number, &h);
         CA_REQUIRE(outcome != CA_MISSING && outcome != CA_BROKEN, CLATTN_E_UNSUPPORTED, "tuning needs the helper process: %s", t->how);
         CA_REQUIRE(!h.cannot[0], CLATTN_E_UNSUPPORTED, "%s cannot be tried on %s: %s", t->problem, t->dev->name, h.cannot);
         if (outcome != CA_RAN) crashes++;
@@ -209,12 +205,12 @@ static clattn_status start(struct tuning *t)
     const size_t n = ca_ladder(t->p, t->dev, c);
     int count = 0;
     for (size_t k = 0; k < n && c[k].legal; k++) {
-        if (t->o->starts && count == t->o->starts) break;
+        if (t->starts && count == t->starts) break;
         if (c[k].cost_ms > WISE * c[0].cost_ms && k > 0) continue;
         struct candidate guess = c[k];
         memset(&guess.params, 0, sizeof guess.params);
         if (guess.algo->defaults) guess.algo->defaults(t->p, t->dev, &guess.params);
-        if (!t->o->starts && !is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
+        if (!t->starts && !is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
         starts[count++] = c[k];
     }
     CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "no algorithm would run %s on %s", t->problem, t->dev->name);
@@ -252,7 +248,7 @@ static bool confirm(struct tuning *t)
         }
         if (best < 0) break;
     }
-    if (n < 2 || t->tried[t->best].confirmed || run_helper(t, t->tried, which, n, &h) != CA_RAN || !(h.ms[0] > 0)) return true;
+    if (n < 2 || t->tried[t->best].confirmed || run_helper(t, which, n, &h) != CA_RAN || !(h.ms[0] > 0)) return true;
     const double drift = t->tried[0].ms / h.ms[0]; /* all that is known of the problem stays comparable */
     for (int k = 1; k < n; k++) {
         struct try *x = &t->tried[which[k]];
@@ -299,7 +295,7 @@ static clattn_status search(struct tuning *t)
     clattn_status st;
     struct candidate c;
     CA_TRY(start(t));
-    if (t->o->starts) goto done;
+    if (t->starts) goto done;
     const int starts = t->count;
     const struct try first = t->tried[t->best];
     if (t->o->exhaustive) CA_TRY(sweep(t, &first));
@@ -315,19 +311,23 @@ done:
     return st;
 }
 
-clattn_status ca_tune(const struct device *dev, const struct inventory_entry *entry, const struct problem *p, const struct ca_tune_options *o,
-                      struct ca_tuned *result)
+clattn_status ca_tune(const struct device *dev, const struct inventory_entry *entry, const struct problem *p, const clattn_tune_options *o, int starts,
+                      clattn_tune_result *result)
 {
     struct tuning *t = calloc(1, sizeof *t);
     clattn_status st = CLATTN_OK;
     if (!t) return ca_no_memory(sizeof *t, "the tries of a tuning");
-    *t = (struct tuning){ .dev = dev, .entry = entry, .p = p, .best = -1, .o = o, .end = ca_now() + o->seconds };
+    *t = (struct tuning){ .dev = dev, .entry = entry, .p = p, .best = -1, .o = o, .starts = starts,
+                          .end = ca_now() + (o->seconds > 0 ? o->seconds : USUAL_SECONDS) };
     if (ca_problem_print(p, t->problem, sizeof t->problem) >= sizeof t->problem)
         st = ca_fail(CLATTN_E_TOO_LARGE, "the problem's text is longer than %zu characters", sizeof t->problem - 1);
     if (st == CLATTN_OK) st = search(t);
-    if (st == CLATTN_OK) {
+    if (st == CLATTN_OK && result) {
         const struct try *best = &t->tried[t->best];
-        *result = (struct ca_tuned){ .tries = t->count, .measured = t->new_tries, .ms = best->ms, .default_ms = t->tried[0].ms };
+        result->tries = t->count;
+        result->measured = t->new_tries;
+        result->ms = best->ms;
+        result->default_ms = t->tried[0].ms;
         snprintf(result->algorithm, sizeof result->algorithm, "%s", best->c.algo->name);
         ca_params_print(best->c.algo, &best->c.params, result->params, sizeof result->params);
     }

@@ -226,12 +226,12 @@ bool ca_wisdom_find(const struct problem *p, const struct device *dev, const cha
     struct shape s, other;
     char problem[512];
     double nearest = INFINITY;
-    if (ca_problem_print(p, problem, sizeof problem) >= sizeof problem) return false;
-    ca_wisdom_device(&here, dev);
-    shape_of(problem, &s);
     pthread_mutex_lock(&lock);
     load();
-    for (size_t k = 0; k < count; k++) {
+    const bool fits = count > 0 && ca_problem_print(p, problem, sizeof problem) < sizeof problem;
+    ca_wisdom_device(&here, dev);
+    if (fits) shape_of(problem, &s);
+    for (size_t k = 0; fits && k < count; k++) {
         if (all[k].fails[0] || strcmp(all[k].algorithm, algorithm) != 0) continue;
         const double far = distance(&all[k], &s, &here, &other);
         if (far < 0 || far > nearest) continue;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
-#include "base/half.h"
 #include "cli/sample.h"
 #include "plan/plan.h"
 #include "runtime/launch.h"
@@ -18,7 +17,7 @@
 #define SECONDS 0.1
 #define HOPELESS 4.0         /* what takes so many times the best after two runs has no more: cores that are shared can halve their speed for a while */
 
-struct attempt { clattn_plan *plan; cl_mem workspace; bool good; double ms; int repeats; };
+struct attempt { struct sample s; bool good; double ms; int repeats; };
 
 struct bench {
     clattn_context *ctx;
@@ -39,35 +38,6 @@ static void tell(const struct bench *b, json_t *record)
     json_decref(record);
 }
 
-/* Executes once and waits; the result lies between the guards. */
-static clattn_status run(const struct bench *b, const struct attempt *a)
-{
-    const struct sample *s = &b->sample;
-    struct io io = { .workspace.mem = a->workspace };
-    struct chain c = { .queue = NULL };
-    for (int slot = 0; slot < CA_SLOTS; slot++) {
-        io.t[slot].mem = s->mem[slot];
-        if (ca_is_host(&b->ctx->dev)) io.t[slot].host = s->host[slot];
-    }
-    if (ca_is_host(&b->ctx->dev)) {
-        io.t[CA_OUT].host = b->bytes + GUARD;
-        return ca_plan_run_host(a->plan, &io);
-    }
-    io.t[CA_OUT] = (struct tensor){ .mem = b->out, .offset = GUARD };
-    clattn_status st = ca_plan_enqueue(a->plan, &io, &c);
-    if (st != CLATTN_OK) return st;
-    st = ca_chain_wait(b->ctx, &c, ca_problem_flops(s->p));
-    ca_chain_release(&c);
-    return st;
-}
-
-static float element(clattn_dtype type, const void *x, int64_t i)
-{
-    if (type == CLATTN_F32) return ((const float *)x)[i];
-    const uint16_t u = ((const uint16_t *)x)[i];
-    return type == CLATTN_F16 ? ca_f16_to_f32(u) : ca_bf16_to_f32(u);
-}
-
 /* Runs A on NaN, and holds its result and the guards against what they must be. */
 static bool is_right(const struct bench *b, struct attempt *a, char why[128])
 {
@@ -78,7 +48,7 @@ static bool is_right(const struct bench *b, struct attempt *a, char why[128])
     clattn_status st;
     memset(b->bytes, 0xff, all);
     if (b->out) CA_TRY(CA_CL(EnqueueWriteBuffer, b->ctx->queue, b->out, CL_TRUE, 0, all, b->bytes, 0, NULL, NULL));
-    CA_TRY(run(b, a));
+    CA_TRY(ca_sample_run(&a->s, true));
     if (b->out) CA_TRY(CA_CL(EnqueueReadBuffer, b->ctx->queue, b->out, CL_TRUE, 0, all, b->bytes, 0, NULL, NULL));
     for (size_t k = 0; k < GUARD; k++)
         if (b->bytes[k] != 0xff || b->bytes[GUARD + b->size + k] != 0xff) {
@@ -86,7 +56,7 @@ static bool is_right(const struct bench *b, struct attempt *a, char why[128])
             return false;
         }
     for (int64_t k = 0; k < n; k++) {
-        const float x = element(type, b->bytes + GUARD, k), y = b->wanted[k];
+        const float x = ca_element(type, b->bytes + GUARD, k), y = b->wanted[k];
         if (!(fabs(x - y) <= bound * fmax(1, fabs(y))) && !(isnan(x) && isnan(y))) {
             snprintf(why, 128, "element %lld of the result is %g, the host's %g", (long long)k, x, y);
             return false;
@@ -117,7 +87,7 @@ static clattn_status make_reference(struct bench *b)
         st = ca_no_memory((size_t)n * sizeof *b->wanted, "the host's result");
         goto done;
     }
-    for (int64_t k = 0; k < n; k++) b->wanted[k] = element(s.p->dtype, s.host[CA_OUT], k);
+    for (int64_t k = 0; k < n; k++) b->wanted[k] = ca_element(s.p->dtype, s.host[CA_OUT], k);
 done:
     ca_sample_free(&s);
     ca_context_close(host);
@@ -153,14 +123,12 @@ static bool begin(struct bench *b, const char *text, struct attempt *a, char why
     const size_t name = strcspn(text, " ");
     const clattn_plan_options options = { .size = sizeof options, .algorithm = algorithm, .params = text + name + (text[name] == ' ') };
     clattn_status st;
-    cl_int code;
     snprintf(algorithm, sizeof algorithm, "%.*s", (int)name, text);
-    CA_TRY(clattn_plan_create(b->ctx, &b->a, &options, &a->plan));
-    if (!ca_is_host(&b->ctx->dev) && a->plan->workspace) {
-        a->workspace = ca_cl.CreateBuffer(b->ctx->context, CL_MEM_READ_WRITE, a->plan->workspace, NULL, &code);
-        if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
-    }
-    if (st == CLATTN_OK) return is_right(b, a, why);
+    CA_TRY(ca_sample_replan(&b->sample, &b->a, &options, &a->s));
+    a->s.mem[CA_OUT] = b->out;
+    a->s.out_offset = GUARD;
+    if (ca_is_host(&b->ctx->dev)) a->s.host[CA_OUT] = b->bytes + GUARD;
+    return is_right(b, a, why);
 done:
     snprintf(why, 128, "%.127s", ca_message());
     ca_message_clear();
@@ -168,11 +136,11 @@ done:
 }
 
 /* Milliseconds of an execution, of as many as take long enough; negative when one fails. */
-static double time_once(const struct bench *b, struct attempt *a)
+static double time_once(const struct attempt *a)
 {
     const double from = ca_now();
     for (int k = 0; k < a->repeats; k++)
-        if (run(b, a) != CLATTN_OK) return -1;
+        if (ca_sample_run(&a->s, true) != CLATTN_OK) return -1;
     return 1e3 * (ca_now() - from) / a->repeats;
 }
 
@@ -183,7 +151,7 @@ static void time_all(const struct bench *b, struct attempt *a, int n)
         if (round == 1) from = ca_now();
         for (int k = 0; k < n; k++) {
             if (!a[k].good || (round > 2 && a[k].ms > HOPELESS * best)) continue;
-            const double ms = time_once(b, &a[k]);
+            const double ms = time_once(&a[k]);
             if (ms < 0) {
                 a[k].good = false;
                 tell(b, json_pack("{s:i, s:o}", "failed", k, "words", ca_json_text(ca_message())));
@@ -203,7 +171,7 @@ static void time_all(const struct bench *b, struct attempt *a, int n)
 void ca_measure(const struct device *dev, const char *problem, const char *tries, ca_emit_fn *emit, void *user)
 {
     struct bench b = { .emit = emit, .user = user };
-    struct attempt attempt[MAX_TRIES] = { { .plan = NULL } };
+    struct attempt attempt[MAX_TRIES] = { { .good = false } };
     int n = 0;
     if (prepare(&b, dev, problem) != CLATTN_OK) {
         tell(&b, json_pack("{s:o}", "cannot", ca_json_text(ca_message())));

@@ -170,6 +170,7 @@ bool ca_read_unsigned(const char **s, uint64_t *value);
 locale_t ca_enter_c_locale(void);
 
 size_t ca_dtype_size(clattn_dtype t);
+float ca_element(clattn_dtype type, const void *x, int64_t i); /* element I of X */
 const char *ca_dtype_name(clattn_dtype t);
 
 /* The canonical strides of tensor S, packed in this order; false when they overflow. */

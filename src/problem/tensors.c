@@ -3,6 +3,7 @@
 #include "problem/tensors.h"
 #include <string.h>
 #include "base/checked.h"
+#include "base/half.h"
 
 const char *const ca_slot_name[CA_SLOTS] = {
     [CA_Q] = "q", [CA_K] = "k", [CA_V] = "v", [CA_OUT] = "out", [CA_LSE] = "lse", [CA_QOFF] = "q_offset",
@@ -68,6 +69,12 @@ static const struct { const char *name; size_t size; } dtypes[] = {
 #define NUM_DTYPES ((int)(sizeof dtypes / sizeof dtypes[0]))
 static bool dtype_known(clattn_dtype t) { return (int)t >= 0 && (int)t < NUM_DTYPES; }
 size_t ca_dtype_size(clattn_dtype t) { return dtype_known(t) ? dtypes[t].size : 0; }
+float ca_element(clattn_dtype type, const void *x, int64_t i)
+{
+    if (type == CLATTN_F32) return ((const float *)x)[i];
+    const uint16_t u = ((const uint16_t *)x)[i];
+    return type == CLATTN_F16 ? ca_f16_to_f32(u) : ca_bf16_to_f32(u);
+}
 const char *ca_dtype_name(clattn_dtype t) { return dtype_known(t) ? dtypes[t].name : "?"; }
 
 static struct axes broadcast_axes(const struct problem *p, const struct ca_broadcast *t)

@@ -206,13 +206,10 @@ static void try_here(ca_trial_fn *trial, const struct device *dev, struct trial 
 
 static enum ca_outcome try_there(const struct inventory_entry *e, unsigned bad, struct trying *t, char how[128])
 {
-    char place[3][32];
-    snprintf(place[0], sizeof place[0], "%d", e->dev.kind == CLATTN_CLASS_HOST ? -1 : e->dev.platform_index);
-    snprintf(place[1], sizeof place[1], "%d", e->dev.device_index);
-    snprintf(place[2], sizeof place[2], "%u", bad);
+    char algos[32];
+    snprintf(algos, sizeof algos, "%u", bad);
     *t = (struct trying){.algo = -1, .words = "starting"};
-    enum ca_outcome o = ca_helper_run((const char *[]){"try", place[0], place[1], place[2], NULL},
-                                      e->icd[0] ? e->icd : NULL, list_ms() * TRY_FACTOR, hear_trial, t, how);
+    enum ca_outcome o = ca_helper_on(e, "try", algos, NULL, list_ms() * TRY_FACTOR, hear_trial, t, how);
     if (o == CA_RAN && !t->told) {
         o = CA_BROKEN;
         snprintf(how, 128, "it told no verdict");

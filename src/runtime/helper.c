@@ -264,3 +264,12 @@ done:
     free(r);
     return outcome;
 }
+
+enum ca_outcome ca_helper_on(const struct inventory_entry *e, const char *what, const char *first, const char *second, int step_ms, ca_emit_fn *emit,
+                             void *user, char how[128])
+{
+    char platform[16], device[16];
+    snprintf(platform, sizeof platform, "%d", e->dev.kind == CLATTN_CLASS_HOST ? -1 : e->dev.platform_index);
+    snprintf(device, sizeof device, "%d", e->dev.device_index);
+    return ca_helper_run((const char *[]){what, platform, device, first, second, NULL}, e->icd[0] ? e->icd : NULL, step_ms, emit, user, how);
+}

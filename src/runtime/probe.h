@@ -43,6 +43,11 @@ enum ca_outcome {
 enum ca_outcome ca_helper_run(const char *const *args, const char *icd, int step_ms, ca_emit_fn *emit, void *user,
                               char how[128]);
 
+/* The same on a device: WHAT, its place, and up to two arguments more, which may be NULL. */
+struct inventory_entry;
+enum ca_outcome ca_helper_on(const struct inventory_entry *e, const char *what, const char *first, const char *second, int step_ms, ca_emit_fn *emit,
+                             void *user, char how[128]);
+
 /* ---- examine.c: fills entry[] (facts, selftest, verdict), note, in_process, expires. */
 clattn_status ca_examine(ca_trial_fn *trial, struct inventory *inv);
 /* Runs the trial of one entry. */
