@@ -7,6 +7,7 @@
 #include "api.h"
 #include "base/file.h"
 #include "plan/plan.h"
+#include "runtime/probe.h"
 #include "suite.h"
 
 static clattn_context *ctx;
@@ -93,6 +94,21 @@ START_TEST(measures_in_planning)
 }
 END_TEST
 
+static void count(void *user, const json_t *record) { *(int *)user += json_is_object(record); }
+
+START_TEST(says_little)
+{
+    static const char *const tries[] = { "nothing;nothing", "host;host vl=16" }; /* none is good, and all are over in no time */
+    for (int k = 0; k < 2; k++) {
+        char how[128];
+        int records = 0;
+        const enum ca_outcome outcome = ca_helper_run((const char *[]){ "tune", "-1", "-1", "b1 h1 q1 k1 d8", tries[k], NULL }, NULL, 60000, count, &records, how);
+        ck_assert_msg(outcome == CA_RAN, "%s", how);
+        ck_assert_int_lt(records, 16);
+    }
+}
+END_TEST
+
 static float twice(void *data, float score, int b, int h, int i, int j)
 {
     (void)data, (void)b, (void)h, (void)i, (void)j;
@@ -126,6 +142,7 @@ int main(void)
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, finds);
     tcase_add_test(all, measures_in_planning);
+    tcase_add_test(all, says_little);
     tcase_add_test(all, refuses);
     suite_add_tcase(suite, all);
     return run_suite(suite);

@@ -146,8 +146,10 @@ static double time_once(const struct attempt *a)
 
 static void time_all(const struct bench *b, struct attempt *a, int n)
 {
-    double best = INFINITY, from = 0;
-    for (int round = 0; round <= RUNS || ca_now() - from < SECONDS * n; round++) { /* the first tells how often */
+    double best = INFINITY, from = 0, told = 0;
+    int good = 0;
+    for (int k = 0; k < n; k++) good += a[k].good;
+    for (int round = 0; round <= RUNS || ca_now() - from < SECONDS * good; round++) { /* the first warms */
         if (round == 1) from = ca_now();
         for (int k = 0; k < n; k++) {
             if (!a[k].good || (round > 2 && a[k].ms > HOPELESS * best)) continue;
@@ -158,11 +160,14 @@ static void time_all(const struct bench *b, struct attempt *a, int n)
                 ca_message_clear();
                 continue;
             }
-            if (round == 0) a[k].repeats = (int)fmin(1000, 1 + 1e3 * SHORT / fmax(ms, 1e-4));
-            else a[k].ms = round == 1 ? ms : fmin(a[k].ms, ms);
+            a[k].repeats = (int)fmin(1000, 1 + SHORT / fmax(1e-3 * ms, 1e-7)); /* the first run is slow, and so may be any */
+            if (round > 0) a[k].ms = round == 1 ? ms : fmin(a[k].ms, ms);
             if (round > 0) best = fmin(best, a[k].ms);
         }
-        if (round > 0) tell(b, json_pack("{s:s}", "remark", "timing")); /* a sign of progress */
+        if (ca_now() - told > 1) { /* a sign of progress */
+            tell(b, json_pack("{s:s}", "remark", "timing"));
+            told = ca_now();
+        }
     }
     for (int k = 0; k < n; k++)
         if (a[k].good) tell(b, json_pack("{s:i, s:f}", "timed", k, "ms", a[k].ms));
