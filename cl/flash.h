@@ -12,6 +12,10 @@
  * in each tile, a tile whose output is not finite is computed again, guarded: the weights of keys that are not there are
  * marked ABSENT and skipped.  So a NaN that is seen stays, and one that is masked is gone.
  *
+ * PAIRS: where the processor multiplies pairs of bf16 and adds both products to an f32, each element of the picture is two: of qT and of a row of K
+ * those of dims 2d and 2d + 1, so K is read where it lies.  These products are exact.  Where the weights may be rounded to bf16, of p those of keys 2j
+ * and 2j + 1, and so rows of V come in twos, dim by dim.
+ *
  * Needs: VL and dialect.h; QV, KB (keys at once), DB (output dims at once), BK; FN(name) for several copies in one file.
  */
 #define BQ (QV * VL)
@@ -31,6 +35,11 @@
 #define LISTED_KEYS BK
 #define UNPACKED 1
 #define KV
+#endif
+
+#ifndef PAIRS
+#define PAIRS 0
+#define PAIR_PRODUCT(b, x, c) (c)
 #endif
 
 #ifndef CA_FLASH_AT
@@ -90,6 +99,47 @@ INLINE void find_rows(const ca_args *A, const ca_optional *X, struct at *t, floa
     }
 #endif
 }
+
+#if PAIRS
+/* Two bf16, of neighbouring dims or keys; the second may not be. */
+INLINE void put_pair(float *to, const stored *first, const stored *second)
+{
+    const ca_uint bits = *first | (second ? (ca_uint)*second << 16 : 0);
+    *to = AS_FLOAT(bits);
+}
+
+/* find_rows for keys in pairs of dims. */
+INLINE void find_keys_paired(const ca_args *A, const ca_optional *X, struct at *t, float *unpacked, const stored *k, int b, const int *number, int k0, int n,
+                             int D, int there)
+{
+    for (int j = 0; j < n; j++) {
+        const stored *row = k + ca_key_at(A, X, b, number ? number[j] : k0 + j, A->k_b, A->k_s);
+        if (there && A->k_d == 1 && D % 2 == 0 && (uintptr_t)row % sizeof(float) == 0) {
+            t->row[j] = (const float *)(const void *)row;
+            continue;
+        }
+        float *to = unpacked + j * WHOLE(D);
+        for (int d = 0; d < D; d += 2)
+            put_pair(to + d / 2, row + (ca_long)d * A->k_d, d + 1 < D ? row + (ca_long)(d + 1) * A->k_d : 0);
+        t->row[j] = to;
+    }
+}
+
+/* And for pairs of values. */
+INLINE void find_values_paired(const ca_args *A, const ca_optional *X, struct at *t, float *unpacked, const stored *v, int b, const int *number, int k0,
+                               int n, int Dv)
+{
+    for (int j = 0; j < n; j += 2, unpacked += WHOLE(Dv)) {
+        const stored *even = v + ca_key_at(A, X, b, number ? number[j] : k0 + j, A->v_b, A->v_s);
+        const stored *odd = j + 1 < n ? v + ca_key_at(A, X, b, number ? number[j + 1] : k0 + j + 1, A->v_b, A->v_s) : 0;
+        t->row[j / 2] = unpacked;
+        if (odd && are_vectors(A->v_d, Dv))
+            for (int e = 0; e < Dv; e += VL) VSTORE(AS_VF(AS_VU(load_vec(even + e)) >> 16 | AS_VU(load_vec(odd + e))), unpacked + e);
+        else
+            for (int e = 0; e < Dv; e++) put_pair(unpacked + e, even + (ca_long)e * A->v_d, odd ? odd + (ca_long)e * A->v_d : 0);
+    }
+}
+#endif
 #endif
 
 /* The rows' softmax state and intervals. */
@@ -105,10 +155,11 @@ INLINE void FN(scores)(const vf *qT, const struct at *k, int e, int D, float sca
     vf acc[KB][QV];
     FROM(row, k, e, nk);
     UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] = SPLAT(0.f);
-    UNROLL4 for (int d = 0; d < D; d++) {
+    const int products = PAIRS ? (D + 1) / 2 : D;
+    UNROLL4 for (int d = 0; d < products; d++) {
         UNROLL for (int i = 0; i < nk; i++) {
             vf b = SPLAT(FROM_AT(row, i)[d]);
-            UNROLL for (int a = 0; a < QV; a++) acc[i][a] = VFMA(b, qT[d * QV + a], acc[i][a]);
+            UNROLL for (int a = 0; a < QV; a++) acc[i][a] = PAIRS ? PAIR_PRODUCT(b, qT[d * QV + a], acc[i][a]) : VFMA(b, qT[d * QV + a], acc[i][a]);
         }
     }
     UNROLL for (int i = 0; i < nk; i++) UNROLL for (int a = 0; a < QV; a++) acc[i][a] *= SPLAT(scale);
@@ -306,15 +357,16 @@ APART void FN(modify)(const ca_args *A, const ca_optional *X, const struct FN(wh
 }
 
 /* oT = alpha oT + p v for ND output dims from D on at once; oT is the first one's. */
-INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, const struct at *v, int d, int n, const int nd)
+INLINE void FN(accumulate)(vf *oT, const vf *alpha, const vf *p, const struct at *v, int d, int n, const int nd, const int paired)
 {
     vf acc[DB][QV];
     UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) acc[e][a] = oT[e * QV + a] * alpha[a];
-    UNROLL4 for (int j = 0; j < n; j++) {
+    const int products = paired ? (n + 1) / 2 : n;
+    UNROLL4 for (int j = 0; j < products; j++) {
         KV const float *row = ROW(v, j) + d;
         UNROLL for (int e = 0; e < nd; e++) {
             vf b = SPLAT(row[e]);
-            UNROLL for (int a = 0; a < QV; a++) acc[e][a] = VFMA(b, p[j * QV + a], acc[e][a]);
+            UNROLL for (int a = 0; a < QV; a++) acc[e][a] = paired ? PAIR_PRODUCT(b, p[j * QV + a], acc[e][a]) : VFMA(b, p[j * QV + a], acc[e][a]);
         }
     }
     UNROLL for (int e = 0; e < nd; e++) UNROLL for (int a = 0; a < QV; a++) oT[e * QV + a] = acc[e][a];
@@ -406,7 +458,7 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
         FN(scores)(qT, k, at, D, A->scale, bounded, k0 + at, r, top, p + at * QV, KB);
         if (IS_ON(ORDERED, X->ordered)) {
             ask_rows(k, at + KB, n, KB, D);
-            ask_rows(v, at, n, KB, Dv);
+            if (!PAIRS) ask_rows(v, at, n, KB, Dv); /* those have been copied */
         }
         if (IS_ON(BIAS, X->bias) && A->bias_i != 0 && A->bias_j == 1)
             FN(ask)((GLOBAL const ca_byte *)(ca_bias_row(A, X, w->b, w->h, w->i0) + k0), A->bias_i * 4, n * 4, w->rows, j, n);
@@ -448,8 +500,16 @@ INLINE void FN(tile)(const ca_args *A, const ca_optional *X, const struct FN(whe
         }
     }
     if (IS_ON(DROPOUT, A->drop_below)) FN(drop)(A, w, p, k0, n);
-    for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, DB);
-    for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, 1);
+#if PAIRS
+    if (X->rounded) {
+        for (j = 0; j < n; j += 2)
+            UNROLL for (int a = 0; a < QV; a++) p[j / 2 * QV + a] = PAIR(p[j * QV + a], j + 1 < n ? p[(j + 1) * QV + a] : SPLAT(0.f));
+        for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, DB, 1);
+        for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, 1, 1);
+    }
+#endif
+    for (; e + DB <= Dv; e += DB) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, DB, 0);
+    for (; e < Dv; e++) FN(accumulate)(oT + e * QV, alpha, p, v, e, n, 1, 0);
 }
 
 /* Reads the tile's query rows, of those from Q on, into lanes.  Rows past the end repeat the last one.  MADE is scratch for rows
@@ -469,7 +529,11 @@ INLINE void FN(load_queries)(const ca_args *A, const ca_optional *X, const struc
                 x[i] = IS_SPECIAL(A) ? VLOAD(made + i * WHOLE(D) + d) : load_lanes(q + (ca_long)row * A->q_s, A->q_d, d, D);
             }
             transpose(x, VL);
+#if PAIRS
+            for (int e = 0; e < VL && d + e < D; e += 2) qT[(d + e) / 2 * QV + a] = PAIR(x[e], x[e + 1]);
+#else
             for (int e = 0; e < VL && d + e < D; e++) qT[(d + e) * QV + a] = x[e];
+#endif
         }
     }
 }
@@ -629,7 +693,13 @@ INLINE int FN(attend)(const ca_args *A, const ca_optional *X, const struct FN(wh
         struct at keys, values;
         const int *number = IS_ON(ORDERED, X->ordered) ? listed.number : 0;
         const int there = !IS_ON(ORDERED, X->ordered) || w->tile.k.step[2] == 1;
+#if PAIRS
+        find_keys_paired(A, X, &keys, unpacked, k, w->b, number, k0, n, D, there);
+        if (X->rounded && !guarded) find_values_paired(A, X, &values, unpacked + BK * WHOLE(D), v, w->b, number, k0, n, Dv);
+        else
+#else
         find_rows(A, X, &keys, unpacked, k, 1, w->b, w->h / A->group, number, k0, n, D, there);
+#endif
         find_rows(A, X, &values, unpacked + BK * WHOLE(D), v, 0, w->b, w->h / A->group, number, k0, n, Dv, there);
         FN(tile)(A, X, w, qT, oT, p, r, &keys, &values, k0, &listed, n, D, Dv, masked, asked, partial, guarded);
     }

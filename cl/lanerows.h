@@ -112,7 +112,10 @@ INLINE void turn_row(float *x, GLOBAL const float *c, GLOBAL const float *s, int
 
 INLINE void plain_row(float *to, GLOBAL const stored *row, int stride, int dims)
 {
-    for (int d = 0; d < dims; d += VL) VSTORE(load_lanes(row, stride, d, dims), to + d);
+    if (are_vectors(stride, dims))
+        for (int d = 0; d < dims; d += VL) VSTORE(load_vec(row + d), to + d);
+    else
+        for (int d = 0; d < dims; d += VL) VSTORE(load_lanes(row, stride, d, dims), to + d);
 }
 
 /* The first two dims of a row, the others 0. */

@@ -128,6 +128,7 @@ typedef struct ca_optional {
     int num_nodes, take_most, ordered; /* cl/order.h */
     float take_share;
     const struct ca_node *edges; /* the node whose edges have biases, NULL: none */
+    int rounded;                 /* weights may be (cl/flash.h, PAIRS) */
 #endif
 } ca_optional;
 #define OPTIONAL_PARAMS \

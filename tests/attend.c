@@ -46,6 +46,7 @@ void shape_print(const struct shape *s, char text[SHAPE_TEXT])
     int n = snprintf(text, SHAPE_TEXT, "%s b%d h%d/%d q%d k%d d%d/%d %s scale %g", dtype[s->dtype], s->B, s->Hq, s->Hkv, s->Nq,
                      s->Nk, s->D, s->Dv, memory[s->memory], shape_scale(s));
     if (s->softcap != 0) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " softcap %g", s->softcap);
+    if (s->rounded) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " rounded");
     if (s->bias) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " bias=%s", s->bias);
     if (s->mask) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " mask=%s", s->mask);
     if (s->shorter) n += snprintf(text + n, SHAPE_TEXT - (size_t)n, " (%d shorter)", s->shorter);
@@ -328,7 +329,7 @@ bool attend_describe(const struct shape *s, const struct data *d, struct oracle 
 {
     int32_t *offset = malloc(((size_t)s->B + 1) * sizeof *offset);
     *o = (struct oracle){ .type = (enum oracle_type)s->dtype, .B = s->B, .Hq = s->Hq, .Hkv = s->Hkv, .Nq = s->Nq,
-                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap,
+                          .Nk = s->Nk, .D = s->D, .Dv = s->Dv, .scale = shape_scale(s), .softcap = s->softcap, .rounded = s->rounded != 0,
                           .causal = s->causal != 0, .left = s->left, .right = s->right, .offset = offset, .lens = s->lens,
                           .score = (int)s->score, .w = s->score == CLATTN_GAT ? d->leaks : d->score_w, .w_count = s->score_ws,
                           .Dq = s->q_dim, .score_scale = 0.75, .dropout = s->dropout, .seed = s->seed, .drop_offset = s->drop_offset, .table = d->table, .seen = seen_keys(s), .bias.x = d->bias, .mask.x = d->mask,

@@ -36,6 +36,7 @@ struct shape {
     int shorter;                   /* so many keys are missing at the end of both */
     clattn_alibi alibi;
     int sinks;
+    int rounded;                   /* weights may be */
     double dropout;                /* with this seed and offset */
     uint64_t seed, drop_offset;
     const int32_t *q_lens;         /* [B] ragged: Nq and Nk are the longest, LENS the lengths of the keys */

@@ -93,6 +93,11 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
     for (size_t i = 0; i < n; i++) {
         if (!c[i].legal || (only && strcmp(only, c[i].algo->name)) || (s->algo && strcmp(s->algo, c[i].algo->name))) continue;
         names[legal++] = c[i].algo->name;
+        if (!s->algo && !strcmp(c[i].algo->name, "host") && c[i].params.v[0] != 3 && p.dtype == CLATTN_BF16 && !ca_problem_special(&p) && !p.split_len) {
+            names[legal++] = "host form=0"; /* forms 4 and 5 are the planner's where the processor has the instruction */
+            names[legal++] = "host form=4";
+            names[legal++] = "host form=5";
+        }
         if (s->algo || strcmp(c[i].algo->name, "split") || legal == CA_MAX_CANDIDATES) continue;
         bool lanes = c[i].params.v[0] == 0, few = p.score != CLATTN_ADDITIVE && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
         if (lanes && !attend_is_slow() && few) names[legal++] = "split form=1 rb=4"; /* what GPUs run */

@@ -83,7 +83,7 @@ static void describe(const struct shape *s, clattn_attention *a)
     a->batch = s->B, a->q_heads = s->Hq, a->kv_heads = s->Hkv;
     a->q_len = s->Nq, a->kv_len = s->Nk, a->head_dim = s->D, a->v_dim = s->Dv;
     if (s->scale != 0) a->scale = shape_scale(s);
-    a->softcap = s->softcap;
+    a->softcap = s->softcap, a->round_weights = s->rounded;
     a->causal = s->causal, a->align = s->align;
     if (s->align == CLATTN_OFFSET) a->q_offset = s->q_offset;
     a->window_left = s->left, a->window_right = s->right;

@@ -280,7 +280,7 @@ static float plain_span(const struct oracle *o, struct row r, long j)
     return fminf((ramp + o->lists.span[r.h] - (float)(r.i + o->offset[r.b] - j)) / ramp, 1);
 }
 
-/* The same, plainly, in f32.  VARIANT says which of the equally plain ways:
+/* The same, plainly, in f32, but for weights that may be rounded.  VARIANT says which of the equally plain ways:
  * bit 0: scale multiplies q, not the score, q W k is q (W k), and a span multiplies a weight, not adds its logarithm to the score; bit 1: sums run backwards; bit 2: powers of 2, not of e, the scale
  * having taken log2 e.  (With short mantissas and a scale of 1/8 many a sum is exact, and a row's one order would
  * promise more than f32 keeps.) */
@@ -325,6 +325,7 @@ static void plain_row(const struct oracle *o, struct row r, const struct inputs 
         if (variant & 1) p *= plain_span(o, r, j);
         l += p;
         p *= (float)oracle_keep(o, number_of(o, r), j);
+        if (o->rounded) p = (float)oracle_round(o->type, p);
         for (long d = 0; d < o->Dv; d++) out[d] += p * value[d];
     }
     if (o->sinks.x) l += base2 ? exp2f(sink - m) : expf(sink - m);

@@ -32,6 +32,7 @@ struct oracle {
     enum oracle_type type;
     long B, Hq, Hkv, Nq, Nk, D, Dv;
     double scale, softcap;     /* softcap 0: off */
+    bool rounded;              /* weights may be rounded to TYPE: what is done plainly does so */
     bool causal;               /* only keys j <= p, p = i + offset of the batch row */
     long left, right;          /* p - left <= j <= p + right; -1 = unlimited */
     const int32_t *offset;     /* [B] */

@@ -100,6 +100,7 @@ static inline clattn_attention random_attention(void)
     a.weights = (clattn_weights)(draw(0, 3) ? 0 : draw(1, 4));
     a.alibi = (clattn_alibi)(draw(0, 3) ? 0 : draw(1, 2));
     a.sinks = draw(0, 3) == 0;
+    a.round_weights = a.dtype != CLATTN_F32 && draw(0, 1);
     if (draw(0, 3) == 0) a.dropout_p = (double)draw(1, 1000) / 1000, a.seed = (uint64_t)draw(0, 3), a.offset = (uint64_t)draw(0, 3);
     if (draw(0, 3) == 0) a.kv_lens = draw(0, (int)a.kv_len);
     if (a.kv_lens && !a.kv_format && (a.layout != CLATTN_THD || a.page_size) && draw(0, 1)) a.new_len = draw(0, (int)a.kv_len);

@@ -571,11 +571,26 @@ static const struct shape tiny[] = {
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
 };
 
+/* Weights that may be rounded to the storage type. */
+static const struct shape roundings[] = {
+    { BF16, H(2, 1), N(65, 129), D(64, 64), CAUSAL, .rounded = 1 },
+    { BF16, .B = 2, H(4, 2), N(33, 65), D(3, 5), .rounded = 1, SPARE },
+    { BF16, .memory = GAPPED, H(2, 1), N(70, 200), D(128, 128), .rounded = 1, SPARE },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(63, 64), WINDOW(9, 4), .rounded = 1, SPARE },
+    { BF16, .B = 4, H(8, 2), N(1, 300), D(64, 64), .lens = some, .rounded = 1, SPARE },
+    { BF16, .B = 4, H(4, 2), N(33, 80), D(64, 96), .page = 16, .lens = some, .softcap = 3, .sinks = 1, .rounded = 1, SPARE },
+    { BF16, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), .mask = "bqk", .rounded = 1, SPARE },
+    { BF16, .B = 2, H(4, 2), N(70, 129), D(64, 64), PATTERN(DILATED, .width = 15, .dilation = { 4 }), .rounded = 1, SPARE },
+    { BF16, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(DOCUMENT), .q_lens = q_many, .lens = k_many, .bias = "hk", .rounded = 1, SPARE },
+    { F16, H(2, 1), N(33, 65), D(64, 64), CAUSAL, .rounded = 1, SPARE },
+    { F32, H(2, 1), N(33, 65), D(64, 64), CAUSAL, .rounded = 1, SPARE },
+};
+
 #define LIST(name) { #name, name, sizeof name / sizeof *name }
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
     LIST(storages), LIST(weights), LIST(elements), LIST(mods), LIST(dropouts), LIST(prefixes),
-    LIST(patterns), LIST(choices), LIST(best),
+    LIST(patterns), LIST(choices), LIST(best), LIST(roundings),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -641,6 +656,7 @@ START_TEST(test_prefixes) { run_list(&lists[11], _i); } END_TEST
 START_TEST(test_patterns) { run_list(&lists[12], _i); } END_TEST
 START_TEST(test_choices) { run_list(&lists[13], _i); } END_TEST
 START_TEST(test_best) { run_list(&lists[14], _i); } END_TEST
+START_TEST(test_roundings) { run_list(&lists[15], _i); } END_TEST
 
 /* What a tile_class that knows nothing changes: nothing. */
 START_TEST(test_unknowing)
@@ -691,7 +707,7 @@ int main(void)
         { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
         { "dropouts", test_dropouts, lists[10].count }, { "prefixes", test_prefixes, lists[11].count },
         { "patterns", test_patterns, lists[12].count }, { "choices", test_choices, lists[13].count },
-        { "best", test_best, lists[14].count }, { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
+        { "best", test_best, lists[14].count }, { "roundings", test_roundings, lists[15].count }, { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

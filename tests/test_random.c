@@ -44,6 +44,7 @@ static void draw_scores(uint64_t *seed, int on, struct shape *s)
     if (on & MASK) s->mask = axes[draw_below(seed, 8)];
     if (on & ALIBI) s->alibi = (clattn_alibi)(1 + draw_below(seed, 2));
     s->sinks = (on & SINKS) != 0;
+    s->rounded = s->dtype != CLATTN_F32 && (s->Nq & 1);
     s->mod = (on & MOD) != 0;
     if (on & DROPOUT) s->dropout = (1 + draw_below(seed, 16)) / 16.0, s->seed = draw_bits(seed), s->drop_offset = draw_bits(seed);
     if (s->Nk > 8) s->shorter = draw_below(seed, 4) ? 0 : draw_below(seed, s->Nk / 2);

@@ -33,6 +33,8 @@ static const struct { const char *text, *canonical; } spellings[] = {
     { "f32 n9 d4 offset=3 seed=18446744073709551615 dropout=1e-9", "f32 b1 h1 q9 k9 d4 dropout=1e-09 seed=18446744073709551615 offset=3" },
     { "f32 n9 d4 dropout=0.30000000000000004", "f32 b1 h1 q9 k9 d4 dropout=0.30000000000000004" },
     { "f32 n9 d4 seed=7", "f32 b1 h1 q9 k9 d4" },
+    { "bf16 n9 d4 rounded sinks", "bf16 b1 h1 q9 k9 d4 sinks rounded" },
+    { "f32 n9 d4 rounded", "f32 b1 h1 q9 k9 d4" }, /* as stored */
     { "f32 n9 d4 alibi sinks lens=5", "f32 b1 h1 q9 k9 d4 alibi sinks lens=5" },
     { "f32 b2 h3 n9 d4 alibi=BH", "f32 b2 h3 q9 k9 d4 alibi=BH" },
     { "f32 b1 h3 n9 d4 alibi=BH", "f32 b1 h3 q9 k9 d4 alibi" },
@@ -140,6 +142,7 @@ static const struct { const char *text; clattn_status status; const char *word; 
     { "f32 n8 d4 softcap=x", CLATTN_E_ARGUMENT, "softcap=x" },
     { "f32 n8 d4 alibi=H", CLATTN_E_ARGUMENT, "alibi=H" },
     { "f32 n8 d4 sinks=1", CLATTN_E_ARGUMENT, "sinks=1" },
+    { "bf16 n8 d4 rounded=1", CLATTN_E_ARGUMENT, "rounded=1" },
     { "f32 n8 d4 lens=0", CLATTN_E_ARGUMENT, "lens=0" },
     { "f32 n8 d4 bias=KQ", CLATTN_E_ARGUMENT, "bias=KQ" },
     { "f32 n8 d4 bias=Q:3", CLATTN_E_ARGUMENT, "bias=Q:3" },

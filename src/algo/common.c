@@ -25,7 +25,7 @@ void ca_optional_host(const struct problem *p, const struct io *io, ca_optional 
                         io->t[CA_KCOS].host, io->t[CA_KSIN].host, io->t[CA_SCOREW].host, io->t[CA_LEAKS].host, { NULL },
                         io->t[CA_PATTERN].host,
                         p->score_callback, p->mask_callback, p->tile_callback, p->callback_data, p->pattern.node, p->pattern.num_nodes,
-                        p->pattern.most, p->pattern.passes, p->pattern.share, NULL };
+                        p->pattern.most, p->pattern.passes, p->pattern.share, NULL, p->round_weights };
     for (int k = 0; k < p->pattern.num_nodes && p->pattern.edge_heads; k++)
         if (p->pattern.node[k].type == CA_CSR) x->edges = &p->pattern.node[k];
 }

@@ -3,6 +3,7 @@
  *   wide    a unit is a tile of query rows of one head             long queries
  *   narrow  the same with fewer rows                               queries shorter than half a wide tile
  *   parts   a unit is a part of the keys for all query rows of a KV head or several, merged after (decode); heads come first, as in split.cl
+ *   pairs   wide and narrow, with products of pairs of bf16 for the scores, and for the output where weights may be rounded to that
  *   groups  a unit is a chunk of query rows, to the groups of keys that they picked (cl/grouped.h)
  */
 #include "algo/algo.h"
@@ -13,7 +14,17 @@
 #include "host/host.h"
 
 enum { FORM, PART };              /* parameters: one of these; keys per part */
-enum { WIDE, NARROW, PARTS, GROUPS };
+enum { WIDE, NARROW, PARTS, GROUPS, WIDE_PAIRS, NARROW_PAIRS };
+
+static const struct host_kernels *kernels(const struct problem *p, int form, bool *slow)
+{
+    bool fast = true;
+    const struct host_kernels *k = form < WIDE_PAIRS ? ca_host_isa()->type[p->dtype] : ca_host_pairs(&fast);
+    if (slow) *slow = !fast;
+    return k;
+}
+static bool is_wide(int form) { return form == WIDE || form == WIDE_PAIRS; }
+static bool fits_pairs(const struct problem *p) { return p->dtype == CLATTN_BF16 && !ca_problem_special(p); }
 
 static const char *legal(const struct problem *p, const struct device *dev, char why[128])
 {
@@ -28,6 +39,9 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
     bool short_queries = p->Nq <= k->wide_rows / 2, less = 1.1 * ca_lane_waste(p, k->narrow_rows) < ca_lane_waste(p, k->wide_rows); /* 1.08 was measured, dense */
     t->v[FORM] = p->pattern.grouped && !p->split_len ? GROUPS : p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : short_queries || less ? NARROW : WIDE;
+    bool slow;
+    kernels(p, WIDE_PAIRS, &slow);
+    if (t->v[FORM] <= NARROW && fits_pairs(p) && !slow) t->v[FORM] += WIDE_PAIRS - WIDE;
     int64_t units = (p->shared_len ? ca_ceil_div(p->B * rows, k->pack_rows) : p->B) * p->Hkv / ca_pack_heads(p, k->pack_rows);
     t->v[PART] = ca_part_len(p, units, 8 * ca_host_threads()); /* levels the threads' load */
 }
@@ -36,7 +50,8 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 {
     (void)dev, (void)why;
     if (p->split_len && (t->v[FORM] != PARTS || t->v[PART] != p->split_len)) return "form is 2 (parts) and part is split_len";
-    if (t->v[FORM] < WIDE || t->v[FORM] > GROUPS) return "form is 0 (wide), 1 (narrow), 2 (parts) or 3 (groups)";
+    if (t->v[FORM] < WIDE || t->v[FORM] > NARROW_PAIRS) return "form is 0 (wide), 1 (narrow), 2 (parts), 3 (groups), or 4 or 5 (wide or narrow, in pairs)";
+    if (t->v[FORM] >= WIDE_PAIRS && !fits_pairs(p)) return "forms 4 and 5 (pairs) are for bf16 whose elements are loaded as they are, with scores q.k";
     if (t->v[FORM] == GROUPS && !p->pattern.grouped) return "form 3 (groups) is for rows that pick groups of keys";
     if (t->v[PART] < 1) return "part is at least 1";
     return NULL;
@@ -44,8 +59,9 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
-    const struct host_kernels *k = ca_host_isa()->type[p->dtype];
-    return ca_flops_ms(p, dev) * (t->v[FORM] == GROUPS ? CA_GROUPS_WASTE : t->v[FORM] == PARTS ? ca_tiles_waste(p, 1) : ca_lane_waste(p, t->v[FORM] == WIDE ? k->wide_rows : k->narrow_rows));
+    bool slow;
+    const struct host_kernels *k = kernels(p, (int)t->v[FORM], &slow);
+    return ca_flops_ms(p, dev) * (slow ? 16 : t->v[FORM] < WIDE_PAIRS ? 1 : p->round_weights ? 0.6 : 0.8) * (t->v[FORM] == GROUPS ? CA_GROUPS_WASTE : t->v[FORM] == PARTS ? ca_tiles_waste(p, 1) : ca_lane_waste(p, is_wide((int)t->v[FORM]) ? k->wide_rows : k->narrow_rows));
 }
 
 struct job {
@@ -79,7 +95,7 @@ static void unit(const struct job *j, int64_t n, void *scratch)
         j->k->grouped(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, hb / j->a.Hq, hb % j->a.Hq, (int)i, (int)ca_min(j->chunk, j->a.Nq - i), scratch);
         return;
     }
-    (j->form == WIDE ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, j->po, j->pml, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
+    (is_wide(j->form) ? j->k->wide : j->k->narrow)(&j->a, &j->x, j->q, j->key, j->v, j->o, j->lse, j->po, j->pml, tile, hb % j->a.Hq, hb / j->a.Hq, scratch);
 }
 
 static void store(clattn_dtype type, void *o, int64_t i, float x)
@@ -129,7 +145,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     (void)c;
     const struct problem *p = &plan->p;
     struct job j = {
-        .k = ca_host_isa()->type[p->dtype], .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
+        .k = kernels(p, (int)plan->params.v[FORM], NULL), .q = io->t[CA_Q].host, .key = io->t[CA_K].host, .v = io->t[CA_V].host,
         .o = io->t[CA_OUT].host, .lse = io->t[CA_LSE].host, .form = plan->params.v[FORM],
     };
     char *scratch;
@@ -142,11 +158,11 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     j.a.split_len = plan->params.v[PART];
     j.a.splits = j.form == PARTS ? (int)ca_parts(p, j.a.split_len) : (int)ca_max(p->pattern.passes, 1);
     j.shared = j.form == PARTS ? ca_shared_parts(p, j.a.split_len) : 0;
-    j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
+    if (j.form == PARTS) j.shared_blocks = ca_ceil_div(p->B * p->Nq * j.a.group, j.k->pack_rows);
     j.chunk = ca_group_rows(p, threads);
     j.x.ordered |= j.form == GROUPS; /* rows and keys are anywhere */
     j.blocks = j.form == GROUPS ? ca_ceil_div(p->Nq, j.chunk) : j.form == PARTS ? ca_ceil_div(p->Nq * j.a.group, j.k->pack_rows)
-                               : ca_lane_tiles(p, j.form == WIDE ? j.k->wide_rows : j.k->narrow_rows);
+                               : ca_lane_tiles(p, is_wide(j.form) ? j.k->wide_rows : j.k->narrow_rows);
     j.heads = j.form == PARTS ? ca_pack_heads(p, j.k->pack_rows) : 1;
     units *= j.blocks;
     if (j.form == PARTS) units = units / j.heads * (j.a.splits - j.shared);
@@ -175,7 +191,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_host = {
     .name = "host", .cuts_keys = true, .params = {
-        PARAM("form", "0: wide tiles of query rows, 1: narrow ones, 2: parts of the keys, 3: groups of them", 0, 1, 2, 3),
+        PARAM("form", "0: wide tiles of query rows, 1: narrow ones, 2: parts of the keys, 3: groups of them, 4 and 5: 0 and 1 in pairs of bf16", 0, 1, 2, 3, 4, 5),
         PARAM("part", "keys of a part, in form 2", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
     .workspace = workspace, .enqueue = enqueue,
 };

@@ -129,8 +129,53 @@ INLINE vf bf16_vec(const uint16_t *p)
 {
     vh h;
     memcpy(&h, p, sizeof h);
+#if defined(__AVX512F__) && VL == 16
+    return AS_VF((vi)_mm512_cvtepu16_epi32((__m256i)h) << 16); /* the conversion below takes gcc two halves */
+#else
     return AS_VF(__builtin_convertvector(h, vi) << 16);
+#endif
 }
+/* Rounded to nearest, ties to even, as ca_f32_to_f16 and ca_f32_to_bf16 do. */
+INLINE void store_f16(uint16_t *p, vf v)
+{
+#if defined(__AVX512F__) && VL == 16
+    const __m256i h = _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT);
+    memcpy(p, &h, sizeof h);
+#elif defined(__F16C__) && VL == 8
+    const __m128i h = _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT);
+    memcpy(p, &h, sizeof h);
+#else
+    for (int i = 0; i < VL; i++) p[i] = ca_f32_to_f16(v[i]);
+#endif
+}
+INLINE vu bf16_bits(vf v) { return AS_VU(VSEL(v == v, AS_VF(AS_VU(v) + 0x7fff + (AS_VU(v) >> 16 & 1)), AS_VF(AS_VU(v) | 0x400000))) >> 16; }
+INLINE void store_bf16(uint16_t *p, vf v)
+{
+#if defined(__AVX512F__) && VL == 16
+    const __m256i h = _mm512_cvtepi32_epi16((__m512i)bf16_bits(v));
+#else
+    const vh h = __builtin_convertvector(bf16_bits(v), vh);
+#endif
+    memcpy(p, &h, sizeof h);
+}
+#ifdef PAIRS
+/* EVEN and ODD rounded, lane by lane side by side; and such pairs multiplied, both added to C.  The instruction takes subnormals as 0. */
+#ifdef __AVX512BF16__
+INLINE vf PAIR(vf even, vf odd)
+{
+    static const uint16_t order[32] = { 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31 };
+    return (vf)_mm512_permutexvar_epi16(_mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even));
+}
+INLINE vf PAIR_PRODUCT(vf b, vf x, vf c) { return (vf)_mm512_dpbf16_ps((__m512)c, (__m512bh)b, (__m512bh)x); }
+#else
+INLINE vf PAIR(vf even, vf odd) { return AS_VF(bf16_bits(even) | bf16_bits(odd) << 16); }
+INLINE vf PAIR_PRODUCT(vf b, vf x, vf c)
+{
+    const vu odd = SPLATU(0xffff0000u);
+    return VFMA(AS_VF(AS_VU(b) << 16), AS_VF(AS_VU(x) << 16), VFMA(AS_VF(AS_VU(b) & odd), AS_VF(AS_VU(x) & odd), c));
+}
+#endif
+#endif
 #if STORAGE == 0
 typedef float stored;
 INLINE float load_at(const stored *p, ca_long i) { return p[i]; }
@@ -143,15 +188,13 @@ typedef uint16_t stored;
 INLINE float load_at(const stored *p, ca_long i) { return ca_f16_to_f32(p[i]); }
 INLINE void store_at(stored *p, ca_long i, float x) { p[i] = ca_f32_to_f16(x); }
 INLINE vf load_vec(const stored *p) { return f16_vec(p); }
+INLINE void store_vec(stored *p, vf v) { store_f16(p, v); }
 #else
 INLINE float load_at(const stored *p, ca_long i) { return ca_bf16_to_f32(p[i]); }
 INLINE void store_at(stored *p, ca_long i, float x) { p[i] = ca_f32_to_bf16(x); }
 INLINE vf load_vec(const stored *p) { return bf16_vec(p); }
+INLINE void store_vec(stored *p, vf v) { store_bf16(p, v); }
 #endif
-INLINE void store_vec(stored *p, vf v)
-{
-    for (int i = 0; i < VL; i++) store_at(p, i, v[i]);
-}
 #endif
 
 #if VL == 16

@@ -3,6 +3,7 @@
 #ifndef CA_HOST_H
 #define CA_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "clattn.h"
 #include "optional.h"
@@ -46,6 +47,8 @@ struct host_isa {
 /* The best level that this CPU has; CLATTN_ISA=name asks for a lower one, and ca_host_check says when it names none. */
 const struct host_isa *ca_host_isa(void);
 clattn_status ca_host_check(void);
+/* Tiles, and nothing else, whose products are of pairs of bf16 (flash_pairs.c).  FAST: by an instruction, else by its twin. */
+const struct host_kernels *ca_host_pairs(bool *fast);
 int ca_host_threads(void);
 int ca_host_thread(void); /* within a parallel region: which one this is */
 

@@ -13,6 +13,7 @@
     extern const struct host_linear ca_host_##isa##_linear;
 #define ROW(isa) { &ca_host_##isa##_f32, &ca_host_##isa##_f16, &ca_host_##isa##_bf16 }, &ca_host_##isa##_linear
 LEVEL(generic)
+extern const struct host_kernels ca_host_generic_pairs, ca_host_bf16_pairs;
 static int always(void) { return 1; }
 #ifdef ISA_X86
 LEVEL(v3) LEVEL(v4)
@@ -44,6 +45,16 @@ const struct host_isa *ca_host_isa(void)
         if (!wanted || !strcmp(wanted, levels[i].isa.name)) return &levels[i].isa;
     }
     return best;
+}
+
+const struct host_kernels *ca_host_pairs(bool *fast)
+{
+    *fast = false;
+#ifdef ISA_X86
+    *fast = ca_host_isa() == &levels[0].isa && __builtin_cpu_supports("avx512bf16");
+    if (*fast) return &ca_host_bf16_pairs;
+#endif
+    return &ca_host_generic_pairs;
 }
 
 clattn_status ca_host_check(void)

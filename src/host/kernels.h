@@ -1,52 +1,6 @@
 /* kernels.h -- one storage type's kernels at one instruction-set level: the build compiles each of
  * flash_f32.c, flash_f16.c, flash_bf16.c once per level with -DISA=level. */
-#include "host/host.h"
-#include "problem/problem.h"
-
-/* Vector width and register blocks by level; found by perf/sweep. */
-#if defined(__AVX512F__)
-#define VL 16
-#ifndef KB
-#define KB 6
-#define DB 4
-#define WIDE 4
-#endif
-#elif defined(__AVX2__)
-#define VL 8
-#define KB 6
-#define DB 6
-#define WIDE 2
-#elif defined(__aarch64__)
-#define VL 4
-#define KB 6
-#define DB 4
-#define WIDE 4
-#else
-#define VL 4
-#define KB 4
-#define DB 4
-#define WIDE 2
-#endif
-#ifndef BK
-#define BK 96
-#endif
-#include "host/dialect.h"
-
-/* Two copies of the tile kernel: WIDE vectors of rows, and one for short queries. */
-#define QV WIDE
-#define FN(name) name##_wide
-#include "flash.h"
-#include "batch.h"
-#undef QV
-#undef FN
-#undef KB
-#undef DB
-#define QV 1
-#define KB 8
-#define DB 8
-#define FN(name) name##_narrow
-#include "flash.h"
-#include "batch.h"
+#include "host/tiles.h"
 
 #define RB 16
 #define DK 64
@@ -64,25 +18,11 @@ static int batch(const ca_args *A, const ca_optional *X, struct grouped *t, cons
 #include "steps.h"
 #include "prepare.h"
 
-
 /* Bytes: the largest of what the three kernels cut out of it. */
 static size_t scratch(const ca_args *a)
 {
-    size_t tile = (size_t)(a->D + a->Dv + BK) * WIDE * VL + (size_t)BK * (WHOLE(a->D) + WHOLE(a->Dv));
-    size_t part = RB * (size_t)(WHOLE(a->D) + WHOLE(a->Dv) + DK) + FEW * (size_t)WHOLE(a->D > a->Dv ? a->D : a->Dv);
-    return (tile > part ? tile : part) * sizeof(float);
-}
-
-static void wide(HOST_TILE_ARGS)
-{
-    vf *qT = scratch, *oT = qT + a->D * WIDE, *p = oT + a->Dv * WIDE;
-    flash_wide(a, x, q, k, v, o, lse, po, pml, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK * WIDE));
-}
-
-static void narrow(HOST_TILE_ARGS)
-{
-    vf *qT = scratch, *oT = qT + a->D, *p = oT + a->Dv;
-    flash_narrow(a, x, q, k, v, o, lse, po, pml, a->D, a->Dv, tile, h, b, qT, oT, p, (float *)(p + BK));
+    size_t tile = tile_scratch(a), part = (RB * (size_t)(WHOLE(a->D) + WHOLE(a->Dv) + DK) + FEW * (size_t)WHOLE(a->D > a->Dv ? a->D : a->Dv)) * sizeof(float);
+    return tile > part ? tile : part;
 }
 
 static void part_of_keys(HOST_PART_ARGS)
@@ -174,8 +114,6 @@ static void prepare(const ca_args *a, const ca_optional *x, const ca_leaf *leaf,
     }
 }
 
-#define SYMBOL_(isa, type) ca_host_##isa##_##type
-#define SYMBOL(isa, type) SYMBOL_(isa, type)
 extern const struct host_kernels SYMBOL(ISA, TYPE);
 const struct host_kernels SYMBOL(ISA, TYPE) = {
     .lanes = VL, .wide_rows = WIDE * VL, .narrow_rows = VL, .pack_rows = RB,

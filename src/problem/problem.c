@@ -235,6 +235,7 @@ static clattn_status init_score(struct problem *p, const clattn_attention *a)
 {
     p->scale = (float)(!isnan(a->scale) ? a->scale : p->score ? 1 : 1 / sqrt((double)p->D));
     CA_REQUIRE(isfinite(p->scale), CLATTN_E_ARGUMENT, "scale %g does not fit an f32", a->scale);
+    p->round_weights = a->round_weights && a->dtype != CLATTN_F32;
     p->softcap = (float)a->softcap;
     CA_REQUIRE(a->softcap == 0 || CA_SOFTCAP_FITS(a->softcap), CLATTN_E_ARGUMENT,
                "softcap %g is neither 0 nor in 1e-37 ... 1e37", a->softcap);

@@ -56,6 +56,7 @@ struct problem {
     int64_t split_len;       /* 0: the algorithm cuts the keys as it likes */
     struct ca_strides kn, vn;
     clattn_weights weights;
+    bool round_weights;      /* to the storage type, before they multiply values, where that is faster */
     clattn_score score;
     float score_scale;
     int64_t score_ws;        /* numbers in score_w of an additive score */

@@ -137,6 +137,12 @@ static bool set_sinks(clattn_attention *a, const char *value)
     a->sinks = 1;
     return true;
 }
+static bool set_rounded(clattn_attention *a, const char *value)
+{
+    (void)value;
+    a->round_weights = 1;
+    return true;
+}
 static bool set_dropout(clattn_attention *a, const char *value) { return set_number(&a->dropout_p, value); }
 
 bool ca_read_unsigned(const char **s, uint64_t *value)
@@ -314,6 +320,7 @@ static const struct flag { const char *name; bool (*set)(clattn_attention *a, co
     { "bias", set_bias, VALUE },
     { "mask", set_mask, VALUE },
     { "sinks", set_sinks, NOTHING },
+    { "rounded", set_rounded, NOTHING },
     { "dropout", set_dropout, VALUE },
     { "seed", set_seed, VALUE },
     { "offset", set_offset, VALUE },
@@ -635,6 +642,7 @@ size_t ca_problem_print(const struct problem *p, char *text, size_t size)
     put_broadcast(&t, p, "bias", &p->bias);
     put_broadcast(&t, p, "mask", &p->mask);
     if (p->has_sinks) ca_text_put(&t, " sinks");
+    if (p->round_weights) ca_text_put(&t, " rounded");
     put_dropout(&t, p);
     if (p->lens) ca_text_put(&t, " lens=%" PRId64, p->lens);
     if (p->ragged) ca_text_put(&t, " total=%" PRId64 ",%" PRId64, p->Tq, p->Tk);

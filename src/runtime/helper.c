@@ -245,7 +245,7 @@ enum ca_outcome ca_helper_run(const char *const *args, const char *icd, int step
     bool known = reap(pid, 2000, &status);
     if (r->garbage) {
         outcome = CA_BROKEN;
-        snprintf(how, 128, "%.80s printed what is no record, or more than %d of them", path, MAX_RECORDS);
+        snprintf(how, 128, "%.70s printed what is no record, or more than %d", path, MAX_RECORDS);
     } else if (!r->hello) {
         outcome = CA_BROKEN;
         if (in_time) tell_end(known, status, how);
