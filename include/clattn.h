@@ -498,6 +498,8 @@ typedef struct clattn_tune_options {
     void (*progress)(void *user, const clattn_tune_step *step); /* after each try, on the calling thread; may be NULL */
     void *user;
     int exhaustive;   /* nonzero: all combinations of the algorithm that starts fastest come first, in a mixed order, as far as the time goes */
+    const char *algorithm; /* try this one alone; NULL: all that may be wise */
+    const char *params;    /* "bk=96 vl=16": those of the parameters keep these values; NULL: none does */
 } clattn_tune_options;
 
 typedef struct clattn_tune_result {

@@ -12,10 +12,20 @@ THREADS = os.environ.get("OMP_NUM_THREADS", "2")
 
 # ---- a problem: its shape and flags, its tensors, and what NumPy makes of it
 
-TOKENS = {"type": r"f32", "b": r"b(\d+)", "heads": r"h(\d+)(?:/(\d+))?", "n": r"n(\d+)", "q": r"q(\d+)", "k": r"k(\d+)", "d": r"d(\d+)",
+TOKENS = {"type": r"(f32|f16|bf16)", "b": r"b(\d+)", "heads": r"h(\d+)(?:/(\d+))?", "n": r"n(\d+)", "q": r"q(\d+)", "k": r"k(\d+)", "d": r"d(\d+)",
           "causal": r"causal", "align": r"align=(top_left|bottom_right|offset:(-?\d+))", "win": r"win=(-?\d+),(-?\d+)",
-          "softcap": r"softcap=([\d.]+)", "alibi": r"alibi", "mask": r"mask=([BHQK]+)", "bias": r"bias=([BHQK]+)", "kv": r"kv=(q8_0|q4_0)",
+          "softcap": r"softcap=([\d.]+)", "rounded": r"rounded", "alibi": r"alibi", "mask": r"mask=([BHQK]+)", "bias": r"bias=([BHQK]+)", "kv": r"kv=(q8_0|q4_0)",
           "pattern": r"pattern=(csr:(\d+)|block_sparse:(\d+),([\d.]+))"}
+
+
+def rounded(x, dtype):
+    """X, f32, with the values that DTYPE has."""
+    if dtype == "f16":
+        return x.astype("f2").astype("f4")
+    if dtype == "bf16":  # to nearest, ties to even
+        bits = x.view("u4")
+        return ((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000).view("f4")
+    return x
 
 
 class Problem:
@@ -33,14 +43,15 @@ class Problem:
         self.hkv = int(found["heads"][1] or self.hq)
         self.q, self.k = number("q", number("n", 1)), number("k", number("n", 1))
         self.scale, self.group = self.d ** -0.5, self.hq // self.hkv
-        self.tolerance = 1e-4  # engines that round on purpose raise it
+        self.type = found.get("type", ("f32",))[0]
+        self.tolerance = {"f32": 1e-4, "f16": 2e-3, "bf16": 2e-2}[self.type]  # engines that round on purpose raise it
         align = found.get("align", ("bottom_right", None))
         self.offset = int(align[1]) if align[1] else 0 if align[0] == "top_left" else self.k - self.q
         self.causal, self.win = "causal" in found, tuple(map(int, found.get("win", (-1, -1))))
         self.softcap, self.kv = float(found.get("softcap", (0,))[0]), found.get("kv", (None,))[0]
         self.square = self.causal and self.win == (-1, -1) and self.offset == 0  # what is_causal means everywhere
         rng = numpy.random.default_rng(1)
-        draw = lambda h, n: rng.standard_normal((self.b, h, n, self.d), dtype=numpy.float32)
+        draw = lambda h, n: rounded(rng.standard_normal((self.b, h, n, self.d), dtype=numpy.float32), self.type)
         self.tq, self.tk, self.tv = draw(self.hq, self.q), draw(self.hkv, self.k), draw(self.hkv, self.k)
         shape = lambda letters: [n if c in letters else 1 for c, n in zip("BHQK", (self.b, self.hq, self.q, self.k))]
         self.mask = rng.random(shape(found["mask"][0])) < 0.5 if "mask" in found else None
@@ -173,14 +184,15 @@ def torch_engine():
             only("the scatter form", (s.b > 1, "batch"), (s.group > 1, "grouped heads"))
             return scatter(s)
         only("scaled_dot_product_attention", (s.softcap, "softcap"), (s.kv, f"{s.kv} cache"), (s.pattern, "block layout"))
-        q, k, v = map(torch.from_numpy, (s.tq, s.tk, s.tv))
+        dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[s.type]
+        q, k, v = (torch.from_numpy(x).to(dtype) for x in (s.tq, s.tk, s.tv))
         native = s.square and s.mask is None and s.added() is None
         mask = None if native or (dense := s.dense()) is None else torch.from_numpy(dense)
         def run():
             with torch.inference_mode():
                 return torch.nn.functional.scaled_dot_product_attention(
                     q, k, v, mask, is_causal=native, enable_gqa=s.group > 1)
-        return run, lambda out: out.numpy()
+        return run, lambda out: out.float().numpy()
     return make
 
 
@@ -191,7 +203,7 @@ def flex_engine():
 
     def make(s):
         wanted = s.softcap or s.slopes is not None or s.win != (-1, -1) or s.layout is not None  # the rest is scaled_dot_product_attention's
-        only("FlexAttention", (s.kv, f"{s.kv} cache"), (not wanted, "flag to be used for"))
+        only("FlexAttention", (s.type != "f32", s.type), (s.kv, f"{s.kv} cache"), (not wanted, "flag to be used for"))
         q, k, v = map(torch.from_numpy, (s.tq, s.tk, s.tv))
         tensor = lambda x, shape: None if x is None else torch.from_numpy(x).expand(shape).contiguous()
         slopes, bias = tensor(s.slopes, (s.hq,)), tensor(s.bias, (s.b, s.hq, s.q, s.k))
@@ -241,7 +253,7 @@ def onnxruntime_engine():
     from onnx import helper
 
     def make(s):
-        only("onnxruntime's Attention", (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"))
+        only("onnxruntime's Attention", (s.type != "f32", s.type), (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"))
         native = s.square and s.mask is None and s.added() is None
         inputs = {"q": s.tq, "k": s.tk, "v": s.tv}
         if not native and (dense := s.dense()) is not None:
@@ -257,7 +269,7 @@ def ortgqa_engine():
     from onnx import helper
 
     def make(s):
-        only("GroupQueryAttention", (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"), (s.mask is not None, "mask"), (s.added() is not None, "bias here"),
+        only("GroupQueryAttention", (s.type != "f32", s.type), (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"), (s.mask is not None, "mask"), (s.added() is not None, "bias here"),
              (s.q > 1 and not s.causal, "rows that look ahead"),
              (s.offset != s.k - s.q, "other alignment"), (s.win[1] > 0, "right window"))
         flat = lambda x: numpy.ascontiguousarray(x.transpose(0, 2, 1, 3).reshape(s.b, s.q, -1))
@@ -283,7 +295,7 @@ def openvino_engine():
     from openvino import opset13 as op
 
     def make(s):
-        only("OpenVINO", (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"), (s.softcap, "softcap"))
+        only("OpenVINO", (s.type == "bf16", "bf16 here"), (s.kv, f"{s.kv} cache"), (s.pattern, "patterns"), (s.softcap, "softcap"))
         q, k, v = s.tq, s.tk, s.tv
         native = s.square and s.mask is None and s.added() is None
         mask = None if native else s.dense()
@@ -292,7 +304,7 @@ def openvino_engine():
             mask = mask if mask is None else numpy.broadcast_to(mask, (s.b, s.hq, 1, s.k)).reshape(s.b, s.hkv, s.group, s.k).copy()
         elif s.group > 1:
             k, v = (numpy.repeat(x, s.group, axis=1) for x in (k, v))
-        arrays = [x for x in (q, k, v, mask) if x is not None]
+        arrays = [x.astype("f2") if s.type == "f16" and x.dtype == "f4" else x for x in (q, k, v, mask) if x is not None]
         p = [op.parameter(x.shape, openvino.Type(x.dtype)) for x in arrays]
         model = openvino.Model([op.scaled_dot_product_attention(*p, causal=native)], p)
         compiled = openvino.Core().compile_model(model, "CPU", {
@@ -302,7 +314,7 @@ def openvino_engine():
         for i, t in enumerate(tensors):
             request.set_input_tensor(i, t)
         # the tensors borrow the arrays' memory
-        return (lambda: (arrays, tensors) and request.infer()), lambda out: out[0].reshape(s.tq.shape)
+        return (lambda: (arrays, tensors) and request.infer()), lambda out: out[0].astype("f4").reshape(s.tq.shape)
     return make
 
 
@@ -347,7 +359,7 @@ def ggml_engine():
         return t
 
     def make(s):
-        only("ggml", (s.kv and s.d % 32, f"{s.kv} of dims that are no multiple of 32"), (s.pattern, "patterns"))
+        only("ggml", (s.type != "f32", f"{s.type} here"), (s.kv and s.d % 32, f"{s.kv} of dims that are no multiple of 32"), (s.pattern, "patterns"))
         # To f16 goes what is added to the scores; q is quantised as the keys are, and q4_0's are multiplied with q in q8_0.
         s.tolerance = 2e-2 if s.kv or s.bias is not None else s.tolerance
         kind, keep, add = s.kv or "f32", s.allowed(), s.bias

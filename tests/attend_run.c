@@ -86,7 +86,7 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
     struct candidate c[CA_MAX_CANDIDATES];
     size_t n = 0, legal = 0;
     if (tensors_make(&t, s, &none)) {
-        if (ca_problem_init(&p, &t.a) == CLATTN_OK) n = ca_ladder(&p, &attend_context()->dev, c);
+        if (ca_problem_init(&p, &t.a) == CLATTN_OK) n = ca_ladder(&p, &attend_context()->dev, NULL, c);
         else wrong("not a problem: %s", ca_message());
     }
     const char *only = getenv("CLATTN_ALGO"); /* to look at one algorithm alone */

@@ -94,6 +94,32 @@ START_TEST(measures_in_planning)
 }
 END_TEST
 
+static void hear_fixed(void *user, const clattn_tune_step *step)
+{
+    (*(int *)user)++;
+    ck_assert_msg(strstr(step->tried, "part=512") != NULL, "%s", step->tried);
+}
+
+START_TEST(keeps_what_is_given)
+{
+    int steps = 0;
+    clattn_device_info info = { .size = sizeof info };
+    clattn_tune_options o = { .size = sizeof o, .seconds = 0.1, .progress = hear_fixed, .user = &steps, .params = "part=512" };
+    clattn_tune_result r = { .size = sizeof r };
+    ck_assert_int_eq(clattn_context_device(ctx, &info), CLATTN_OK);
+    o.algorithm = info.device_class == CLATTN_CLASS_HOST ? "host" : "split";
+    a.q_len = 1;
+    ck_assert_msg(clattn_tune(ctx, &a, &o, &r) == CLATTN_OK, "%s", clattn_last_message());
+    ck_assert_int_ge(steps, 1);
+    ck_assert_str_eq(r.algorithm, o.algorithm);
+    o.params = "part";
+    ck_assert_int_eq(clattn_tune(ctx, &a, &o, &r), CLATTN_E_ARGUMENT);
+    o.params = "parts=1";
+    ck_assert_int_eq(clattn_tune(ctx, &a, &o, &r), CLATTN_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(clattn_last_message(), o.algorithm));
+}
+END_TEST
+
 static void count(void *user, const json_t *record) { *(int *)user += json_is_object(record); }
 
 START_TEST(says_little)
@@ -142,6 +168,7 @@ int main(void)
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, finds);
     tcase_add_test(all, measures_in_planning);
+    tcase_add_test(all, keeps_what_is_given);
     tcase_add_test(all, says_little);
     tcase_add_test(all, refuses);
     suite_add_tcase(suite, all);

@@ -187,7 +187,7 @@ static struct candidate planned(const char *params)
     ca_wisdom_device(&w, &here);
     snprintf(w.params, sizeof w.params, "%s", params);
     ck_assert_int_eq(ca_wisdom_add(&w), CLATTN_OK);
-    ck_assert_uint_gt(ca_ladder(&p, &here, c), 0);
+    ck_assert_uint_gt(ca_ladder(&p, &here, NULL, c), 0);
     ck_assert_str_eq(c[0].algo->name, "host");
     return c[0];
 }

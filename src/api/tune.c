@@ -29,6 +29,7 @@ clattn_status clattn_tune(clattn_context *ctx, const clattn_attention *a, const 
     CA_GIVEN(a);
     if (options) {
         CA_TRY(ca_check_size(options, options->size, sizeof *options, "clattn_tune_options"));
+        CA_TRY(ca_params_check(options->params));
         CA_REQUIRE(options->seconds >= 0 && options->seconds < 1e9, CLATTN_E_ARGUMENT, "seconds are %g", options->seconds);
     }
     if (result) CA_TRY(ca_check_size(result, result->size, sizeof *result, "clattn_tune_result"));

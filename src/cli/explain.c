@@ -186,7 +186,7 @@ int ca_cmd_explain(int argc, char **argv)
     CA_TRY(ca_cli_problem(o.text, &problem));
     CA_TRY(ca_problem_init(&p, &problem.a));
     CA_TRY(ca_cli_open(o.selector, &ctx, &device));
-    size_t count = ca_ladder(&p, &ctx->dev, c);
+    size_t count = ca_ladder(&p, &ctx->dev, NULL, c);
     ca_problem_print(&p, text, sizeof text);
     if (o.json) code = print_json(text, &device, c, count, o.params ? &p : NULL, &ctx->dev);
     else print_table(text, &device, c, count);

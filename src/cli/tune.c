@@ -14,16 +14,18 @@ static char *usual[] = { "f32 b1 h8 q2048 k2048 d64", "f32 b1 h8 q2048 k2048 d12
                          "f16 b1 h8 q2048 k2048 d64" };
 
 struct options {
-    const char *selector, *import, *plot;
+    const char *selector, *algorithm, *params, *import, *plot;
     bool export, exhaustive;
     double seconds;    /* of each problem */
     char **problems;
     int num_problems;
 };
 
-enum { KEY_EXPORT = 256, KEY_IMPORT, KEY_PLOT, KEY_EXHAUSTIVE };
+enum { KEY_EXPORT = 256, KEY_IMPORT, KEY_PLOT, KEY_EXHAUSTIVE, KEY_PARAMS };
 static const struct argp_option option_rows[] = {
     {"device", 'd', "SELECTOR", 0, "tune this device (default: the fastest)", 0},
+    {"algo", 'a', "NAME", 0, "try this algorithm alone (default: all that may be wise)", 0},
+    {"params", KEY_PARAMS, "TEXT", 0, "keep these values of parameters, \"bk=96 vl=16\"", 0},
     {"budget", 'b', "SECONDS", 0, "search each problem for so long (default 60)", 0},
     {"exhaustive", KEY_EXHAUSTIVE, 0, 0, "try all combinations, as far as the time goes, to see what the search would miss", 0},
     {"export", KEY_EXPORT, 0, 0, "print what is known, a line for the best of each device, problem and algorithm, and tune only what is named", 0},
@@ -41,6 +43,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->seconds = strtod(arg, &end);
         if (end == arg || *end || !(o->seconds > 0 && o->seconds < 1e6)) argp_error(state, "%s seconds: more than 0 are needed", arg);
         return 0;
+    case 'a': o->algorithm = arg; return 0;
+    case KEY_PARAMS: o->params = arg; return 0;
     case KEY_EXPORT: o->export = true; return 0;
     case KEY_EXHAUSTIVE: o->exhaustive = true; return 0;
     case KEY_IMPORT: o->import = arg; return 0;
@@ -128,7 +132,7 @@ static clattn_status tune(const struct options *o, clattn_context *ctx, const ch
 {
     static struct course course; /* large */
     clattn_tune_options options = { .size = sizeof options, .seconds = o->seconds, .progress = say, .user = &course,
-                                    .exhaustive = o->exhaustive };
+                                    .exhaustive = o->exhaustive, .algorithm = o->algorithm, .params = o->params };
     clattn_tune_result r = { .size = sizeof r };
     struct cli_problem problem;
     char before[32], after[32];
@@ -157,6 +161,7 @@ int ca_cmd_tune(int argc, char **argv)
     clattn_device_info device;
     int code = CA_EXIT_OK;
     ca_cli_parse(&argp, argc, argv, &o);
+    if (o.algorithm && !ca_cli_algorithm_known(o.algorithm)) return CA_EXIT_BAD;
     if (o.import) code = import(o.import);
     if (!o.num_problems && !o.import && !o.export) {
         o.problems = usual;

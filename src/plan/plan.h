@@ -17,8 +17,8 @@ struct candidate {
     double cost_ms;
 };
 #define CA_MAX_CANDIDATES 16
-/* Fills the ladder, cheapest legal first; returns its length. */
-size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES]);
+/* Fills the ladder, cheapest legal first; returns its length.  PARAMS as of ca_plan_create, NULL: none. */
+size_t ca_ladder(const struct problem *p, const struct device *dev, const char *params, struct candidate c[CA_MAX_CANDIDATES]);
 
 /* Would C, which is legal, also run with VALUE for parameter number PARAM? */
 bool ca_can_try(const struct candidate *c, int param, int value, const struct problem *p, const struct device *dev);
@@ -31,6 +31,8 @@ void ca_plan_destroy(struct clattn_plan *plan);
 
 /* "rm=4 rn=4" of ALGO's parameters. */
 size_t ca_params_print(const struct algo *algo, const struct params *t, char *text, size_t size);
+clattn_status ca_params_check(const char *params); /* is it such a text? */
+bool ca_params_name(const char *params, const struct algo *algo, int param); /* does it set this one? */
 
 /* Checks the io, which holds device memory, and enqueues on C->queue after C's wait list; C->last is then the
  * event of the last command.  Without io->workspace one is made for this execution. */

@@ -43,7 +43,7 @@ static int next_setting(const char **text, struct setting *s)
     return 1;
 }
 
-static clattn_status check_params_syntax(const char *params)
+clattn_status ca_params_check(const char *params)
 {
     struct setting s;
     int more = 1;
@@ -60,6 +60,14 @@ static int param_index(const struct algo *algo, const struct setting *s)
     for (int i = 0; algo->params[i].name; i++)
         if (strlen(algo->params[i].name) == s->length && memcmp(algo->params[i].name, s->name, s->length) == 0) return i;
     return -1;
+}
+
+bool ca_params_name(const char *params, const struct algo *algo, int param)
+{
+    struct setting s;
+    while (params && next_setting(&params, &s) > 0)
+        if (param_index(algo, &s) == param) return true;
+    return false;
 }
 
 /* ----------------------------------------------------------------- ladder */
@@ -192,8 +200,7 @@ static bool goes_before(const struct candidate *a, const struct candidate *b)
     return a->legal && a->cost_ms < b->cost_ms;
 }
 
-static size_t ladder(const struct problem *p, const struct device *dev, const char *params,
-                     struct candidate c[CA_MAX_CANDIDATES])
+size_t ca_ladder(const struct problem *p, const struct device *dev, const char *params, struct candidate c[CA_MAX_CANDIDATES])
 {
     size_t n = 0;
     for (unsigned i = 0; ca_algos[i] && n < CA_MAX_CANDIDATES; i++, n++) {
@@ -204,11 +211,6 @@ static size_t ladder(const struct problem *p, const struct device *dev, const ch
         c[place] = one;
     }
     return n;
-}
-
-size_t ca_ladder(const struct problem *p, const struct device *dev, struct candidate c[CA_MAX_CANDIDATES])
-{
-    return ladder(p, dev, NULL, c);
 }
 
 /* ---------------------------------------------------------------- explain */
@@ -339,7 +341,7 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     size_t n;
 
     CA_TRY(ca_context_alive(ctx));
-    CA_TRY(check_params_syntax(params));
+    CA_TRY(ca_params_check(params));
     pl = calloc(1, sizeof *pl);
     if (!pl) {
         st = ca_no_memory(sizeof *pl, "a plan");
@@ -347,7 +349,7 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     }
     pl->ctx = ctx;
     pl->p = *p;
-    n = ladder(p, &ctx->dev, params, c);
+    n = ca_ladder(p, &ctx->dev, params, c);
     if (algorithm) CA_TRY(build_named(pl, algorithm, c, n, &chosen));
     else CA_TRY(build_cheapest(pl, c, n, &chosen));
     CA_TRY(ca_steps_build(pl));

@@ -301,7 +301,7 @@ static void try_wise(struct test *x)
     unsigned wanted[32] = {0};
     for (int k = 0; k < x->count; k++) {
         struct candidate c[CA_MAX_CANDIDATES];
-        size_t n = ca_ladder(&x->sample[k].p, &x->dev, c);
+        size_t n = ca_ladder(&x->sample[k].p, &x->dev, NULL, c);
         for (size_t i = 0; i < n && c[i].legal; i++)
             if (i == 0 || x->t->thorough || c[i].cost_ms < WISE * c[0].cost_ms) wanted[number_of(c[i].algo)] |= 1u << k;
     }
@@ -313,7 +313,7 @@ static void try_wise(struct test *x)
 static void try_rest(struct test *x, int k)
 {
     struct candidate c[CA_MAX_CANDIDATES];
-    size_t n = ca_ladder(&x->sample[k].p, &x->dev, c);
+    size_t n = ca_ladder(&x->sample[k].p, &x->dev, NULL, c);
     for (size_t i = 0; i < n && c[i].legal && !(x->good >> k & 1); i++)
         if (!(x->tried[number_of(c[i].algo)] >> k & 1)) try_algorithm(x, number_of(c[i].algo), 1u << k);
 }

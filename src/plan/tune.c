@@ -176,7 +176,7 @@ static clattn_status climb(struct tuning *t, struct candidate c)
             do {
                 int n = 0;
                 for (; e < param->count && n < BATCH; e++) {
-                    if (param->values[e] == c.params.v[i] || !ca_can_try(&c, i, param->values[e], t->p, t->dev)) continue;
+                    if (param->values[e] == c.params.v[i] || ca_params_name(t->o->params, c.algo, i) || !ca_can_try(&c, i, param->values[e], t->p, t->dev)) continue;
                     batch[n] = c;
                     batch[n++].params.v[i] = param->values[e];
                 }
@@ -202,18 +202,19 @@ done:
 static clattn_status start(struct tuning *t)
 {
     struct candidate c[CA_MAX_CANDIDATES], starts[2 * CA_MAX_CANDIDATES];
-    const size_t n = ca_ladder(t->p, t->dev, c);
+    const size_t n = ca_ladder(t->p, t->dev, t->o->params, c);
     int count = 0;
     for (size_t k = 0; k < n && c[k].legal; k++) {
         if (t->starts && count == t->starts) break;
-        if (c[k].cost_ms > WISE * c[0].cost_ms && k > 0) continue;
+        if (t->o->algorithm ? strcmp(c[k].algo->name, t->o->algorithm) != 0 : c[k].cost_ms > WISE * c[0].cost_ms && k > 0) continue;
         struct candidate guess = c[k];
         memset(&guess.params, 0, sizeof guess.params);
         if (guess.algo->defaults) guess.algo->defaults(t->p, t->dev, &guess.params);
-        if (!t->starts && !is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
+        if (!t->starts && !t->o->params && !is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
         starts[count++] = c[k];
     }
-    CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "no algorithm would run %s on %s", t->problem, t->dev->name);
+    CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "%s would not run %s on %s: see clattn explain", t->o->algorithm ? t->o->algorithm : "any algorithm", t->problem,
+               t->dev->name);
     for (int k = 0; k < count; k += BATCH) {
         clattn_status st = measure(t, starts + k, count - k < BATCH ? count - k : BATCH);
         if (st != CLATTN_OK) return st;
@@ -229,7 +230,7 @@ static bool draw(struct tuning *t, const struct algo *algo, uint64_t number, str
         *c = t->tried[t->best].c;
         c->algo = algo;
         for (int i = 0; algo->params[i].name; i++)
-            c->params.v[i] = algo->params[i].values[(size_t)(ca_philox_uniform(number, k, (uint64_t)i) * (double)algo->params[i].count)];
+            if (!ca_params_name(t->o->params, algo, i)) c->params.v[i] = algo->params[i].values[(size_t)(ca_philox_uniform(number, k, (uint64_t)i) * (double)algo->params[i].count)];
         if (algo->params[0].name && ca_can_try(c, 0, c->params.v[0], t->p, t->dev)) return true;
     }
     return false;
@@ -263,7 +264,12 @@ static bool confirm(struct tuning *t)
     return t->tried[t->best].confirmed || t->best == 0;
 }
 
-/* All combinations of ALGO's values, shuffled, while there is time. */
+static uint64_t number_of_values(const struct tuning *t, const struct algo *algo, int param)
+{
+    return ca_params_name(t->o->params, algo, param) ? 1 : algo->params[param].count;
+}
+
+/* All combinations of its algorithm's values, shuffled, while there is time. */
 static clattn_status sweep(struct tuning *t, const struct try *first)
 {
     const struct algo *algo = first->c.algo;
@@ -271,7 +277,7 @@ static clattn_status sweep(struct tuning *t, const struct try *first)
     uint64_t all = 1, step;
     int n = 0;
     clattn_status st = CLATTN_OK;
-    for (int i = 0; algo->params[i].name; i++) all *= algo->params[i].count;
+    for (int i = 0; algo->params[i].name; i++) all *= number_of_values(t, algo, i);
     for (step = (uint64_t)(0.618 * (double)all); step > 1; step--) { /* without a common divisor it goes through all of them */
         uint64_t a = all, b = step;
         while (b) { const uint64_t rest = a % b; a = b; b = rest; }
@@ -280,7 +286,8 @@ static clattn_status sweep(struct tuning *t, const struct try *first)
     for (uint64_t k = 0; k < all && !is_over(t); k++) {
         uint64_t number = all > 1 ? k * (step ? step : 1) % all : 0;
         struct candidate c = first->c;
-        for (int i = 0; algo->params[i].name; number /= algo->params[i++].count) c.params.v[i] = algo->params[i].values[number % algo->params[i].count];
+        for (int i = 0; algo->params[i].name; number /= number_of_values(t, algo, i++))
+            if (number_of_values(t, algo, i) > 1) c.params.v[i] = algo->params[i].values[number % algo->params[i].count];
         if (algo->params[0].name && ca_can_try(&c, 0, c.params.v[0], t->p, t->dev)) batch[n++] = c;
         if (n < BATCH && k + 1 < all) continue;
         CA_TRY(measure(t, batch, n));
