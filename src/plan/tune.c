@@ -9,7 +9,8 @@
  *     the three best once more, in turn
  *
  * The tries run in the helper process (src/probe/measure.c), some at a time, interleaved, so that a drift of the clock meets all: what counts is
- * a try's ratio to the best so far, which is among them.  A try that crashes or hangs ends the helper, not us: it is remembered and not made
+ * a try's ratio to the first that ran, which is always among them.  (To the best so far it must not be: that one was lucky, and each next one would
+ * be on top of it.)  A try that crashes or hangs ends the helper, not us: it is remembered and not made
  * again with that driver.  Each result is a record (wisdom.h), so that a tuning that was broken off goes on where it was. */
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ struct tuning {
     char problem[512];
     double end;
     struct try tried[MAX_TRIES];
-    int count, best, new_tries;            /* best: its number, -1 before there is one */
+    int count, best, first, new_tries;     /* the best's number and that of the first that ran, -1 before there is one */
     const clattn_tune_options *o;
     int starts;                            /* above 0: no search, only so many of the cheapest algorithms */
     char how[128];                         /* why no helper answers */
@@ -115,7 +116,7 @@ static void tell(const struct tuning *t, int k)
 /* Adds N tries to those that were made, and measures them against the best so far. */
 static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
 {
-    const int first = t->count;
+    const int from = t->count;
     struct hearing h;
     for (int k = 0; k < n && t->count < MAX_TRIES; k++) {
         struct try *new = &t->tried[t->count];
@@ -132,16 +133,17 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
     }
     for (int crashes = 0; crashes < 3;) {
         int which[BATCH + 1], number = 0;
-        if (t->best >= 0) which[number++] = t->best;
-        for (int k = first; k < t->count && number <= BATCH; k++)
+        if (t->first >= 0) which[number++] = t->first;
+        const int begin = number;
+        for (int k = from; k < t->count && number <= BATCH; k++)
             if (t->tried[k].ms < 0) which[number++] = k;
-        if (number == (t->best >= 0)) break;
+        if (number == begin) break;
         const enum ca_outcome outcome = run_helper(t, which, number, &h);
         CA_REQUIRE(outcome != CA_MISSING && outcome != CA_BROKEN, CLATTN_E_UNSUPPORTED, "tuning needs the helper process: %s", t->how);
         CA_REQUIRE(!h.cannot[0], CLATTN_E_UNSUPPORTED, "%s cannot be tried on %s: %s", t->problem, t->dev->name, h.cannot);
         if (outcome != CA_RAN) crashes++;
-        const double drift = t->best >= 0 && h.ms[0] > 0 ? t->tried[t->best].ms / h.ms[0] : 1;
-        for (int k = t->best >= 0; k < number; k++) {
+        const double drift = begin && h.ms[0] > 0 ? t->tried[t->first].ms / h.ms[0] : 1;
+        for (int k = begin; k < number; k++) {
             struct try *x = &t->tried[which[k]];
             if (h.fails[k][0]) x->ms = INFINITY;
             else if (h.ms[k] > 0) x->ms = h.ms[k] * drift;
@@ -151,8 +153,9 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
             if (h.fails[k][0] || x->ms < INFINITY) remember(t, &x->c, x->ms < INFINITY ? x->ms : 0, h.fails[k], h.crashed == k);
         }
     }
-    for (int k = first; k < t->count; k++) {
+    for (int k = from; k < t->count; k++) {
         if (t->tried[k].ms < 0) t->tried[k].ms = INFINITY;
+        if (t->tried[k].ms < INFINITY && t->first < 0) t->first = k;
         if (t->tried[k].ms < INFINITY && (t->best < 0 || t->tried[k].ms < t->tried[t->best].ms)) t->best = k;
         tell(t, k);
     }
@@ -236,32 +239,32 @@ static bool draw(struct tuning *t, const struct algo *algo, uint64_t number, str
     return false;
 }
 
-/* The best three once more, with the first of all, in turn: the fastest may have been lucky.  True when it was not, or nothing can be said. */
+/* The best three once more, with the first, in turn: the fastest may have been lucky.  True when it was not, or nothing can be said. */
 static bool confirm(struct tuning *t)
 {
-    int which[4] = { 0 }, n = 1;
+    int which[4] = { t->first }, n = 1;
     struct hearing h;
     for (int best; n < 4; which[n++] = best) {
         best = -1;
-        for (int k = 1; k < t->count; k++) {
-            const bool taken = (n > 1 && which[1] == k) || (n > 2 && which[2] == k);
+        for (int k = 0; k < t->count; k++) {
+            const bool taken = k == t->first || (n > 1 && which[1] == k) || (n > 2 && which[2] == k);
             if (!taken && t->tried[k].ms < INFINITY && (best < 0 || t->tried[k].ms < t->tried[best].ms)) best = k;
         }
         if (best < 0) break;
     }
     if (n < 2 || t->tried[t->best].confirmed || run_helper(t, which, n, &h) != CA_RAN || !(h.ms[0] > 0)) return true;
-    const double drift = t->tried[0].ms / h.ms[0]; /* all that is known of the problem stays comparable */
+    const double drift = t->tried[t->first].ms / h.ms[0]; /* all that is known of the problem stays comparable */
     for (int k = 1; k < n; k++) {
         struct try *x = &t->tried[which[k]];
         x->ms = h.ms[k] > 0 ? h.ms[k] * drift : INFINITY;
         x->confirmed = true;
         if (h.ms[k] > 0) remember(t, &x->c, x->ms, "", false);
     }
-    t->best = 0;
-    for (int k = 1; k < t->count; k++)
+    t->best = t->first;
+    for (int k = 0; k < t->count; k++)
         if (t->tried[k].ms < t->tried[t->best].ms) t->best = k;
     ca_wisdom_save();
-    return t->tried[t->best].confirmed || t->best == 0;
+    return t->tried[t->best].confirmed || t->best == t->first;
 }
 
 static uint64_t number_of_values(const struct tuning *t, const struct algo *algo, int param)
@@ -313,7 +316,7 @@ static clattn_status search(struct tuning *t)
         CA_TRY(measure(t, &c, 1));
         CA_TRY(climb(t, c));
     }
-    for (int k = 0; k < 4 && t->new_tries && t->tried[0].ms < INFINITY && !confirm(t); k++) {}
+    for (int k = 0; k < 4 && t->new_tries && !confirm(t); k++) {}
 done:
     return st;
 }
@@ -324,7 +327,7 @@ clattn_status ca_tune(const struct device *dev, const struct inventory_entry *en
     struct tuning *t = calloc(1, sizeof *t);
     clattn_status st = CLATTN_OK;
     if (!t) return ca_no_memory(sizeof *t, "the tries of a tuning");
-    *t = (struct tuning){ .dev = dev, .entry = entry, .p = p, .best = -1, .o = o, .starts = starts,
+    *t = (struct tuning){ .dev = dev, .entry = entry, .p = p, .best = -1, .first = -1, .o = o, .starts = starts,
                           .end = ca_now() + (o->seconds > 0 ? o->seconds : USUAL_SECONDS) };
     if (ca_problem_print(p, t->problem, sizeof t->problem) >= sizeof t->problem)
         st = ca_fail(CLATTN_E_TOO_LARGE, "the problem's text is longer than %zu characters", sizeof t->problem - 1);
