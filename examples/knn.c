@@ -115,7 +115,10 @@ static double difference(int h, int i, const float *q, const float *k, const flo
         all += s;
         for (int d = 0; d < DIM; d++) sum[d] += s * v[at + (size_t)d];
     }
-    for (int d = 0; d < DIM; d++) worst = fmax(worst, fabs(sum[d] / all - out[((size_t)h * POINTS + (size_t)i) * DIM + (size_t)d]));
+    for (int d = 0; d < DIM; d++) {
+        const double error = fabs(sum[d] / all - out[((size_t)h * POINTS + (size_t)i) * DIM + (size_t)d]);
+        if (error > worst) worst = error;
+    }
     return worst;
 }
 

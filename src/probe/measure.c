@@ -14,10 +14,11 @@
 #define SEED 1
 #define SHORT 0.002          /* a run is as many executions as take so long: clocks and starts of threads are coarser */
 #define RUNS 7               /* of each try, in turn; and on while all have had SECONDS */
+#define MAX_RUNS 128
 #define SECONDS 0.1
 #define HOPELESS 4.0         /* what takes so many times the best after two runs has no more: cores that are shared can halve their speed for a while */
 
-struct attempt { struct sample s; bool good; double ms; int repeats; };
+struct attempt { struct sample s; bool good; int repeats, runs; double ms[MAX_RUNS], least; }; /* of each round it took part in, from the first on */
 
 struct bench {
     clattn_context *ctx;
@@ -144,15 +145,33 @@ static double time_once(const struct attempt *a)
     return 1e3 * (ca_now() - from) / a->repeats;
 }
 
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A's time to REFERENCE's: the middle of the rounds' ratios.  (Where something else runs on the cores, clean rounds are rare, and the least time is
+ * a matter of luck; but the two of a round met the same.) */
+static double ratio(const struct attempt *a, const struct attempt *reference)
+{
+    double r[MAX_RUNS];
+    const int n = a->runs < reference->runs ? a->runs : reference->runs;
+    for (int k = 0; k < n; k++) r[k] = a->ms[k] / reference->ms[k];
+    qsort(r, (size_t)n, sizeof *r, compare);
+    return n % 2 ? r[n / 2] : (r[n / 2 - 1] + r[n / 2]) / 2;
+}
+
 static void time_all(const struct bench *b, struct attempt *a, int n)
 {
     double best = INFINITY, from = 0, told = 0;
     int good = 0;
+    const struct attempt *reference = NULL; /* the first that runs */
     for (int k = 0; k < n; k++) good += a[k].good;
-    for (int round = 0; round <= RUNS || ca_now() - from < SECONDS * good; round++) { /* the first warms */
+    for (int round = 0; round <= RUNS || (round < MAX_RUNS && ca_now() - from < SECONDS * good); round++) { /* the first warms */
         if (round == 1) from = ca_now();
         for (int k = 0; k < n; k++) {
-            if (!a[k].good || (round > 2 && a[k].ms > HOPELESS * best)) continue;
+            if (!a[k].good || (round > 2 && a[k].least > HOPELESS * best)) continue;
             const double ms = time_once(&a[k]);
             if (ms < 0) {
                 a[k].good = false;
@@ -161,22 +180,27 @@ static void time_all(const struct bench *b, struct attempt *a, int n)
                 continue;
             }
             a[k].repeats = (int)fmin(1000, 1 + SHORT / fmax(1e-3 * ms, 1e-7)); /* the first run is slow, and so may be any */
-            if (round > 0) a[k].ms = round == 1 ? ms : fmin(a[k].ms, ms);
-            if (round > 0) best = fmin(best, a[k].ms);
+            if (round == 0) continue;
+            a[k].ms[a[k].runs++] = ms;
+            a[k].least = a[k].runs == 1 ? ms : fmin(a[k].least, ms);
+            best = fmin(best, a[k].least);
         }
         if (ca_now() - told > 1) { /* a sign of progress */
             tell(b, json_pack("{s:s}", "remark", "timing"));
             told = ca_now();
         }
     }
-    for (int k = 0; k < n; k++)
-        if (a[k].good) tell(b, json_pack("{s:i, s:f}", "timed", k, "ms", a[k].ms));
+    for (int k = 0; k < n; k++) {
+        if (!a[k].good) continue;
+        if (!reference) reference = &a[k];
+        tell(b, json_pack("{s:i, s:f}", "timed", k, "ms", reference->least * ratio(&a[k], reference)));
+    }
 }
 
 void ca_measure(const struct device *dev, const char *problem, const char *tries, ca_emit_fn *emit, void *user)
 {
     struct bench b = { .emit = emit, .user = user };
-    struct attempt attempt[MAX_TRIES] = { { .good = false } };
+    static struct attempt attempt[MAX_TRIES]; /* large; the process does this once */
     int n = 0;
     if (prepare(&b, dev, problem) != CLATTN_OK) {
         tell(&b, json_pack("{s:o}", "cannot", ca_json_text(ca_message())));
