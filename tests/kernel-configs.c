@@ -24,7 +24,7 @@ static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl
  * scores that are no products, MODS the user's functions. */
 enum { APART = 8, FEATURES = 16, PLACES = 32, ELEMENTS = 64, ADDITIVE = 128, GENERAL = 256, GAT = 512, MODS = 1024, LAST = MODS };
 static const struct { int64_t D, Dv; int forms; } dims[] = {
-    { 64, 64, 7 | FEATURES | ELEMENTS | ADDITIVE | GENERAL }, { 128, 128, 1 | FEATURES | PLACES | MODS },
+    { 64, 64, 7 | FEATURES | ELEMENTS | ADDITIVE | GENERAL }, { 128, 128, 3 | FEATURES | PLACES | MODS },
     { 256, 256, 1 }, { 576, 512, 1 | APART }, { 40, 40, 1 }, { 1, 64, GAT },
 };
 static const char *folder; /* for texts with the user's functions */

@@ -34,10 +34,11 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     int w = dev->vector_width >= 16 ? 16 : dev->vector_width >= 8 ? 8 : 4, rows = 1;
     bool crowded = p->Dv > 64 && (p->bias.on || p->mask.on || p->mods[0]); /* 8 rows spill on some GPUs, then even 4 (perf/gpu-table) */
     int most = ca_is_cpu_like(dev) ? 16 : crowded ? 2 : 4;
+    int keys = p->Dv > 64 && p->dtype != CLATTN_F32 ? 1 : 2; /* two of 16 bits spill on Intel's */
     int64_t pack = p->split_len ? p->Hq / ca_max(p->Hkv, 1) : most_rows(p); /* fixed parts: whatever else is in the batch */
     if (ca_is_cpu_like(dev)) pack *= ca_pack_heads(p, most);
     while (rows < most && rows < pack) rows *= 2;
-    *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, 2, 0 } };
+    *t = (struct params){ { ca_is_cpu_like(dev) ? LANES : GROUP, w, rows, 64, 8, 8, keys, 0 } };
     while (t->v[TY] > 1 && (size_t)(t->v[TX] * t->v[TY]) > dev->max_group) t->v[TY] /= 2;
     while (t->v[TX] > 1 && (size_t)t->v[TX] > dev->max_group) t->v[TX] /= 2;
     while (t->v[ROWS] > 1 && t->v[FORM] == GROUP && local_bytes(p, t) > (int64_t)dev->local_bytes) t->v[ROWS] /= 2;
