@@ -71,7 +71,7 @@
 /* K and V, and before them Q; or Q behind them. */
 #define KV (BN * KP + DVR * VP)
 #define STAGED (KEEPQ ? (KV > BM * KP ? KV : BM * KP) : KV + BM * KP)
-#define RP (C_SHARES * GX)
+#define RP (C_SHARES * GX + 1)
 /* f16 weights are kept 2^14 times as large, so that small ones are no subnormals. */
 #define MAGNIFIED (STORAGE == 1 ? 16384.f : 1.f)
 #define ODD_BITS (STORAGE == 1 ? 0x7c00u : 0x7f80u)
@@ -290,7 +290,7 @@ void attn_matrix(__global const stored *restrict q, __global const stored *restr
         if (id == 0) odd = 0; /* all have seen it */
         for (int i = id; i < BM; i += ITEMS) { /* the parts of a row meet */
             float most = top[i];
-            for (int n = 0; n < RP; n++) most = fmax(most, red[i * RP + n]);
+            for (int n = 0; n < RP - 1; n++) most = fmax(most, red[i * RP + n]);
             factor[i] = weight(top[i], most);
             top[i] = most;
         }
@@ -321,7 +321,7 @@ void attn_matrix(__global const stored *restrict q, __global const stored *restr
     barrier(CLK_LOCAL_MEM_FENCE);
     for (int i = id; i < BM; i += ITEMS) {
         float most = top[i], sum = 0.f;
-        for (int n = 0; n < RP; n++) sum += red[i * RP + n];
+        for (int n = 0; n < RP - 1; n++) sum += red[i * RP + n];
         float sunk = SINKS ? add_sink(optional.sinks[a.sinks_0 + h], &most, &sum) : 1.f;
         factor[i] = row_factor(&a, sum) * sunk * (1.f / MAGNIFIED);
         if (i < nq && a.has_lse) lse[a.lse_0 + b * a.lse_b + h * a.lse_h + seq.q_row + q0 + i] = row_lse(most, sum);

@@ -11,18 +11,19 @@ static const struct layout { int fm, fn, gang, shares; } layouts[NUM_LAYOUTS] = 
     [NVIDIA] = { 16, 8, 32, 4 }, [AMD] = { 16, 16, 64, 16 }, [INTEL_8] = { 8, 8, 8, 8 }, [INTEL_16] = { 8, 16, 16, 16 },
 };
 
-/* The default parameters: the first row of the layout whose dims suffice and that the device can run; perf/gpu-table shows that none spills. */
-static const struct row { int64_t dims; struct params t; } rows[] = {
-    /* dims   layout  gx  gy  bn       local bytes, items, D = Dv = dims */
-    {  64, { { NVIDIA,   1, 4, 64 } } },
-    { 128, { { NVIDIA,   1, 4, 64 } } },
-    { 128, { { NVIDIA,   1, 2, 32 } } },
-    {  64, { { AMD,      1, 4, 64 } } },
-    { 128, { { AMD,      1, 4, 32 } } },
-    {  64, { { INTEL_8,  2, 8, 32 } } },
-    { 128, { { INTEL_8,  4, 8, 32 } } },
-    { 128, { { INTEL_16, 2, 8, 64 } } },
-    { 128, { { INTEL_16, 2, 8, 32 } } },
+/* The default parameters: the first row of the layout for so many dims, fewer where scores go through softcap or ALiBi, that the device can run.
+ * perf/gpu-table shows that none spills: Intel's files of 128 registers hold two fragments of the output. */
+static const struct row { int64_t dims, modified; struct params t; } rows[] = {
+    /*        layout    gx gy  bn       local bytes, items of D = Dv = 128 */
+    { 128,  64, { { NVIDIA,   1, 4, 64 } } }, /* 47392  128 */
+    { 128, 128, { { NVIDIA,   1, 4, 32 } } }, /* 26400  128 */
+    { 128, 128, { { NVIDIA,   1, 2, 32 } } }, /* 22688   64 */
+    { 128, 128, { { AMD,      1, 4, 32 } } }, /* 29472  256 */
+    {  64,  64, { { INTEL_8,  4, 8, 32 } } }, /* 33568  256, of 64 */
+    { 128, 128, { { INTEL_8,  8, 4, 64 } } }, /* 58016  256 */
+    {  64,  64, { { INTEL_16, 2, 8, 64 } } }, /* 46368  256, of 64 */
+    { 128, 128, { { INTEL_16, 4, 8, 64 } } }, /* 80160  512 */
+    { 128, 128, { { INTEL_16, 4, 4, 64 } } }, /* 58016  256 */
 };
 /* Of a twin: what suits every layout. */
 static const struct params twin = { { NVIDIA, 2, 2, 32 } };
@@ -46,13 +47,13 @@ static int64_t out_fragments(const struct problem *p, const struct params *t)
 /* Intel's files of 128 registers have no room for Q besides. */
 static bool keeps_q(const struct params *t) { return t->v[LAYOUT] < INTEL_8; }
 
-/* As the arrays of the kernel. */
+/* As the arrays of the kernel, of words. */
 static int64_t local_bytes(const struct problem *p, const struct device *dev, const struct params *t)
 {
     const struct layout *f = &layouts[t->v[LAYOUT]];
     int64_t kp = 8 * steps(p) + 4, vp = t->v[BN] / 2 + 4, q = queries(t) * kp;
     int64_t kv = t->v[BN] * kp + out_fragments(p, t) * f->fn * t->v[GX] * vp;
-    int64_t words = (keeps_q(t) ? ca_max(kv, q) : kv + q) + queries(t) * (vp + f->shares * t->v[GX] + 4) + 1;
+    int64_t words = (keeps_q(t) ? ca_max(kv, q) : kv + q) + queries(t) * (vp + f->shares * t->v[GX] + 5) + 8; /* what alignment adds, too */
     if (is_twin(p, dev, t)) words += t->v[GX] * t->v[GY] * 8 * (f->fm + f->fn);
     return 4 * words;
 }
@@ -83,8 +84,9 @@ static const char *check(const struct problem *p, const struct device *dev, cons
 static const struct params *find(const struct problem *p, const struct device *dev, char why[128])
 {
     int layout = engine(p, dev);
+    int64_t dims = ca_max(p->D, p->Dv);
     for (const struct row *r = rows; r < rows + sizeof rows / sizeof *rows; r++)
-        if (r->t.v[LAYOUT] == layout && p->D <= r->dims && p->Dv <= r->dims && !check(p, dev, &r->t, why)) return &r->t;
+        if (r->t.v[LAYOUT] == layout && dims <= (p->softcap != 0 || p->has_alibi ? r->modified : r->dims) && !check(p, dev, &r->t, why)) return &r->t;
     return layout || check(p, dev, &twin, why) ? NULL : &twin;
 }
 
