@@ -129,13 +129,14 @@ INLINE uint odd_part(uint word)
 }
 INLINE int is_odd(float y) { return (as_int(y) & 0x7f800000) == 0x7f800000; }
 
-/* V turned: four dims of two keys become four rows' words.  Are some not finite? */
+/* V turned: four dims of two keys become four rows' words.  Eight neighbouring items have eight pairs of keys, whose words will be neighbours, and the
+ * next ones read what lies behind: few banks are asked twice, and memory in order.  Are some not finite? */
 INLINE int stage_values(__local uint *to, __global const ushort *v, const ca_args *a, const ca_optional *x, int b, int k0, int n, int dim_stride,
                         int id)
 {
     int aligned = is_aligned(v), odd = 0;
     for (int i = id; i < BN / 2 * (DVR / 4); i += ITEMS) {
-        int pair = i / (DVR / 4), d = i % (DVR / 4) * 4;
+        int pair = i / (2 * DVR) * 8 + i % 8, d = i / 8 % (DVR / 4) * 4;
         uint2 even = (uint2)(0), next = (uint2)(0);
         if (2 * pair < n) even = load_four(v + ca_key_at(a, x, b, k0 + 2 * pair, a->v_b, a->v_s), d, DV, dim_stride, aligned);
         if (2 * pair + 1 < n) next = load_four(v + ca_key_at(a, x, b, k0 + 2 * pair + 1, a->v_b, a->v_s), d, DV, dim_stride, aligned);

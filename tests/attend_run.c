@@ -98,7 +98,8 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
             names[legal++] = "host form=4";
             names[legal++] = "host form=5";
         }
-        if (!s->algo && !strcmp(c[i].algo->name, "matrix") && !attend_is_slow()) { /* other vendors' fragments, by their twins */
+        bool twins = !attend_context()->dev.matrix_f16 && !attend_context()->dev.matrix_bf16;
+        if (!s->algo && !strcmp(c[i].algo->name, "matrix") && twins && !attend_is_slow()) { /* each vendor's fragments */
             names[legal++] = "matrix layout=2 gx=1 gy=2";
             names[legal++] = "matrix layout=3 gx=4 gy=3";
             names[legal++] = "matrix layout=4 gx=1 gy=1 bn=48";

@@ -204,7 +204,8 @@ static clattn_status put_matrix(const struct gpu *g)
     static const char *const problems[] = {
         "f16 b2 h8 q1024 k1024 d64 rounded", "bf16 b2 h8 q1024 k1024 d64 rounded", "f16 b2 h8 q1024 k1024 d128 causal rounded",
         "bf16 b2 h8 q1024 k1024 d128 rounded", "f16 b2 h8 q1024 k1024 d40 rounded", "bf16 b2 h8 q1024 k1024 d128 softcap=30 alibi sinks lens=1000 rounded",
-        "bf16 b2 h8 q1024 k1024 d128 kv=paged16 lens=1000 rounded",
+        "f16 b2 h8 q1024 k1024 d64 softcap=30 alibi sinks rounded", "bf16 b2 h8 q1024 k1024 d128 kv=paged16 lens=1000 rounded",
+        "f16 b2 h8 q1024 k1024 d128 total=1024,2048 causal softcap=30 alibi sinks rounded",
     };
     const struct algo *matrix = algo("matrix");
     struct device dev;

@@ -61,6 +61,10 @@ static int64_t local_bytes(const struct problem *p, const struct device *dev, co
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
 {
     if (t->v[LAYOUT] < 1 || t->v[LAYOUT] >= NUM_LAYOUTS) return "layout is between 1 and 4";
+    if (engine(p, dev) && is_twin(p, dev, t)) {
+        snprintf(why, 128, "layout is %d, that of the device's engine", engine(p, dev));
+        return why;
+    }
     if (t->v[GX] < 1 || t->v[GX] > 16 || t->v[GY] < 1 || t->v[GY] > 64) return "gx is between 1 and 16, gy between 1 and 64";
     int columns = layouts[t->v[LAYOUT]].fn * t->v[GX];
     if (t->v[BN] < STEP || t->v[BN] > 1024 || t->v[BN] % STEP || t->v[BN] % columns) {
@@ -159,7 +163,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_matrix = {
     .name = "matrix", .source = "matrix", .params = {
-        PARAM("layout", "of fragments: 1 NVIDIA's, 2 AMD's, 3 and 4 Intel's with 8 and 16 items; a twin but on a device that has the engine", 1, 2, 3, 4),
+        PARAM("layout", "of fragments: 1 NVIDIA's, 2 AMD's, 3 and 4 Intel's with 8 and 16 items; that of the device's engine; without one any, as a twin", 1, 2, 3, 4),
         PARAM("gx", "gangs that share a query row", 1, 2, 4), PARAM("gy", "gangs one below the other, a fragment's rows each", 1, 2, 4, 8),
         PARAM("bn", "keys of a tile", 16, 32, 64, 128) },
     .legal = legal,
