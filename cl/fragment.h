@@ -33,10 +33,10 @@ typedef __local const uint *frag_words;
 /* C_ROWS rows of c have elements of an item: element e is in row SLOT(e) of those, which is row C_ROW(item, SLOT(e)) of c, and in column
  * C_COL(item, e).  C_SHARES items hold a row together, each has a number C_SHARE among them. */
 #if LAYOUT == 1
-/*   c: items 0 0 1 1 2 2 3 3    a: row g, words t and t + 4,      b: column g, words t and t + 4
- *            4 4 5 5 6 6 7 7       then row g + 8, but its           (g = item / 4, t = item % 4)
- *             ...                  order is g, g + 8, g, g + 8
- *      and the same from row 8 */
+/*   c:  items  0 0 1 1 2 2 3 3    elements 0 and 1; 2 and 3 are the same, eight rows further down
+ *              4 4 5 5 6 6 7 7
+ *                    ...
+ *   a: word t of row g, then of row g + 8, then word t + 4 of both;  b: words t and t + 4 of column g;  g = item / 4, t = item % 4 */
 #define FM 16
 #define FN 8
 #define GANG 32
@@ -62,7 +62,8 @@ INLINE frag_b frag_load_b(frag_words t, int pitch, int item)
 }
 
 #elif LAYOUT == 2
-/*   c: four rows of items 0 ... 15, four of items 16 ... 31, ...; a: row, b: column item % 16, words 2 (item / 16) and the next */
+/*   c:  items  0 1 2 ... 15       elements 0; in the next three rows 1, 2 and 3, then come those of items 16 ... 31, and so on
+ *   a, b: words 2 (item / 16) and the next of row, or column, item % 16 */
 #define FM 16
 #define FN 16
 #define GANG 64
@@ -82,7 +83,8 @@ INLINE uint2 frag_load_a(frag_words t, int pitch, int item)
 #define frag_load_b frag_load_a
 
 #else
-/*   c: eight rows of all items; a: word or element `item` of each row; b: all of column `item` */
+/*   c:  items  0 1 2 ...          elements 0; in the next rows 1, 2 ... 7
+ *   a: word number item (LAYOUT 3), or element number item (LAYOUT 4), of each row;  b: all words of column item */
 #define FM 8
 #define FN GANG
 #define GANG (LAYOUT == 3 ? 8 : 16)

@@ -129,8 +129,8 @@ INLINE uint odd_part(uint word)
 }
 INLINE int is_odd(float y) { return (as_int(y) & 0x7f800000) == 0x7f800000; }
 
-/* V turned: four dims of two keys become four rows' words.  Eight neighbouring items have eight pairs of keys, whose words will be neighbours, and the
- * next ones read what lies behind: few banks are asked twice, and memory in order.  Are some not finite? */
+/* V turned: four dims of two keys become four rows' words.  Eight neighbouring items have eight pairs of keys, whose words will be neighbours,
+ * and the next ones read what lies behind: few banks are asked twice, and memory in order.  Are some not finite? */
 INLINE int stage_values(__local uint *to, __global const ushort *v, const ca_args *a, const ca_optional *x, int b, int k0, int n, int dim_stride,
                         int id)
 {
@@ -141,12 +141,11 @@ INLINE int stage_values(__local uint *to, __global const ushort *v, const ca_arg
         if (2 * pair < n) even = load_four(v + ca_key_at(a, x, b, k0 + 2 * pair, a->v_b, a->v_s), d, DV, dim_stride, aligned);
         if (2 * pair + 1 < n) next = load_four(v + ca_key_at(a, x, b, k0 + 2 * pair + 1, a->v_b, a->v_s), d, DV, dim_stride, aligned);
         odd |= any((uint4)(odd_part(even.x), odd_part(even.y), odd_part(next.x), odd_part(next.y)) != 0);
-        to += d * VP + pair;
-        to[0] = (even.x & 0xffff) | next.x << 16;
-        to[VP] = even.x >> 16 | (next.x & 0xffff0000);
-        to[2 * VP] = (even.y & 0xffff) | next.y << 16;
-        to[3 * VP] = even.y >> 16 | (next.y & 0xffff0000);
-        to -= d * VP + pair;
+        __local uint *at = to + d * VP + pair;
+        at[0] = (even.x & 0xffff) | next.x << 16;
+        at[VP] = even.x >> 16 | (next.x & 0xffff0000);
+        at[2 * VP] = (even.y & 0xffff) | next.y << 16;
+        at[3 * VP] = even.y >> 16 | (next.y & 0xffff0000);
     }
     return odd;
 }
@@ -307,7 +306,10 @@ void attn_matrix(__global const stored *restrict q, __global const stored *restr
                 EACH(OC, ADD_ODD)
             }
             barrier(CLK_LOCAL_MEM_FENCE);
-            for (int i = id; i < DVR * (BN / 2); i += ITEMS) vs[i / (BN / 2) * VP + i % (BN / 2)] &= ~odd_part(vs[i / (BN / 2) * VP + i % (BN / 2)]);
+            for (int i = id; i < DVR * (BN / 2); i += ITEMS) {
+                __local uint *word = vs + i / (BN / 2) * VP + i % (BN / 2);
+                *word &= ~odd_part(*word);
+            }
             barrier(CLK_LOCAL_MEM_FENCE);
         }
         LOOP for (int n = 0; n < BN / 16; n++) {

@@ -21,7 +21,8 @@ static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl
 
 /* Those with matrix engines, and their layouts (cl/fragment.h); gfx90a's f16 stands for gfx940's. */
 static const struct gpu engines[] = {
-    { "@sm_80,sm_90", NULL, 0, 49152, 1024, 1 }, { "@gfx90a", NULL, 0, 32768, 256, 2 }, { "@dg2-g10", NULL, 8, 65536, 512, 3 }, { "@pvc", NULL, 16, 131072, 1024, 4 },
+    { "@sm_80,sm_90", NULL, 0, 49152, 1024, 1 }, { "@gfx90a", NULL, 0, 32768, 256, 2 },
+    { "@dg2-g10", NULL, 8, 65536, 512, 3 },      { "@pvc", NULL, 16, 131072, 1024, 4 },
 };
 
 /* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset; the others are f32,

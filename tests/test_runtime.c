@@ -44,14 +44,19 @@ static struct engine { const char *name, *extensions; cl_uint capability; size_t
 static cl_int engine_device(cl_device_id id, cl_device_info what, size_t size, void *value, size_t *got)
 {
     const cl_device_type gpu = CL_DEVICE_TYPE_GPU;
-    const void *facts = what == CL_DEVICE_TYPE ? (const void *)&gpu : what == CL_DEVICE_NAME ? engine.name : what == CL_DEVICE_EXTENSIONS ? engine.extensions :
-                        what == 0x4000 ? (const void *)&engine.capability : what == 0x4108 ? (const void *)engine.subgroups : NULL;
-    size_t bytes = what == CL_DEVICE_TYPE ? sizeof gpu : what == 0x4000 ? sizeof engine.capability : what == 0x4108 ? sizeof engine.subgroups :
-                   facts ? strlen(facts) + 1 : 0;
-    if (!facts) return real.GetDeviceInfo(id, what, size, value, got);
-    if (got) *got = bytes;
-    if (value) memcpy(value, facts, bytes < size ? bytes : size);
-    return CL_SUCCESS;
+    const struct { cl_device_info what; const void *fact; size_t bytes; } facts[] = {
+        { CL_DEVICE_TYPE, &gpu, sizeof gpu }, { CL_DEVICE_NAME, engine.name, strlen(engine.name) + 1 },
+        { CL_DEVICE_EXTENSIONS, engine.extensions, strlen(engine.extensions) + 1 },
+        { 0x4000 /* CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV */, &engine.capability, sizeof engine.capability },
+        { 0x4108 /* CL_DEVICE_SUB_GROUP_SIZES_INTEL */, engine.subgroups, sizeof engine.subgroups },
+    };
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        if (facts[i].what != what) continue;
+        if (got) *got = facts[i].bytes;
+        if (value) memcpy(value, facts[i].fact, facts[i].bytes < size ? facts[i].bytes : size);
+        return CL_SUCCESS;
+    }
+    return real.GetDeviceInfo(id, what, size, value, got);
 }
 
 START_TEST(matrix_engines)

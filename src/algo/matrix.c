@@ -80,7 +80,8 @@ static const char *check(const struct problem *p, const struct device *dev, cons
         return why;
     }
     if ((cl_ulong)local_bytes(p, dev, t) <= dev->local_bytes) return NULL;
-    snprintf(why, 128, "needs %lld bytes of local memory; the device has %llu", (long long)local_bytes(p, dev, t), (unsigned long long)dev->local_bytes);
+    snprintf(why, 128, "needs %lld bytes of local memory; the device has %llu", (long long)local_bytes(p, dev, t),
+             (unsigned long long)dev->local_bytes);
     return why;
 }
 
@@ -118,10 +119,12 @@ static int64_t tiles(const struct problem *p, const struct params *t) { return c
 
 static double rounds(const struct problem *p, const struct params *t)
 {
-    double group = (double)items(t), dims = (double)(p->D + p->Dv), bn = t->v[BN], rows = (double)queries(t), part = layouts[t->v[LAYOUT]].shares * t->v[GX] + 2;
-    double products = (double)((steps(p) + 1) * (score_fragments(t) + 1)) + (bn / STEP + 1) * (double)(out_fragments(p, t) + 1);
-    double per_tile = products * (STEP + 2) + bn * (double)(out_fragments(p, t) + 1) + bn * (dims + 32) / group + 8 * 18 + (rows / group + 1) * part;
-    return (double)ca_ceil_div(p->Nk, t->v[BN]) * per_tile + rows * (dims + 16) / group + 2 * (rows / group + 1) * part + 64;
+    double group = (double)items(t), rows = (double)queries(t), dims = (double)(p->D + p->Dv), bn = t->v[BN];
+    double sc = (double)score_fragments(t) + 1, oc = (double)out_fragments(p, t) + 1;
+    double meet = (rows / group + 1) * (layouts[t->v[LAYOUT]].shares * t->v[GX] + 2);
+    double products = (double)(steps(p) + 1) * sc + (bn / STEP + 1) * oc;
+    double per_tile = products * (STEP + 2) + bn * oc + bn * (dims + 32) / group + 8 * (sc + oc) + meet;
+    return (double)ca_ceil_div(p->Nk, t->v[BN]) * per_tile + rows * (dims + 16) / group + 2 * meet + 64;
 }
 
 /* Query tiles are computed whole; too few of them leave compute units idle.  An engine takes a fraction of the time, a twin is for tests. */
@@ -163,7 +166,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_matrix = {
     .name = "matrix", .source = "matrix", .params = {
-        PARAM("layout", "of fragments: 1 NVIDIA's, 2 AMD's, 3 and 4 Intel's with 8 and 16 items; that of the device's engine; without one any, as a twin", 1, 2, 3, 4),
+        PARAM("layout", "of fragments: 1 NVIDIA's, 2 AMD's, 3, 4 Intel's; that of the device's engine, without one any, for a twin", 1, 2, 3, 4),
         PARAM("gx", "gangs that share a query row", 1, 2, 4), PARAM("gy", "gangs one below the other, a fragment's rows each", 1, 2, 4, 8),
         PARAM("bn", "keys of a tile", 16, 32, 64, 128) },
     .legal = legal,
