@@ -385,7 +385,7 @@ typedef struct clattn_attention {
                                (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2024; gpt-oss) */
     int round_weights;      /* nonzero: softmax's weights may be rounded to the dtype before they multiply values, as FlashAttention (Dao et al.,
                                2022) and PyTorch do for f16 and bf16; sums stay f32.  Where a device multiplies in that type that is faster (bf16
-                               on a CPU with AVX512_BF16: 1.4 times); elsewhere, and for f32, it changes nothing.  0 (the default): they stay f32 */
+                               on a CPU with AVX512_BF16: 1.4 times; a GPU's matrix engine); elsewhere, and for f32, it changes nothing.  0 (the default): they stay f32 */
     double dropout_p;       /* 0 ... 1: so probably a weight is dropped after softmax, and one that is kept is multiplied by
                                1 / (1 - dropout_p) (Srivastava et al., "Dropout", 2014); 0 (the default) = off, 1 = all are, out
                                is 0.  lse and the weights are those before; sinks are not dropped */

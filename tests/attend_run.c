@@ -98,6 +98,12 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
             names[legal++] = "host form=4";
             names[legal++] = "host form=5";
         }
+        bool twins = !attend_context()->dev.matrix_f16 && !attend_context()->dev.matrix_bf16;
+        if (!s->algo && !strcmp(c[i].algo->name, "matrix") && twins && !attend_is_slow()) { /* each vendor's fragments */
+            names[legal++] = "matrix layout=2 gx=1 gy=2";
+            names[legal++] = "matrix layout=3 gx=4 gy=3";
+            names[legal++] = "matrix layout=4 gx=1 gy=1 bn=48";
+        }
         if (s->algo || strcmp(c[i].algo->name, "split") || legal == CA_MAX_CANDIDATES) continue;
         bool lanes = c[i].params.v[0] == 0, few = p.score != CLATTN_ADDITIVE && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));
         if (lanes && !attend_is_slow() && few) names[legal++] = "split form=1 rb=4"; /* what GPUs run */

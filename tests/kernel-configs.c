@@ -13,10 +13,16 @@
 
 /* Made-up GPUs: what these vendors' allow, and for AMD what an older driver allows.  A demanded sub-group is an
  * Intel matter.  What only features and patterns add is compiled for the oldest chip alone, which has the fewest registers. */
-static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; } gpus[] = {
-    { "@amd", "@gfx906", 0, 32768, 256 },    { "@amd", "@gfx906", 0, 65536, 1024 },
-    { "@nvidia", "@sm_75", 0, 49152, 1024 }, { "@skl,tgllp,dg2-g10", "@skl", 8, 65536, 256 },
-    { "@pvc", "@pvc", 16, 131072, 1024 },
+static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; cl_uint matrix; } gpus[] = {
+    { "@amd", "@gfx906", 0, 32768, 256, 0 },    { "@amd", "@gfx906", 0, 65536, 1024, 0 },
+    { "@nvidia", "@sm_75", 0, 49152, 1024, 0 }, { "@skl,tgllp,dg2-g10", "@skl", 8, 65536, 256, 0 },
+    { "@pvc", "@pvc", 16, 131072, 1024, 0 },
+};
+
+/* Those with matrix engines, and their layouts (cl/fragment.h); gfx90a's f16 stands for gfx940's. */
+static const struct gpu engines[] = {
+    { "@sm_80,sm_90", NULL, 0, 49152, 1024, 1 }, { "@gfx90a", NULL, 0, 32768, 256, 2 },
+    { "@dg2-g10", NULL, 8, 65536, 512, 3 },      { "@pvc", NULL, 16, 131072, 1024, 4 },
 };
 
 /* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset; the others are f32,
@@ -54,6 +60,7 @@ static void fake_device(const struct gpu *g, struct device *d)
     d->address_bits = 64;
     d->vector_width = 1;
     d->subgroup_min = g->subgroup_min;
+    d->matrix_f16 = d->matrix_bf16 = g->matrix;
     d->max_group = d->max_items[0] = d->max_items[1] = d->max_items[2] = g->max_group;
     d->local_bytes = g->local_bytes;
     d->global_bytes = (cl_ulong)8 << 30;
@@ -185,6 +192,46 @@ static void put_ops(void)
         }
 }
 
+static const struct algo *algo(const char *name)
+{
+    const struct algo *const *a = ca_algos;
+    while (strcmp((*a)->name, name)) a++;
+    return *a;
+}
+
+/* Those that only take weights which may be rounded, on GPUs with an engine for them. */
+static clattn_status put_matrix(const struct gpu *g)
+{
+    static const char *const problems[] = {
+        "f16 b2 h8 q1024 k1024 d64 rounded", "bf16 b2 h8 q1024 k1024 d64 rounded", "f16 b2 h8 q1024 k1024 d128 causal rounded",
+        "bf16 b2 h8 q1024 k1024 d128 rounded", "f16 b2 h8 q1024 k1024 d40 rounded", "bf16 b2 h8 q1024 k1024 d128 softcap=30 alibi sinks lens=1000 rounded",
+        "f16 b2 h8 q1024 k1024 d64 softcap=30 alibi sinks rounded", "bf16 b2 h8 q1024 k1024 d128 kv=paged16 lens=1000 rounded",
+        "f16 b2 h8 q1024 k1024 d128 total=1024,2048 causal softcap=30 alibi sinks rounded",
+    };
+    const struct algo *matrix = algo("matrix");
+    struct device dev;
+    clattn_status st = CLATTN_OK;
+    fake_device(g, &dev);
+    for (size_t n = 0; n < sizeof problems / sizeof *problems; n++) {
+        clattn_attention a;
+        struct ca_lengths l;
+        struct problem p;
+        struct params t = { { 0 } };
+        char why[128], options[512];
+        CA_TRY(ca_problem_parse_lengths(problems[n], &a, &l));
+        st = ca_problem_init(&p, &a);
+        ca_lengths_free(&l);
+        if (st) break;
+        const char *reason = matrix->legal(&p, &dev, why);
+        CA_REQUIRE(!reason, CLATTN_E_INTERNAL, "%s: %s", problems[n], reason);
+        matrix->defaults(&p, &dev, &t);
+        matrix->options(&p, &dev, &t, options, sizeof options);
+        put_kernels(g, g->targets, matrix->source, &p, "", options);
+    }
+done:
+    return st;
+}
+
 /* The kernels that a pattern alone has: gather, by what it does with keys, and what makes a pattern's words. */
 static clattn_status put_patterns(const struct gpu *g)
 {
@@ -193,11 +240,10 @@ static clattn_status put_patterns(const struct gpu *g)
         { "means-", "f32 b2 h8 q1024 k1024 d64 pattern=hierarchical:64" }, { "own-", "f32 b2 h8 q1024 k1024 d64 pattern=random:24" },
         { "hashed-", "f32 b2 h8 q1024 k1024 d64 pattern=lsh:16,4" },
     };
-    const struct algo *const *gather = ca_algos;
+    const struct algo *gather = algo("gather");
     struct device dev;
     clattn_status st = CLATTN_OK;
     fake_device(g, &dev);
-    while (strcmp((*gather)->name, "gather")) gather++;
     for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
         clattn_attention a;
         struct ca_lengths l;
@@ -208,9 +254,9 @@ static clattn_status put_patterns(const struct gpu *g)
         st = ca_problem_init(&p, &a);
         ca_lengths_free(&l);
         if (st) break;
-        (*gather)->defaults(&p, &dev, &t);
-        (*gather)->options(&p, &dev, &t, options, sizeof options);
-        put_kernels(g, g->oldest, (*gather)->source, &p, forms[n].tag, options);
+        gather->defaults(&p, &dev, &t);
+        gather->options(&p, &dev, &t, options, sizeof options);
+        put_kernels(g, g->oldest, gather->source, &p, forms[n].tag, options);
         for (int what = HOST_DRAW; what <= HOST_LIST && n == 0; what++) {
             ca_prepare_options(&p, &dev, what, options, sizeof options);
             put_kernels(g, g->oldest, "prepare", &p, forms[n].tag, options);
@@ -266,6 +312,11 @@ int main(int argc, char **argv)
                 }
     for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
         if ((folder && put_patterns(g) != CLATTN_OK) || (!g->subgroup_min && put_linear(g) != CLATTN_OK)) {
+            fprintf(stderr, "%s\n", ca_message());
+            return 1;
+        }
+    for (const struct gpu *g = engines; g < engines + sizeof engines / sizeof *engines; g++)
+        if (put_matrix(g) != CLATTN_OK) {
             fprintf(stderr, "%s\n", ca_message());
             return 1;
         }

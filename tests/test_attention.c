@@ -569,6 +569,8 @@ static const struct shape tiny[] = {
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
+    { F16, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .rounded = 1, .algo = "matrix", .params = "layout=1 gx=2 gy=1 bn=16", .reach = TINY },
+    { BF16, N(9, 5), D(5, 3), CAUSAL, .rounded = 1, .algo = "matrix", .params = "layout=2 gx=1 gy=1 bn=16", .reach = TINY }, /* vectors of 8 crash Oclgrind */
 };
 
 /* Weights that may be rounded to the storage type. */
@@ -582,7 +584,16 @@ static const struct shape roundings[] = {
     { BF16, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), .mask = "bqk", .rounded = 1, SPARE },
     { BF16, .B = 2, H(4, 2), N(70, 129), D(64, 64), PATTERN(DILATED, .width = 15, .dilation = { 4 }), .rounded = 1, SPARE },
     { BF16, .B = 4, H(2, 1), N(150, 210), D(64, 64), PATTERN(DOCUMENT), .q_lens = q_many, .lens = k_many, .bias = "hk", .rounded = 1, SPARE },
-    { F16, H(2, 1), N(33, 65), D(64, 64), CAUSAL, .rounded = 1, SPARE },
+    { F16, H(2, 1), N(33, 65), D(64, 64), CAUSAL, .rounded = 1, SLOW }, /* for matrix from here on, which no list but this one has */
+    { F16, .B = 2, H(4, 2), N(33, 65), D(40, 72), .rounded = 1 },
+    { F16, .memory = GAPPED, H(2, 1), N(70, 200), D(128, 128), WINDOW(40, 9), TOP, .rounded = 1 },
+    { F16, .memory = TURNED, .B = 2, H(4, 2), N(65, 33), D(17, 5), CAUSAL, .scale = 3, .rounded = 1 }, /* rows without a key */
+    { F16, .B = 4, H(4, 2), N(33, 65), D(64, 64), CAUSAL, PER_BATCH(mixed), .alibi = CLATTN_ALIBI_HEAD, .rounded = 1 },
+    { F16, .B = 4, H(4, 2), N(33, 65), D(64, 64), .lens = some, WINDOW(9, 4), .sinks = 1, .softcap = 3, .rounded = 1 },
+    { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .q_lens = q_some, .page = 16, .lens = some, CAUSAL, .rounded = 1 },
+    { BF16, .B = 4, H(4, 2), N(33, 65), D(64, 64), .q_lens = q_some, .lens = some, CAUSAL, .rounded = 1 },
+    { BF16, .memory = SPREAD, .B = 2, H(8, 1), N(3, 300), D(100, 128), .rounded = 1 },
+    { BF16, .memory = GAPPED, .B = 4, H(4, 2), N(33, 80), D(64, 64), .page = 16, .lens = grown, .new_len = 3, .weights = CLATTN_WEIGHTS_PROBS, .rounded = 1 },
     { F32, H(2, 1), N(33, 65), D(64, 64), CAUSAL, .rounded = 1, SPARE },
 };
 

@@ -38,6 +38,51 @@ START_TEST(device_that_tells_nothing)
 }
 END_TEST
 
+/* A GPU of this name, with these extensions, this compute capability and these sub-groups. */
+static struct engine { const char *name, *extensions; cl_uint capability; size_t subgroups[2]; cl_uint f16, bf16; } engine;
+
+static cl_int engine_device(cl_device_id id, cl_device_info what, size_t size, void *value, size_t *got)
+{
+    const cl_device_type gpu = CL_DEVICE_TYPE_GPU;
+    const struct { cl_device_info what; const void *fact; size_t bytes; } facts[] = {
+        { CL_DEVICE_TYPE, &gpu, sizeof gpu }, { CL_DEVICE_NAME, engine.name, strlen(engine.name) + 1 },
+        { CL_DEVICE_EXTENSIONS, engine.extensions, strlen(engine.extensions) + 1 },
+        { 0x4000 /* CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV */, &engine.capability, sizeof engine.capability },
+        { 0x4108 /* CL_DEVICE_SUB_GROUP_SIZES_INTEL */, engine.subgroups, sizeof engine.subgroups },
+    };
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        if (facts[i].what != what) continue;
+        if (got) *got = facts[i].bytes;
+        if (value) memcpy(value, facts[i].fact, facts[i].bytes < size ? facts[i].bytes : size);
+        return CL_SUCCESS;
+    }
+    return real.GetDeviceInfo(id, what, size, value, got);
+}
+
+START_TEST(matrix_engines)
+{
+    static const struct engine engines[] = {
+        { "NVIDIA A100", "cl_nv_device_attribute_query", 8, { 0, 0 }, 1, 1 },
+        { "Tesla T4", "cl_nv_device_attribute_query", 7, { 0, 0 }, 0, 0 },
+        { "gfx906:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 0, 0 },
+        { "gfx90a:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 0, 2 }, /* it flushes subnormal f16 */
+        { "gfx942:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 2, 2 },
+        { "gfx1100", "cl_khr_fp16", 0, { 0, 0 }, 0, 0 },
+        { "Intel(R) Arc(TM)", "cl_intel_subgroup_matrix_multiply_accumulate cl_intel_required_subgroup_size", 0, { 8, 16 }, 3, 3 },
+        { "Intel(R) Data Center GPU Max", "cl_intel_subgroup_matrix_multiply_accumulate cl_intel_required_subgroup_size", 0, { 16, 32 }, 4, 4 },
+        { "Intel(R) UHD Graphics", "cl_intel_required_subgroup_size", 0, { 8, 16 }, 0, 0 },
+    };
+    for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
+        struct device d;
+        engine = engines[i];
+        ca_cl.GetDeviceInfo = engine_device;
+        OK(ca_device_query(dev.platform, dev.id, &d));
+        ca_cl = real;
+        ck_assert_msg(d.matrix_f16 == engine.f16 && d.matrix_bf16 == engine.bf16, "%s: %u, %u", engine.name, d.matrix_f16, d.matrix_bf16);
+    }
+}
+END_TEST
+
 START_TEST(quirk_table)
 {
     static const struct { const char *platform, *name; unsigned flags; } rows[] = {
@@ -279,6 +324,7 @@ int main(void)
     TCase *t = tcase_create("runtime");
     tcase_add_test(t, device_facts);
     tcase_add_test(t, device_that_tells_nothing);
+    tcase_add_test(t, matrix_engines);
     tcase_add_test(t, quirk_table);
     tcase_add_test(t, wrap_foreign_objects);
     tcase_add_test(t, refused_device);

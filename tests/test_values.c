@@ -56,6 +56,14 @@ static void poison_unseen(const struct shape *s, const char *algo, struct data *
     result_free(&clean);
 }
 
+/* The same by the algorithm that only takes weights which may be rounded. */
+static void on_matrix(struct shape s, void (*test)(const struct shape *s, const char *algo, struct data *d))
+{
+    if (s.dtype == CLATTN_F32 || attend_is_slow()) return;
+    s.rounded = 1, s.algo = "matrix";
+    on_every_algo(s, test);
+}
+
 START_TEST(test_poison_unseen)
 {
     struct shape s = base(_i);
@@ -63,8 +71,10 @@ START_TEST(test_poison_unseen)
     on_every_algo(s, poison_unseen);
     s.Nq = 5;
     on_every_algo(s, poison_unseen);
+    on_matrix(s, poison_unseen);
     s.causal = 0, s.window = 1, s.left = 4, s.right = 2, s.align = CLATTN_OFFSET, s.q_offset = 20;
     on_every_algo(s, poison_unseen);
+    on_matrix(s, poison_unseen);
     if (attend_is_host()) { /* rows that pick groups of keys, some behind the mask: it goes through them in a way of its own */
         s.Nq = base(_i).Nq, s.causal = 1, s.window = 0, s.align = CLATTN_TOP_LEFT;
         s.pattern = LEAF(LSH, .rounds = 2, .buckets = 4);
@@ -138,6 +148,7 @@ START_TEST(test_poison_seen)
     struct shape s = base(_i);
     s.causal = 1, s.align = CLATTN_TOP_LEFT, s.Nk = s.Nq;
     on_every_algo(s, poison_seen);
+    on_matrix(s, poison_seen);
     if (_i == 0 && !attend_is_slow()) { /* a cap makes a finite number of what was infinite: masks come after it */
         s.softcap = 2;
         on_every_algo(s, poison_seen);
@@ -190,6 +201,7 @@ START_TEST(test_one_hot)
     on_every_algo(s, one_hot);
     s.scale = 300;
     on_every_algo(s, one_hot);
+    on_matrix(s, one_hot);
     finish();
 }
 END_TEST

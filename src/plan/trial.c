@@ -19,11 +19,12 @@
 #define BENCH_SECONDS 0.03   /* repeated at least 3 times, and for so long */
 
 /* Ragged tails in every size; grouped heads; keys that nobody sees (they hold NaN); rows without a key; strides;
- * few queries; no key at all.  Builds take most of the time, a program per storage type and D: the first shares its with
- * BENCH. */
+ * few queries; no key at all; weights that may be rounded, which matrix engines want.  Builds take most of the time, a program
+ * per storage type and D: the first shares its with BENCH.  Heads are many where a GPU shall take to tiles by itself (WISE). */
 static const char *const usual[] = {
     "f32 h4/2 q60 k37 d64", "f32 h4/1 q1 k300 d64", "f16 b2 h2 q60 k65 d40/24 causal align=top_left",
-    "f16 h4/2 q2 k70 d40/24", "bf16 h3 q60 k24 d40/24 win=7,2 layout=bshd", "f32 h2 q3 k0 d64", NULL,
+    "f16 h4/2 q2 k70 d40/24", "bf16 h3 q60 k24 d40/24 win=7,2 layout=bshd", "f32 h2 q3 k0 d64",
+    "f16 h32 q60 k65 d40/24 causal align=top_left rounded", "bf16 h32/16 q60 k24 d40/24 win=7,2 layout=bshd rounded", NULL,
 };
 /* For simulators, which take a second for a million instructions. */
 static const char *const small[] = {

@@ -11,6 +11,7 @@
 #define CLASS_BITS (CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR)
 
 /* cl_nv_device_attribute_query */
+#define DEVICE_COMPUTE_CAPABILITY_MAJOR_NV 0x4000
 #define DEVICE_KERNEL_EXEC_TIMEOUT_NV 0x4005
 #define DEVICE_PCI_BUS_ID_NV 0x4008
 #define DEVICE_PCI_SLOT_ID_NV 0x4009   /* device << 3 | function */
@@ -93,6 +94,23 @@ static cl_uint ask_subgroup_min(struct asked of)
     return (cl_uint)least;
 }
 
+/* Which layout of cl/fragment.h the device's matrix engine has.  A driver that does not compile it after all is no harm: the planner passes
+ * over what does not build.  AMD's engines take subnormal f16 for 0 until gfx940, which is more than the error bound allows. */
+static void ask_matrix(struct device *d, const char *extensions)
+{
+    enum { NVIDIA = 1, AMD, INTEL_8, INTEL_16 };
+    struct asked dev = { d->platform, d->id };
+    unsigned chip = 0;
+    if (!(d->type & CL_DEVICE_TYPE_GPU)) return;
+    if (strstr(extensions, " cl_nv_device_attribute_query ") && ask_uint(dev, DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0) >= 8)
+        d->matrix_f16 = d->matrix_bf16 = NVIDIA;
+    if (strstr(extensions, " cl_intel_subgroup_matrix_multiply_accumulate "))
+        d->matrix_f16 = d->matrix_bf16 = d->subgroup_min == 8 ? INTEL_8 : d->subgroup_min == 16 ? INTEL_16 : 0;
+    if (sscanf(d->name, "gfx%x", &chip) != 1) return;
+    if (chip == 0x90a || (chip >= 0x940 && chip <= 0x950)) d->matrix_bf16 = AMD;
+    if (chip >= 0x940 && chip <= 0x950) d->matrix_f16 = AMD;
+}
+
 /* By what the same card is known through another driver. */
 static void ask_identity(struct device *d, const char *extensions)
 {
@@ -130,6 +148,7 @@ static void ask_extensions(struct device *d)
     if (strstr(list, " cl_intel_required_subgroup_size ")) d->subgroup_min = ask_subgroup_min(dev);
     d->kernel_timeout = strstr(list, " cl_nv_device_attribute_query ") &&
                         ask_bool(dev, DEVICE_KERNEL_EXEC_TIMEOUT_NV, true);
+    ask_matrix(d, list);
     ask_identity(d, list);
     free(list);
 }
