@@ -107,15 +107,15 @@ APART void decode_additive(const ca_args *A, const ca_optional *X, const vf *q, 
 /* o_r += p[r][j] v_j for KEYS keys, ROWS rows and NC vectors of dims from vector C on. */
 INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const float *p, int keys, const int form, const int rows, const int nc)
 {
-    vf acc[4][4];
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) acc[r][e] = o[r * EC + c + e];
+    vf acc[16];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) acc[r * nc + e] = o[r * EC + c + e];
     for (int i = 0; i < keys; i++) {
         UNROLL for (int e = 0; e < nc; e++) {
             vf x = decode_lanes(v, i, c, e, form);
-            UNROLL for (int r = 0; r < rows; r++) acc[r][e] = VFMA(x, SPLAT(p[r * DK + i]), acc[r][e]);
+            UNROLL for (int r = 0; r < rows; r++) acc[r * nc + e] = VFMA(x, SPLAT(p[r * DK + i]), acc[r * nc + e]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) o[r * EC + c + e] = acc[r][e];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int e = 0; e < nc; e++) o[r * EC + c + e] = acc[r * nc + e];
 }
 
 /* The same for all rows and dims. */
@@ -131,6 +131,8 @@ INLINE void decode_values(vf *o, const struct decode_from *v, int EC, const floa
     }
     for (; r < rows; r++) {
         int c = 0;
+        if (VL == 16 && form < CA_Q8_0) /* whole values, as they lie: memory is read in order */
+            for (; c + 8 <= EC; c += 8) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 1, 8);
         for (; c + 2 <= EC; c += 2) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 1, 2);
         for (; c < EC; c++) decode_sum(o + r * EC, v, EC, c, p + r * DK, keys, form, 1, 1);
     }
