@@ -54,6 +54,9 @@ const struct host_kernels *ca_host_pairs(bool *fast)
     *fast = ca_host_isa() == &levels[0].isa && __builtin_cpu_supports("avx512bf16");
     if (*fast) return &ca_host_bf16_pairs;
 #endif
+#ifdef __AVX512BF16__
+    *fast = true; /* CFLAGS say so, and the twin is none */
+#endif
     return &ca_host_generic_pairs;
 }
 
