@@ -208,6 +208,30 @@ START_TEST(planner)
 }
 END_TEST
 
+/* A time that was measured, with all that a guess leaves out, does not make what was only guessed the faster one. */
+START_TEST(guesses_are_levelled)
+{
+    struct candidate before[CA_MAX_CANDIDATES], after[CA_MAX_CANDIDATES];
+    struct problem p = problem("f32 b1 h8 q256 k256 d64");
+    struct wisdom w = { .problem = "f32 b1 h8 q256 k256 d64" };
+    here = (struct device){ .id = (cl_device_id)&here, .kind = CLATTN_CLASS_DGPU, .platform_name = "P", .name = "D", .driver = "1", .compute_units = 32,
+                            .vector_width = 1, .max_group = 256, .max_items = { 256, 256, 256 }, .local_bytes = 65536, .max_alloc = 1 << 30 };
+    ck_assert_uint_gt(ca_ladder(&p, &here, NULL, before), 1);
+    ck_assert(before[0].legal && before[1].legal && !before[0].measured);
+    ca_wisdom_device(&w, &here);
+    w.ms = 1000 * before[0].cost_ms;
+    snprintf(w.algorithm, sizeof w.algorithm, "%s", before[0].algo->name);
+    ca_params_print(before[0].algo, &before[0].params, w.params, sizeof w.params);
+    ck_assert_int_eq(ca_wisdom_add(&w), CLATTN_OK);
+    ca_ladder(&p, &here, NULL, after);
+    for (int k = 0; k < 2; k++) {
+        ck_assert_ptr_eq(after[k].algo, before[k].algo);
+        ck_assert_msg(fabs(after[k].cost_ms / before[k].cost_ms - 1000) < 1e-6, "%g ms, %g before", after[k].cost_ms, before[k].cost_ms);
+    }
+    ck_assert(after[0].measured && !after[1].measured);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("wisdom");
@@ -219,6 +243,7 @@ int main(void)
     tcase_add_test(all, bad_lines);
     tcase_add_test(all, file);
     tcase_add_test(all, planner);
+    tcase_add_test(all, guesses_are_levelled);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

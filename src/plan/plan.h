@@ -14,7 +14,8 @@ struct candidate {
     struct params params;
     const char *source;
     char origin[700];          /* of wisdom: which record's */
-    double cost_ms;
+    double cost_ms, guess_ms;  /* as measured, or as guessed; as guessed */
+    bool measured;
 };
 #define CA_MAX_CANDIDATES 16
 /* Fills the ladder, cheapest legal first; returns its length.  PARAMS as of ca_plan_create, NULL: none. */

@@ -190,8 +190,21 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     double cost = recall(c, p, dev);
     apply_params(c, params, "user");
     if (!c->legal || !suits(c, p, dev)) return;
-    if (!(cost > 0) || !strcmp(c->source, "user")) cost = algo->cost(p, dev, &c->params);
+    c->guess_ms = algo->cost(p, dev, &c->params);
+    c->measured = cost > 0 && strcmp(c->source, "user") != 0;
+    if (!c->measured) cost = c->guess_ms;
     if (cost >= 0) c->cost_ms = cost;
+}
+
+/* A guess knows neither what a launch takes nor what else runs on the device: those of what was not measured become as much longer, or shorter, as
+ * the fastest that was turned out to be. */
+static void level(struct candidate *c, size_t n)
+{
+    const struct candidate *best = NULL;
+    for (size_t k = 0; k < n; k++)
+        if (c[k].legal && c[k].measured && c[k].guess_ms > 0 && (!best || c[k].cost_ms < best->cost_ms)) best = &c[k];
+    for (size_t k = 0; best && k < n; k++)
+        if (c[k].legal && !c[k].measured) c[k].cost_ms *= best->cost_ms / best->guess_ms;
 }
 
 static bool goes_before(const struct candidate *a, const struct candidate *b)
@@ -203,10 +216,14 @@ static bool goes_before(const struct candidate *a, const struct candidate *b)
 size_t ca_ladder(const struct problem *p, const struct device *dev, const char *params, struct candidate c[CA_MAX_CANDIDATES])
 {
     size_t n = 0;
-    for (unsigned i = 0; ca_algos[i] && n < CA_MAX_CANDIDATES; i++, n++) {
-        struct candidate one = { .algo = ca_algos[i] };
-        size_t place = n;
-        judge(&one, i, p, dev, params);
+    for (; ca_algos[n] && n < CA_MAX_CANDIDATES; n++) {
+        c[n] = (struct candidate){ .algo = ca_algos[n] };
+        judge(&c[n], (unsigned)n, p, dev, params);
+    }
+    level(c, n);
+    for (size_t i = 1; i < n; i++) {
+        const struct candidate one = c[i];
+        size_t place = i;
         for (; place > 0 && goes_before(&one, &c[place - 1]); place--) c[place] = c[place - 1];
         c[place] = one;
     }
