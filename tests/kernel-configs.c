@@ -117,6 +117,18 @@ static void put_kernels(const struct gpu *g, const char *targets, const char *te
     put(line);
 }
 
+static clattn_status read_problem(const char *text, struct problem *p)
+{
+    clattn_attention a;
+    struct ca_lengths l;
+    clattn_status st;
+    CA_TRY(ca_problem_parse_lengths(text, &a, &l));
+    st = ca_problem_init(p, &a);
+    ca_lengths_free(&l);
+done:
+    return st;
+}
+
 static void put_problem(const struct gpu *g, const char *targets, const struct problem *p)
 {
     struct device dev;
@@ -213,15 +225,10 @@ static clattn_status put_matrix(const struct gpu *g)
     clattn_status st = CLATTN_OK;
     fake_device(g, &dev);
     for (size_t n = 0; n < sizeof problems / sizeof *problems; n++) {
-        clattn_attention a;
-        struct ca_lengths l;
         struct problem p;
         struct params t = { { 0 } };
         char why[128], options[512];
-        CA_TRY(ca_problem_parse_lengths(problems[n], &a, &l));
-        st = ca_problem_init(&p, &a);
-        ca_lengths_free(&l);
-        if (st) break;
+        CA_TRY(read_problem(problems[n], &p));
         const char *reason = matrix->legal(&p, &dev, why);
         CA_REQUIRE(!reason, CLATTN_E_INTERNAL, "%s: %s", problems[n], reason);
         matrix->defaults(&p, &dev, &t);
@@ -245,15 +252,10 @@ static clattn_status put_patterns(const struct gpu *g)
     clattn_status st = CLATTN_OK;
     fake_device(g, &dev);
     for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
-        clattn_attention a;
-        struct ca_lengths l;
         struct problem p;
         struct params t = { { 0 } };
         char options[512];
-        CA_TRY(ca_problem_parse_lengths(forms[n].problem, &a, &l));
-        st = ca_problem_init(&p, &a);
-        ca_lengths_free(&l);
-        if (st) break;
+        CA_TRY(read_problem(forms[n].problem, &p));
         gather->defaults(&p, &dev, &t);
         gather->options(&p, &dev, &t, options, sizeof options);
         put_kernels(g, g->oldest, gather->source, &p, forms[n].tag, options);
