@@ -113,7 +113,7 @@ static void tell(const struct tuning *t, int k)
     t->o->progress(t->o->user, &(clattn_tune_step){ t->problem, tried, best, k + 1, t->tried[k].ms, t->best >= 0 ? t->tried[t->best].ms : INFINITY });
 }
 
-/* Adds N tries to those that were made, and measures them against the best so far. */
+/* Adds N tries to those that were made, and measures them against the first that ran. */
 static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
 {
     const int from = t->count;
@@ -216,8 +216,8 @@ static clattn_status start(struct tuning *t)
         if (!t->starts && !t->o->params && !is_same(&guess, &c[k]) && ca_can_try(&guess, 0, guess.params.v[0], t->p, t->dev)) starts[count++] = guess;
         starts[count++] = c[k];
     }
-    CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "%s would not run %s on %s: see clattn explain", t->o->algorithm ? t->o->algorithm : "any algorithm", t->problem,
-               t->dev->name);
+    CA_REQUIRE(count > 0, CLATTN_E_UNSUPPORTED, "%s%s would run %s on %s: see clattn explain", t->o->algorithm ? "no try of " : "no algorithm",
+               t->o->algorithm ? t->o->algorithm : "", t->problem, t->dev->name);
     for (int k = 0; k < count; k += BATCH) {
         clattn_status st = measure(t, starts + k, count - k < BATCH ? count - k : BATCH);
         if (st != CLATTN_OK) return st;
