@@ -109,6 +109,10 @@ const struct algo *ca_algo_find(const char *name);
 int ca_feature_options(const struct problem *p, char *text, size_t size);
 /* Those, the dims, whether rows are contiguous, the sub-group. */
 int ca_common_options(const struct problem *p, const struct device *dev, char *text, size_t size);
+bool ca_is_aligned(const struct problem *p); /* rows, heads and batches of q, k and v are multiples of four elements apart */
+/* Launches the KERNEL of (q, k, v, out, lse, ...) that is all of an algorithm, over GLOBAL work-items in groups of LOCAL, in two dimensions. */
+clattn_status ca_launch_attention(const struct clattn_plan *plan, const struct io *io, struct chain *c, const char *kernel, const size_t global[2],
+                                  const size_t local[2]);
 /* Milliseconds for the problem's arithmetic at the device's rate: the unit of every cost. */
 double ca_flops_ms(const struct problem *p, const struct device *dev);
 /* How many times the listed pairs' work tiles of ROWS neighbouring queries make of a pattern; 1 without one. */

@@ -148,6 +148,25 @@ cl_uint ca_kernel_args(const struct problem *p, const struct io *io, const ca_ar
     return n;
 }
 
+static bool is_aligned(const struct ca_strides *s) { return (s->b | s->h | s->s) % 4 == 0; }
+bool ca_is_aligned(const struct problem *p) { return is_aligned(&p->q) && is_aligned(&p->k) && is_aligned(&p->v); }
+
+clattn_status ca_launch_attention(const struct clattn_plan *plan, const struct io *io, struct chain *c, const char *kernel, const size_t global[2],
+                                  const size_t local[2])
+{
+    const struct problem *p = &plan->p;
+    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
+    struct launch_arg args[CA_MAX_ARGS];
+    ca_args a;
+    ca_io_args(p, io, &a);
+    const cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 5, args);
+    const struct launch l = {
+        .program = plan->program, .kernel = kernel, .dims = 2, .global = { global[0], global[1] }, .local = { local[0], local[1] },
+        .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
+    };
+    return ca_launch(plan->ctx, &l, c);
+}
+
 double ca_flops_ms(const struct problem *p, const struct device *dev)
 {
     /* A core's vectors at some GHz, half of the peak; the host is not measured before it is used. */

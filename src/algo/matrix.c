@@ -135,14 +135,11 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     return ca_flops_ms(p, dev) * padded * fmax(1, idle) * (is_twin(p, dev, t) ? 1e4 : 0.3);
 }
 
-/* Are rows, heads and batches multiples of four elements apart? */
-static bool aligned(const struct ca_strides *s) { return (s->b | s->h | s->s) % 4 == 0; }
-
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
 {
     int n = ca_common_options(p, dev, text, size);
     snprintf(text + n, size - (size_t)n, " -DALIGNED=%d -DLAYOUT=%d -DENGINE=%d -DGX=%d -DGY=%d -DBN=%d -DDSTEPS=%d -DSC=%d -DOC=%d -DKEEPQ=%d",
-             aligned(&p->q) && aligned(&p->k) && aligned(&p->v), t->v[LAYOUT], !is_twin(p, dev, t), t->v[GX], t->v[GY], t->v[BN], (int)steps(p),
+             ca_is_aligned(p), t->v[LAYOUT], !is_twin(p, dev, t), t->v[GX], t->v[GY], t->v[BN], (int)steps(p),
              (int)score_fragments(t), (int)out_fragments(p, t), keeps_q(t));
 }
 
@@ -151,17 +148,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct problem *p = &plan->p;
     const struct params *t = &plan->params;
     size_t group = (size_t)items(t);
-    ca_args a;
-    ca_io_args(p, io, &a);
-    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
-    struct launch_arg args[CA_MAX_ARGS];
-    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 5, args);
-    struct launch l = {
-        .program = plan->program, .kernel = "attn_matrix", .dims = 2,
-        .global = { (size_t)tiles(p, t) * group, (size_t)(ca_out_batch(p) * p->Hq) }, .local = { group, 1 },
-        .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
-    };
-    return ca_launch(plan->ctx, &l, c);
+    return ca_launch_attention(plan, io, c, "attn_matrix", (size_t[]){ (size_t)tiles(p, t) * group, (size_t)(ca_out_batch(p) * p->Hq) },
+                               (size_t[]){ group, 1 });
 }
 
 const struct algo ca_algo_matrix = {

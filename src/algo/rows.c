@@ -59,17 +59,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 {
     const struct problem *p = &plan->p;
     size_t w = (size_t)plan->params.v[W];
-    ca_args a;
-    ca_io_args(p, io, &a);
-    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
-    struct launch_arg args[CA_MAX_ARGS];
-    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 5, args);
-    struct launch l = {
-        .program = plan->program, .kernel = "attn_rows", .dims = 2,
-        .global = { (size_t)ca_tiles(p, 1) * w, (size_t)(ca_out_batch(p) * p->Hq) }, .local = { w, 1 },
-        .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
-    };
-    return ca_launch(plan->ctx, &l, c);
+    return ca_launch_attention(plan, io, c, "attn_rows", (size_t[]){ (size_t)ca_tiles(p, 1) * w, (size_t)(ca_out_batch(p) * p->Hq) }, (size_t[]){ w, 1 });
 }
 
 const struct algo ca_algo_rows = {

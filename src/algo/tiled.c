@@ -113,15 +113,12 @@ static double cost(const struct problem *p, const struct device *dev, const stru
     return ca_flops_ms(p, dev) * ca_tiles_waste(p, queries(t)) * padded * fmax(1, idle) * (ca_is_cpu_like(dev) ? 20 : 1);
 }
 
-/* Are rows, heads and batches multiples of four elements apart? */
-static bool aligned(const struct ca_strides *s) { return (s->b | s->h | s->s) % 4 == 0; }
-
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)
 {
     int n = ca_common_options(p, dev, text, size);
     snprintf(text + n, size - (size_t)n,
              " -DALIGNED=%d -DRM=%d -DRN=%d -DRD=%d -DTX=%d -DTY=%d -DDC=%d -DVC=%d -DKEEPQ=%d",
-             aligned(&p->q) && aligned(&p->k) && aligned(&p->v), t->v[RM], t->v[RN], (int)dims(p, t), t->v[TX],
+             ca_is_aligned(p), t->v[RM], t->v[RN], (int)dims(p, t), t->v[TX],
              t->v[TY], t->v[DC], t->v[VC], t->v[KEEPQ]);
 }
 
@@ -130,17 +127,8 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
     const struct problem *p = &plan->p;
     const struct params *t = &plan->params;
     size_t tx = (size_t)t->v[TX], ty = (size_t)t->v[TY];
-    ca_args a;
-    ca_io_args(p, io, &a);
-    const struct tensor *const tensors[] = { &io->t[CA_Q], &io->t[CA_K], &io->t[CA_V], &io->t[CA_OUT], &io->t[CA_LSE] };
-    struct launch_arg args[CA_MAX_ARGS];
-    cl_uint num_args = ca_kernel_args(p, io, &a, tensors, 5, args);
-    struct launch l = {
-        .program = plan->program, .kernel = "attn_tiled", .dims = 2,
-        .global = { (size_t)tiles(p, t) * tx, (size_t)(ca_out_batch(p) * p->Hq) * ty }, .local = { tx, ty },
-        .flops = ca_problem_flops(p), .args = args, .num_args = num_args,
-    };
-    return ca_launch(plan->ctx, &l, c);
+    return ca_launch_attention(plan, io, c, "attn_tiled", (size_t[]){ (size_t)tiles(p, t) * tx, (size_t)(ca_out_batch(p) * p->Hq) * ty },
+                               (size_t[]){ tx, ty });
 }
 
 const struct algo ca_algo_tiled = {
