@@ -10,6 +10,7 @@
  *        2  AMD, v_mfma_f32_16x16x16 (gfx90a)          16 x 16    64
  *        3  Intel, DPAS in sub-groups of 8 (DG2)         8 x 8     8
  *        4  Intel, DPAS in sub-groups of 16 (PVC)       8 x 16    16
+ *        5  AMD, v_wmma_f32_16x16x16 (gfx11)           16 x 16    32
  *
  * ENGINE 1 is the engine, ENGINE 0 its twin in plain OpenCL C, for any device: items leave their words where the vendor's
  * manual says that they belong, and take rows and columns from there.  So the twin proves what is loaded and what an item holds,
@@ -82,6 +83,28 @@ INLINE uint2 frag_load_a(frag_words t, int pitch, int item)
 }
 #define frag_load_b frag_load_a
 
+#elif LAYOUT == 5
+/*   c:  items  0 1 2 ... 15       elements 0; in the next row those of items 16 ... 31; then elements 1, and so on
+ *   a, b: all words of row, or column, item % 16: two items hold the same */
+#define FM 16
+#define FN 16
+#define GANG 32
+#define C_COUNT 8
+#define C_ROWS 8
+#define C_SHARES 16
+#define SLOT(e) (e)
+#define C_ROW(item, slot) (2 * (slot) + item / 16)
+#define C_COL(item, e) (item % 16)
+#define C_SHARE(item) (item % 16)
+typedef float8 frag_c;
+typedef uint8 frag_a, frag_b;
+INLINE uint8 frag_load_a(frag_words t, int pitch, int item)
+{
+    __local const uint4 *four = (__local const uint4 *)(t + item % 16 * pitch);
+    return (uint8)(four[0], four[1]);
+}
+#define frag_load_b frag_load_a
+
 #else
 /*   c:  items  0 1 2 ...          elements 0; in the next rows 1, 2 ... 7
  *   a: word number item (LAYOUT 3), or element number item (LAYOUT 4), of each row;  b: all words of column item */
@@ -129,7 +152,7 @@ INLINE float value_of(__local const ushort *t, int i)
 
 #if ENGINE == 0
 /* Word w of an item's a is row A_AT(item, w) / 16, elements from number A_AT(item, w) % 16 on; of its b likewise the column: as the PTX manual
- * (Matrix Fragments for mma.m16n8k16), AMD's (Dense Matrix Layouts) and cl_intel_subgroup_matrix_multiply_accumulate have it. */
+ * (Matrix Fragments for mma.m16n8k16), AMD's (Dense Matrix Layouts; RDNA3 ISA, 7.9) and cl_intel_subgroup_matrix_multiply_accumulate have it. */
 #define TWIN_WORDS (8 * (FM + FN))
 #define TWIN_PARAM , __local uint *twin
 #define TWIN , twin
@@ -143,6 +166,11 @@ INLINE float value_of(__local const ushort *t, int i)
 #define B_AT(item, w) A_AT(item, w)
 #define A_WORDS 2
 #define B_WORDS 2
+#elif LAYOUT == 5
+#define A_AT(item, w) (item % 16 * 16 + w * 2)
+#define B_AT(item, w) A_AT(item, w)
+#define A_WORDS 8
+#define B_WORDS 8
 #else
 #define A_AT(item, w) (w * 16 + (LAYOUT == 3 ? item * 2 : item))
 #define B_AT(item, w) (item * 16 + w * 2)
@@ -181,9 +209,9 @@ INLINE frag_c frag_mma(frag_a a, frag_b b, frag_c c, int item TWIN_PARAM)
 #else
 #define MMA_TYPE "bf16"
 #endif
-#elif LAYOUT == 2 && STORAGE == 1
+#elif (LAYOUT == 2 || LAYOUT == 5) && STORAGE == 1
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
-#elif LAYOUT >= 3
+#elif LAYOUT == 3 || LAYOUT == 4
 /* Intel's compiler of 2022 has the functions, but not their declarations. */
 #if LAYOUT == 3
 typedef int8 dpas_a;
@@ -207,6 +235,10 @@ INLINE frag_c frag_mma(frag_a a, frag_b b, frag_c c, int item)
     return __builtin_amdgcn_mfma_f32_16x16x16f16(as_half4(a), as_half4(b), c, 0, 0, 0);
 #elif LAYOUT == 2
     return __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(as_short4(a), as_short4(b), c, 0, 0, 0);
+#elif LAYOUT == 5 && STORAGE == 1
+    return __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(as_half16(a), as_half16(b), c);
+#elif LAYOUT == 5
+    return __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(as_short16(a), as_short16(b), c);
 #elif STORAGE == 1
     return intel_sub_group_f16_f16_matrix_mad_k16(as_dpas_a(a), as_int8(b), c);
 #else

@@ -3,12 +3,13 @@
 #include "algo/algo.h"
 
 enum { LAYOUT, GX, GY, BN };
-enum { NVIDIA = 1, AMD, INTEL_8, INTEL_16, NUM_LAYOUTS };
+enum { NVIDIA = 1, AMD, INTEL_8, INTEL_16, AMD_32, NUM_LAYOUTS };
 enum { STEP = 16, MOST_DIMS = 128, MOST_FRAGMENTS = 16 };
 
 /* As cl/fragment.h has them: rows and columns of a fragment, items of a gang, how many of those hold a row together. */
 static const struct layout { int fm, fn, gang, shares; } layouts[NUM_LAYOUTS] = {
     [NVIDIA] = { 16, 8, 32, 4 }, [AMD] = { 16, 16, 64, 16 }, [INTEL_8] = { 8, 8, 8, 8 }, [INTEL_16] = { 8, 16, 16, 16 },
+    [AMD_32] = { 16, 16, 32, 16 },
 };
 
 /* The default parameters: the first row of the layout for so many dims, fewer where scores go through softcap or ALiBi, that the device can run.
@@ -19,6 +20,9 @@ static const struct row { int64_t dims, modified; struct params t; } rows[] = {
     { 128, 128, { { NVIDIA,   1, 4, 32 } } }, /* 26400  128 */
     { 128, 128, { { NVIDIA,   1, 2, 32 } } }, /* 22688   64 */
     { 128, 128, { { AMD,      1, 4, 32 } } }, /* 29472  256 */
+    {  64,  64, { { AMD_32,   1, 4, 32 } } }, /* 29472  128, of 64 */
+    { 128, 128, { { AMD_32,   2, 4, 32 } } }, /* 50976  256 */
+    { 128, 128, { { AMD_32,   2, 1, 32 } } }, /* 28000   64 */
     {  64,  64, { { INTEL_8,  4, 8, 32 } } }, /* 33568  256, of 64 */
     { 128, 128, { { INTEL_8,  8, 4, 64 } } }, /* 58016  256 */
     {  64,  64, { { INTEL_16, 2, 8, 64 } } }, /* 46368  256, of 64 */
@@ -44,7 +48,7 @@ static int64_t out_fragments(const struct problem *p, const struct params *t)
     return ca_ceil_div(p->Dv, layouts[t->v[LAYOUT]].fn * t->v[GX]);
 }
 
-/* Intel's files of 128 registers have no room for Q besides. */
+/* Intel's files of 128 registers have no room for Q besides; of AMD_32's fragments two items hold the same, which takes twice as many. */
 static bool keeps_q(const struct params *t) { return t->v[LAYOUT] < INTEL_8; }
 
 /* As the arrays of the kernel, of words. */
@@ -60,7 +64,7 @@ static int64_t local_bytes(const struct problem *p, const struct device *dev, co
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
 {
-    if (t->v[LAYOUT] < 1 || t->v[LAYOUT] >= NUM_LAYOUTS) return "layout is between 1 and 4";
+    if (t->v[LAYOUT] < 1 || t->v[LAYOUT] >= NUM_LAYOUTS) return "layout is between 1 and 5";
     if (engine(p, dev) && is_twin(p, dev, t)) {
         snprintf(why, 128, "layout is %d, that of the device's engine", engine(p, dev));
         return why;
@@ -154,7 +158,7 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 
 const struct algo ca_algo_matrix = {
     .name = "matrix", .source = "matrix", .params = {
-        PARAM("layout", "of fragments: 1 NVIDIA's, 2 AMD's, 3, 4 Intel's; that of the device's engine, without one any, for a twin", 1, 2, 3, 4),
+        PARAM("layout", "of fragments: 1 NVIDIA's, 2, 5 AMD's, 3, 4 Intel's; that of the device's engine, without one any, for a twin", 1, 2, 3, 4, 5),
         PARAM("gx", "gangs that share a query row", 1, 2, 4), PARAM("gy", "gangs one below the other, a fragment's rows each", 1, 2, 4, 8),
         PARAM("bn", "keys of a tile", 16, 32, 64, 128) },
     .legal = legal,
