@@ -62,6 +62,13 @@
 #ifndef KEEPQ
 #define KEEPQ 1   /* all of Q stays in local memory; else it comes again, chunk by chunk, with each tile of K */
 #endif
+#ifndef AHEAD
+#define AHEAD 0   /* float4 of the tile's next chunk that an item fetches while it works on one; 0: chunks come when they are wanted */
+#endif
+
+#ifndef SHUFFLE
+#define SHUFFLE 0 /* how the TX items of a row, neighbours in a sub-group, exchange floats: 1 Intel's way, 2 NVIDIA's, 3 AMD's; 0: through local memory */
+#endif
 
 #define BM (RM * TY)
 #define BN (RN * TX)
@@ -74,6 +81,7 @@
 #define PP (BN / 4 | 1)
 #define RP (TX / 4 | 1)
 #define KV (BN * KP > VC * VP ? BN * KP : VC * VP)
+#define ITEMS (TX * TY)
 
 #define LOOP _Pragma("unroll 1") /* unrolled, these loops take more registers than they save time */
 #define ROW(r) ((r) * TY + y)
@@ -91,78 +99,65 @@ INLINE float4 load_dims(__global const stored *row, int d, int dim, int dim_stri
     return t;
 }
 
-/* Copies ROWS x WIDTH float4 from dim D0 on to local memory; what lies beyond row N or dim DIM becomes 0. */
-INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global const stored *from, int n,
-                  int row_stride, int dim_stride, int d0, int dim, int id)
-{
-    int aligned = ((ulong)from & (4 * sizeof(stored) - 1)) == 0;
-    for (int i = id; i < rows * width; i += TX * TY) {
-        int row = i / width, d = i - row * width;
-        float4 t = (float4)(0.f);
-        if (row < n) t = load_dims(from + row * row_stride, d0 + 4 * d, dim, dim_stride, aligned);
-        to[row * pitch + d] = t;
-    }
-}
+INLINE int is_aligned(__global const stored *t) { return ((ulong)t & (4 * sizeof(stored) - 1)) == 0; }
 #endif
 
-/* The same of Q, the first row of which is query I0. */
-INLINE void stage_queries(__local float4 *to, int pitch, int width, __global const stored *q, const ca_args *a, const ca_optional *x,
-                          int i0, int n, int dim_stride, int d0, int id)
+/* Float4 number I of rows of WIDTH, from dim D0 on, of Q's from query I0 on, or of those of K or V of KV head HK from key K0 on; what lies beyond row N
+ * or the last dim is 0. */
+INLINE float4 query_part(__global const stored *q, const ca_args *a, const ca_optional *x, int i0, int width, int n, int d0, int i)
 {
+    int row = i / width, d = d0 + 4 * (i - row * width);
+    if (row >= n) return (float4)(0.f);
 #if SPECIAL
-    for (int i = id; i < BM * width; i += TX * TY) {
-        int row = i / width, d = i - row * width;
-        float4 t = (float4)(0.f);
-        if (row < n) t = query_dims(a, x, q + row * a->q_s, i0 + row, d0 + 4 * d, DQK);
-        to[row * pitch + d] = t;
-    }
+    return query_dims(a, x, q + row * a->q_s, i0 + row, d, DQK);
 #else
-    stage(to, pitch, BM, width, q, n, a->q_s, dim_stride, d0, DQK, id);
+    return load_dims(q + row * a->q_s, d, DQK, UNIT ? 1 : a->q_d, is_aligned(q));
 #endif
 }
-
-/* Keys K0 ... of K or V of KV head HK, likewise; only N of them are there. */
-INLINE void stage_keys(__local float4 *to, int pitch, int rows, int width, __global const stored *from, const ca_args *a,
-                       const ca_optional *x, int b, int hk, int is_k, int k0, int n, long page, int row_stride, int dim_stride, int d0,
-                       int dim, int id)
+INLINE float4 key_part(__global const stored *from, const ca_args *a, const ca_optional *x, int b, int hk, int is_k, int width, int k0, int n, int d0, int i)
 {
+    int row = i / width, d = d0 + 4 * (i - row * width);
+    if (row >= n) return (float4)(0.f);
 #if SPECIAL
-    for (int i = id; i < rows * width; i += TX * TY) {
-        int row = i / width, d = i - row * width;
-        float4 t = (float4)(0.f);
-        if (row < n) t = is_k ? key_dims(a, x, from, b, hk, k0 + row, d0 + 4 * d, dim) : value_dims(a, x, from, b, hk, k0 + row, d0 + 4 * d, dim);
-        to[row * pitch + d] = t;
-    }
-#elif PAGED
-    for (int i = id; i < rows * width; i += TX * TY) {
-        int row = i / width, d = i - row * width;
-        float4 t = (float4)(0.f);
-        if (row < n) t = load_dims(from + ca_key_at(a, x, b, k0 + row, page, row_stride), d0 + 4 * d, dim, dim_stride, 0);
-        to[row * pitch + d] = t;
-    }
+    return is_k ? key_dims(a, x, from, b, hk, k0 + row, d, DQK) : value_dims(a, x, from, b, hk, k0 + row, d, DV);
 #else
-    stage(to, pitch, rows, width, from + (long)k0 * row_stride, n, row_stride, dim_stride, d0, dim, id);
+    int stride = is_k ? a->k_s : a->v_s, dim_stride = UNIT ? 1 : is_k ? a->k_d : a->v_d;
+    from += PAGED ? ca_key_at(a, x, b, k0 + row, is_k ? a->k_b : a->v_b, stride) : (long)k0 * stride + row * stride;
+    return load_dims(from, d, is_k ? DQK : DV, dim_stride, is_aligned(from));
 #endif
 }
 
-/* Is one of the elements that this item staged not finite?  By the bits: some compilers take x * 0 for 0. */
-INLINE int any_odd(__local const float4 *from, int count, int id)
-{
-    int odd = 0;
-    for (int i = id; i < count; i += TX * TY) odd |= any((as_int4(from[i]) & 0x7f800000) == 0x7f800000);
-    return odd;
-}
+INLINE int is_odd(float4 t) { return any((as_int4(t) & 0x7f800000) == 0x7f800000); } /* not finite; by the bits: some compilers take x * 0 for 0 */
 
 /* Does the mask let one of the keys through that this item looks at? */
 INLINE int any_key(const ca_args *a, const ca_optional *x, int b, int h, int q0, int nq, int k0, int nk, int id)
 {
     int any = 0, n = min(nk, a->mask_cols - k0), rows = a->mask_i ? nq : 1;
     __global const uchar *mask = ca_mask_row(a, x, b, h, q0);
-    for (int e = id; e < rows * n; e += TX * TY) any |= mask[e / n * a->mask_i + (long)(k0 + e % n) * a->mask_j];
+    for (int e = id; e < rows * n; e += ITEMS) any |= mask[e / n * a->mask_i + (long)(k0 + e % n) * a->mask_j];
     return any;
 }
 
-/* What the TX items of a row leave for each other in local memory. */
+/* A row's TX items, each with a part T of it: all get what OP makes of the parts. */
+#if SHUFFLE
+#if SHUFFLE == 1
+#pragma OPENCL EXTENSION cl_intel_subgroups : enable
+#define SHUFFLED(t, mask) intel_sub_group_shuffle_xor(t, mask)
+#elif SHUFFLE == 2
+INLINE float shuffled(float t, int mask)
+{
+    __asm__ volatile("shfl.sync.bfly.b32 %0, %0, %1, 0x1f, 0xffffffff;" : "+f"(t) : "r"(mask));
+    return t;
+}
+#define SHUFFLED(t, mask) shuffled(t, mask)
+#else
+#define SHUFFLED(t, mask) as_float(__builtin_amdgcn_ds_swizzle(as_int(t), (mask) << 10 | 0x1f))
+#endif
+#define MEET_AT(t, OP, mask) if (TX > mask) t = OP(t, SHUFFLED(t, mask));
+#define MEET(t, OP) MEET_AT(t, OP, 1) MEET_AT(t, OP, 2) MEET_AT(t, OP, 4) MEET_AT(t, OP, 8) MEET_AT(t, OP, 16)
+#endif
+
+/* The same through local memory, in two steps with a barrier between: what they leave for each other, and what is made of it. */
 INLINE void row_part(__local float4 *red, int row, int x, float part)
 {
     ((__local float *)red)[row * RP * 4 + x] = part;
@@ -201,12 +196,23 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
     if (d + 3 < DV) store_at(row, (d + 3) * dim_stride, t.w);
 }
 
+/* Chunks of K and V on their way to local memory: element I of one; all of it at once; or, with AHEAD, in two steps, N an item's numbers. */
+#define K_PART(d, i) key_part(k, &a, &optional, b, hk, 1, DC4, k0, nk, 4 * (d), i)
+#define V_PART(j, i) key_part(v, &a, &optional, b, hk, 0, VP, k0 + (j), nk - (j), 0, i)
+#define STAGE_Q(width, d) \
+    for (int i = id; i < BM * (width); i += ITEMS) qs[i / (width) * QP + i % (width)] = query_part(q, &a, &optional, q0, width, nq, 4 * (d), i);
+#define K_PLACE(i) (i) / DC4 * KP + (i) % DC4
+#define FETCH_K(n) if (id + n * ITEMS < BN * DC4) next[n] = K_PART(d + DC4, id + n * ITEMS);
+#define FETCH_V(n) if (id + n * ITEMS < VC * VP) next[n] = V_PART(later, id + n * ITEMS);
+#define PUT_K(n) if (id + n * ITEMS < BN * DC4) (kv + KV - now)[K_PLACE(id + n * ITEMS)] = next[n];
+#define PUT_V(n) if (id + n * ITEMS < VC * VP) { (kv + KV - now)[id + n * ITEMS] = next[n]; strange |= is_odd(next[n]); }
+
 /* The steps of the kernel, each for one row R, key C or group of four dims C of this item. */
 #define CLEAR_DIMS(r, c) o[r][c] = (float4)(0.f);
 #define CLEAR(r) m[r] = LOWEST; l[r] = 0.f; AGAIN(RD, CLEAR_DIMS, r)
 #define NO_SCORE_KEY(r, c) s[r][c] = 0.f;
 #define NO_SCORE(r) AGAIN(RN, NO_SCORE_KEY, r)
-#define LOAD_K(c) kd[c] = kv[(c * TX + x) * KP + i];
+#define LOAD_K(c) kd[c] = kv[now + (c * TX + x) * KP + i];
 #define DOT_KEY(r, c) s[r][c] = dot_add(qd, kd[c], s[r][c]);
 #define DOTS(r) { float4 qd = qs[ROW(r) * QP + (KEEPQ ? d : 0) + i]; AGAIN(RN, DOT_KEY, r) }
 #define SCALE_KEY(r, c) s[r][c] *= scale;
@@ -219,14 +225,25 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define HIDE_KEY(r, c) if (k0 + c * TX + x < first_key || k0 + c * TX + x >= end_key) s[r][c] = -INFINITY;
 #define HIDE(r) { int first_key = lo[ROW(r)], end_key = hi[ROW(r)]; AGAIN(RN, HIDE_KEY, r) }
 #define TOP_KEY(r, c) top = fmax(top, s[r][c]);
+#if SHUFFLE
+#define TOP(r) { float top = s[r][0]; AGAIN(RN, TOP_KEY, r) MEET(top, fmax) tops[r] = top; }
+#define ROW_TOP(r) tops[r]
+#define SUM(r) MEET(l[r], PLUS)
+#define ROW_SUM(r) l[r]
+#define PLUS(a, b) ((a) + (b))
+#else
 #define TOP(r) { float top = s[r][0]; AGAIN(RN, TOP_KEY, r) row_part(red, ROW(r), x, top); }
+#define ROW_TOP(r) row_max(red + ROW(r) * RP)
+#define SUM(r) row_part(red, ROW(r), x, l[r]);
+#define ROW_SUM(r) row_sum(red + ROW(r) * RP)
+#endif
 #define WEIGH_KEY(r, c) \
     s[r][c] = guarded && s[r][c] == -INFINITY ? ABSENT : weight(s[r][c], top); \
     sum += s[r][c]; \
     MY_SCORE(r, c) = s[r][c];
 #define WEIGH_DIMS(r, c) o[r][c] *= alpha;
 #define WEIGH(r) { \
-    float top = fmax(m[r], row_max(red + ROW(r) * RP)), alpha = weight(m[r], top), sum = 0.f; \
+    float top = fmax(m[r], ROW_TOP(r)), alpha = weight(m[r], top), sum = 0.f; \
     m[r] = top; \
     AGAIN(RN, WEIGH_KEY, r) \
     AGAIN(RD, WEIGH_DIMS, r) \
@@ -235,17 +252,16 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 #define LOAD_P(r) p[r] = ps[ROW(r) * PP + (j + i) / 4];
 #define PICK(part, r) w[r] = p[r].part;
 #define ADD_ROW(c, r) o[r][c] = fma((float4)(w[r]), vd, o[r][c]);
-#define ADD_DIMS(c) { float4 vd = kv[key * VP + c * TX + x]; AGAIN(RM, ADD_ROW, c) }
+#define ADD_DIMS(c) { float4 vd = kv[now + key * VP + c * TX + x]; AGAIN(RM, ADD_ROW, c) }
 #define ADD(number, part) { int key = number; AGAIN(RM, PICK, part) REPEAT(RD, ADD_DIMS) }
-#define ADD_SEEN_DIMS(r, c) o[r][c] = fma(p, kv[i * VP + c * TX + x], o[r][c]);
+#define ADD_SEEN_DIMS(r, c) o[r][c] = fma(p, kv[now + i * VP + c * TX + x], o[r][c]);
 #define ADD_SEEN(r) { \
     float4 p = (float4)(((__local float *)ps)[ROW(r) * PP * 4 + j + i]); \
     if (!is_absent(p.x)) { AGAIN(RD, ADD_SEEN_DIMS, r) } \
 }
-#define SUM(r) row_part(red, ROW(r), x, l[r]);
 #define FINISH_DIMS(r, c) store_dims(row, 4 * (c * TX + x), o_d, o[r][c] * f);
 #define FINISH(r) if (ROW(r) < nq) { \
-    float sum = row_sum(red + ROW(r) * RP), sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m[r], &sum) : 1.f; \
+    float sum = ROW_SUM(r), sunk = SINKS ? add_sink(sinks[a.sinks_0 + h], &m[r], &sum) : 1.f; \
     float f = row_factor(&a, sum) * sunk; \
     __global stored *row = out + ROW(r) * o_s; \
     AGAIN(RD, FINISH_DIMS, r) \
@@ -253,7 +269,9 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
 }
 
 __kernel __attribute__((reqd_work_group_size(TX, TY, 1)))
-#ifdef SUBGROUP
+#if SHUFFLE == 1
+__attribute__((intel_reqd_sub_group_size(TX)))
+#elif defined SUBGROUP
 __attribute__((intel_reqd_sub_group_size(SUBGROUP)))
 #endif
 void attn_tiled(__global const stored *restrict q, __global const stored *restrict k,
@@ -261,12 +279,11 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
                 __global float *restrict lse, OPTIONAL_PARAMS, ca_args a)
 {
     const ca_optional optional = OPTIONAL;
-    __local float4 qs[BM * QP], kv[KV], ps[BM * PP], red[BM * RP];
-    __local int lo[BM], hi[BM], odd, seen, class;
+    __local float4 qs[BM * QP], kv[AHEAD ? 2 * KV : KV], ps[BM * PP], red[SHUFFLE ? 1 : BM * RP];
+    __local int lo[BM], hi[BM], odd[2], seen, class;
     int x = get_local_id(0), y = get_local_id(1), id = y * TX + x;
     int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
-    int q_s = a.q_s, k_s = a.k_s, v_s = a.v_s, o_s = a.o_s;
-    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
+    int o_s = a.o_s, o_d = UNIT ? 1 : a.o_d, now = 0; /* where in kv the chunk is that is worked on */
 
     /* Causal: late queries see more keys and go first. */
     if (a.right != CA_UNLIMITED) t = (RAGGED ? a.Tq / BM + a.B : (a.Nq + BM - 1) / BM) - 1 - t;
@@ -274,16 +291,16 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     const ca_seq seq = ca_seq_of(&a, &optional, b);
     int q0 = t * BM, nq = min(BM, seq.Nq - q0), there = !RAGGED || (t >= 0 && nq > 0);
     if (!there) nq = 0; /* no return: PoCL 3.1 does not bear one before a barrier */
-    q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + q0) * q_s;
-    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, k_s));
-    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, v_s));
+    q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + q0) * a.q_s;
+    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s));
+    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s));
     out += a.o_0 + b * a.o_b + h * a.o_h + (long)(seq.q_row + q0) * o_s;
 
     /* The keys that some row sees, and those that all rows see. */
     long first = q0 + seq.p0, last = first + nq - 1;
     int begin = ca_key_lo(first, a.left, seq.Nk), end = there ? ca_key_hi(last, a.right, seq.Nk) : 0;
     int full_begin = ca_key_lo(last, a.left, seq.Nk), full_end = ca_key_hi(first, a.right, seq.Nk);
-    for (int i = id; i < BM; i += TX * TY) {
+    for (int i = id; i < BM; i += ITEMS) {
         lo[i] = ca_key_lo(first + i, a.left, seq.Nk);
         hi[i] = ca_key_hi(first + i, a.right, seq.Nk);
     }
@@ -291,7 +308,9 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     float scale = a.scale, m[RM], l[RM];
     float4 o[RM][RD];
     REPEAT(RM, CLEAR)
-    if (KEEPQ) stage_queries(qs, QP, DQ4, q, &a, &optional, q0, nq, q_d, 0, id);
+    if (KEEPQ) {
+        STAGE_Q(DQ4, 0)
+    }
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         if (PATTERN) {
@@ -319,16 +338,38 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         }
         REPEAT(RM, NO_SCORE)
         for (int d = 0; d < DQ4; d += DC4) {
-            barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
-            if (id == 0) odd = 0;
-            if (!KEEPQ) stage_queries(qs, QP, DC4, q, &a, &optional, q0, nq, q_d, 4 * d, id);
-            stage_keys(kv, KP, BN, DC4, k, &a, &optional, b, hk, 1, k0, nk, a.k_b, k_s, k_d, 4 * d, DQK, id);
+            if (!AHEAD || d == 0) {
+                barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
+                if (id == 0) odd[0] = odd[1] = 0;
+                if (!KEEPQ) {
+                    STAGE_Q(DC4, d)
+                }
+                for (int i = id; i < BN * DC4; i += ITEMS) kv[now + K_PLACE(i)] = K_PART(d, i);
+            }
             barrier(CLK_LOCAL_MEM_FENCE);
+#if AHEAD
+            float4 next[AHEAD];
+            int more = d + DC4 < DQ4, later = 0, strange = 0;
+            if (more) {
+                REPEAT(AHEAD, FETCH_K)
+            } else {
+                REPEAT(AHEAD, FETCH_V)
+            }
+#endif
             LOOP for (int i = 0; i < min(DC4, DQ4 - d); i++) {
                 float4 kd[RN];
                 REPEAT(RN, LOAD_K)
                 REPEAT(RM, DOTS)
             }
+#if AHEAD
+            if (more) {
+                REPEAT(AHEAD, PUT_K)
+            } else {
+                REPEAT(AHEAD, PUT_V)
+                if (guarded && strange) atomic_or(&odd[!now], 1);
+            }
+            now = KV - now;
+#endif
         }
         REPEAT(RM, SCALE)
         if (scored) { /* one by one, from where P will be: all of a micro-tile at once is more than the registers hold */
@@ -342,12 +383,15 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         if (partial) {
             REPEAT(RM, HIDE)
         }
+#if SHUFFLE
+        float tops[RM];
+#endif
         REPEAT(RM, TOP)
-        barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up */
+        if (!SHUFFLE || !AHEAD) barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up, where V will be */
         REPEAT(RM, WEIGH)
         if (DROPOUT) {
             barrier(CLK_LOCAL_MEM_FENCE); /* an item takes others' weights */
-            LOOP for (int i = id; i < BM * DROP_BLOCKS; i += TX * TY) {
+            LOOP for (int i = id; i < BM * DROP_BLOCKS; i += ITEMS) {
                 int r = i / DROP_BLOCKS;
                 drop_block(&a, ca_weight_number(&a, b, h, q0 + r, k0), i % DROP_BLOCKS, (__local float *)(ps + r * PP));
             }
@@ -355,11 +399,25 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
 
         for (int j = 0; j < BN; j += VC) {
             int n = min(VC, BN - j);
-            if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
-            stage_keys(kv, VP, VC, VP, v, &a, &optional, b, hk, 0, k0 + j, nk - j, a.v_b, v_s, v_d, 0, DV, id);
-            if (guarded && any_odd(kv, VC * VP, id)) atomic_or(&odd, 1);
+#if AHEAD
+            float4 next[AHEAD];
+            int later = j + VC, strange = 0;
             barrier(CLK_LOCAL_MEM_FENCE);
-            if (guarded && odd) { /* a row takes only the keys that it sees */
+            if (later < BN) {
+                REPEAT(AHEAD, FETCH_V)
+            }
+#else
+            int strange = 0;
+            if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
+            for (int i = id; i < VC * VP; i += ITEMS) {
+                float4 t = V_PART(j, i);
+                kv[i] = t;
+                strange |= is_odd(t);
+            }
+            if (guarded && strange) atomic_or(&odd[0], 1);
+            barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+            if (guarded && odd[now > 0]) { /* a row takes only the keys that it sees */
                 LOOP for (int i = 0; i < n; i++) {
                     REPEAT(RM, ADD_SEEN)
                 }
@@ -374,6 +432,13 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
                     ADD(i + 3, w)
                 }
             }
+#if AHEAD
+            if (later < BN) {
+                REPEAT(AHEAD, PUT_V)
+                if (guarded && strange) atomic_or(&odd[!now], 1);
+            }
+            now = KV - now;
+#endif
         }
     }
 

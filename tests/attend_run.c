@@ -92,6 +92,7 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
     const char *only = getenv("CLATTN_ALGO"); /* to look at one algorithm alone */
     for (size_t i = 0; i < n; i++) {
         if (!c[i].legal || (only && strcmp(only, c[i].algo->name)) || (s->algo && strcmp(s->algo, c[i].algo->name))) continue;
+        if (s->params && strstr(s->params, "shuffle=1") && !attend_context()->dev.shuffle) continue; /* Intel's runtime has it */
         names[legal++] = c[i].algo->name;
         if (!s->algo && !strcmp(c[i].algo->name, "host") && c[i].params.v[0] != 3 && p.dtype == CLATTN_BF16 && !ca_problem_special(&p) && !p.split_len) {
             names[legal++] = "host form=0"; /* forms 4 and 5 are the planner's where the processor has the instruction */
@@ -103,6 +104,7 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
             names[legal++] = "matrix layout=2 gx=1 gy=2";
             names[legal++] = "matrix layout=3 gx=4 gy=3";
             names[legal++] = "matrix layout=4 gx=1 gy=1 bn=48";
+            names[legal++] = "matrix layout=5 gx=2 gy=1";
         }
         if (s->algo || strcmp(c[i].algo->name, "split") || legal == CA_MAX_CANDIDATES) continue;
         bool lanes = c[i].params.v[0] == 0, few = p.score != CLATTN_ADDITIVE && (p.Nq * p.Hq <= 8 * p.Hkv || ca_problem_special(&p));

@@ -13,16 +13,16 @@
 
 /* Made-up GPUs: what these vendors' allow, and for AMD what an older driver allows.  A demanded sub-group is an
  * Intel matter.  What only features and patterns add is compiled for the oldest chip alone, which has the fewest registers. */
-static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; cl_uint matrix; } gpus[] = {
-    { "@amd", "@gfx906", 0, 32768, 256, 0 },    { "@amd", "@gfx906", 0, 65536, 1024, 0 },
-    { "@nvidia", "@sm_75", 0, 49152, 1024, 0 }, { "@skl,tgllp,dg2-g10", "@skl", 8, 65536, 256, 0 },
-    { "@pvc", "@pvc", 16, 131072, 1024, 0 },
+static const struct gpu { const char *targets, *oldest; cl_uint subgroup_min; cl_ulong local_bytes; size_t max_group; cl_uint matrix, shuffle; } gpus[] = {
+    { "@amd", "@gfx906", 0, 32768, 256, 0, 3 },    { "@amd", "@gfx906", 0, 65536, 1024, 0, 3 },
+    { "@nvidia", "@sm_75", 0, 49152, 1024, 0, 2 }, { "@skl,tgllp,dg2-g10", "@skl", 8, 65536, 256, 0, 1 },
+    { "@pvc", "@pvc", 16, 131072, 1024, 0, 1 },
 };
 
 /* Those with matrix engines, and their layouts (cl/fragment.h); gfx90a's f16 stands for gfx940's. */
 static const struct gpu engines[] = {
-    { "@sm_80,sm_90", NULL, 0, 49152, 1024, 1 }, { "@gfx90a", NULL, 0, 32768, 256, 2 },
-    { "@dg2-g10", NULL, 8, 65536, 512, 3 },      { "@pvc", NULL, 16, 131072, 1024, 4 },
+    { "@sm_80,sm_90", NULL, 0, 49152, 1024, 1, 2 }, { "@gfx90a", NULL, 0, 32768, 256, 2, 3 }, { "@gfx1100", NULL, 0, 65536, 1024, 5, 3 },
+    { "@dg2-g10", NULL, 8, 65536, 512, 3, 1 },      { "@pvc", NULL, 16, 131072, 1024, 4, 1 },
 };
 
 /* Dims, and which forms: bit t is clattn_dtype t, APART is f16 with the dims of q apart and a q_offset; the others are f32,
@@ -60,6 +60,7 @@ static void fake_device(const struct gpu *g, struct device *d)
     d->address_bits = 64;
     d->vector_width = 1;
     d->subgroup_min = g->subgroup_min;
+    d->shuffle = g->shuffle;
     d->matrix_f16 = d->matrix_bf16 = g->matrix;
     d->max_group = d->max_items[0] = d->max_items[1] = d->max_items[2] = g->max_group;
     d->local_bytes = g->local_bytes;
@@ -113,6 +114,8 @@ static void put_kernels(const struct gpu *g, const char *targets, const char *te
     }
     /* gather keeps a row of q, one of out and a list: at home on a CPU, as its cost says.  So does what prepares: in registers, but for Intel's compiler. */
     const char *private = !strcmp(text, "gather") ? "+private=2048 " : !strcmp(text, "prepare") && g->subgroup_min ? "+private=512 " : "";
+    /* LLVM 15 gives gfx11 128 of its 256 registers: what it spills must fit the others.  gpu-table counts those bytes twice, as spilled and as private. */
+    if (g->matrix == 5) private = "+private=1024 ";
     snprintf(line, sizeof line, "%s %s%s %s %s", targets, private, path, names, options);
     put(line);
 }
@@ -239,6 +242,33 @@ done:
     return st;
 }
 
+/* tiled with two buffers and with shuffles, which the tuner tries.  What is on its way takes so many registers that four rows an item spill where D is
+ * 128; and Intel's larger sub-groups have fewer for an item. */
+static clattn_status put_tried(const struct gpu *g)
+{
+    const int tx = g->subgroup_min ? (int)g->subgroup_min : 16;
+    const struct { const char *problem; struct params t; } forms[] = {
+        { "f32 b2 h8 q1024 k1024 d64", { { 4, 4, 16, 8, 16, 16, 1, 1 } } }, { "f16 b2 h8 q1024 k1024 d64", { { 4, 4, 16, 8, 16, 16, 1, 1 } } },
+        { "f32 b2 h8 q1024 k1024 d128", { { 2, 4, 16, 8, 16, 16, 1, 1 } } }, { "f32 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 32, 32, 1, 0, 1 } } },
+        { "f16 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 16, 16, 1, 1, 1 } } },
+    };
+    const struct algo *tiled = algo("tiled");
+    struct device dev;
+    clattn_status st = CLATTN_OK;
+    fake_device(g, &dev);
+    for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
+        struct problem p;
+        char why[128], options[512];
+        CA_TRY(read_problem(forms[n].problem, &p));
+        const char *reason = tiled->check(&p, &dev, &forms[n].t, why);
+        CA_REQUIRE(!reason, CLATTN_E_INTERNAL, "%s: %s", forms[n].problem, reason);
+        tiled->options(&p, &dev, &forms[n].t, options, sizeof options);
+        put_kernels(g, g->targets, tiled->source, &p, "", options);
+    }
+done:
+    return st;
+}
+
 /* The kernels that a pattern alone has: gather, by what it does with keys, and what makes a pattern's words. */
 static clattn_status put_patterns(const struct gpu *g)
 {
@@ -313,7 +343,7 @@ int main(int argc, char **argv)
                     return 1;
                 }
     for (const struct gpu *g = gpus; g < gpus + sizeof gpus / sizeof *gpus; g++)
-        if ((folder && put_patterns(g) != CLATTN_OK) || (!g->subgroup_min && put_linear(g) != CLATTN_OK)) {
+        if ((folder && put_patterns(g) != CLATTN_OK) || put_tried(g) != CLATTN_OK || (!g->subgroup_min && put_linear(g) != CLATTN_OK)) {
             fprintf(stderr, "%s\n", ca_message());
             return 1;
         }

@@ -569,8 +569,27 @@ static const struct shape tiny[] = {
     { F32, .memory = SPREAD, N(3, 5), D(5, 3), CAUSAL, .reach = TINY },
     { F16, .B = 2, N(3, 5), D(8, 8), CAUSAL, PER_BATCH(shifted), .reach = TINY },
     { BF16, .memory = GAPPED, N(5, 5), D(5, 3), .reach = TINY },
+    { F32, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .algo = "tiled", .params = "rm=1 rn=2 tx=4 ty=2 dc=4 vc=4 keepq=1 ahead=1", .reach = TINY },
     { F16, H(2, 1), N(5, 9), D(8, 8), CAUSAL, .rounded = 1, .algo = "matrix", .params = "layout=1 gx=2 gy=1 bn=16", .reach = TINY },
-    { BF16, N(9, 5), D(5, 3), CAUSAL, .rounded = 1, .algo = "matrix", .params = "layout=2 gx=1 gy=1 bn=16", .reach = TINY }, /* vectors of 8 crash Oclgrind */
+    { BF16, N(9, 5), D(5, 3), CAUSAL, .rounded = 1, .algo = "matrix", .params = "layout=2 gx=1 gy=1 bn=16", .reach = TINY }, /* layouts with vectors of 8 crash Oclgrind */
+};
+
+/* Chunks that are fetched ahead, into two buffers, and rows whose items shuffle, where they can. */
+#define AHEAD .algo = "tiled", .params = "rm=2 rn=4 tx=8 ty=4 dc=16 vc=8 keepq=1 ahead=1"
+#define SHUFFLED .algo = "tiled", .params = "rm=2 rn=4 tx=8 ty=4 dc=16 vc=8 keepq=1 shuffle=1"
+static const struct shape buffers[] = {
+    { F32, H(2, 1), N(65, 129), D(64, 64), CAUSAL, AHEAD },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(3, 5), AHEAD },
+    { F16, .memory = GAPPED, H(2, 1), N(70, 200), D(128, 128), WINDOW(40, 3), AHEAD },
+    { BF16, .memory = TURNED, .B = 2, H(4, 2), N(33, 65), D(63, 64), .mask = "bqk", AHEAD },
+    { F32, .B = 4, H(4, 2), N(33, 80), D(64, 96), .page = 16, .lens = some, .softcap = 3, .sinks = 1, AHEAD },
+    { F32, .B = 4, H(4, 2), N(9, 80), D(40, 40), .q_lens = (const int32_t[]){ 9, 1, 0, 2 }, .lens = some, CAUSAL, AHEAD },
+    { F32, .B = 2, H(4, 2), N(33, 65), D(64, 64), DROPOUT(0.25), AHEAD },
+    { F32, .B = 2, H(4, 2), N(70, 129), D(64, 64), PATTERN(DILATED, .width = 15, .dilation = { 4 }), AHEAD },
+    { F16, .B = 2, H(4, 2), N(9, 65), D(64, 64), .kv_format = CLATTN_KV_Q4_0, .rope = 32, AHEAD },
+    { F32, H(2, 1), N(65, 129), D(64, 64), CAUSAL, SHUFFLED },
+    { F16, .B = 4, H(4, 2), N(33, 80), D(40, 40), .lens = some, .softcap = 3, .sinks = 1, .mask = "bqk", SHUFFLED },
+    { F32, H(2, 1), N(65, 129), D(64, 64), WINDOW(40, 3), .algo = "tiled", .params = "rm=2 rn=4 tx=16 ty=4 dc=16 vc=8 keepq=1 ahead=1 shuffle=1" },
 };
 
 /* Weights that may be rounded to the storage type. */
@@ -601,7 +620,7 @@ static const struct shape roundings[] = {
 static const struct list { const char *name; const struct shape *shape; int count; } lists[] = {
     LIST(dims), LIST(lengths), LIST(memories), LIST(masks), LIST(tiny), LIST(scores),
     LIST(storages), LIST(weights), LIST(elements), LIST(mods), LIST(dropouts), LIST(prefixes),
-    LIST(patterns), LIST(choices), LIST(best), LIST(roundings),
+    LIST(patterns), LIST(choices), LIST(best), LIST(roundings), LIST(buffers),
 };
 
 /* For each algorithm: how often it ran, and the largest share of the bound that it used. */
@@ -668,6 +687,7 @@ START_TEST(test_patterns) { run_list(&lists[12], _i); } END_TEST
 START_TEST(test_choices) { run_list(&lists[13], _i); } END_TEST
 START_TEST(test_best) { run_list(&lists[14], _i); } END_TEST
 START_TEST(test_roundings) { run_list(&lists[15], _i); } END_TEST
+START_TEST(test_buffers) { run_list(&lists[16], _i); } END_TEST
 
 /* What a tile_class that knows nothing changes: nothing. */
 START_TEST(test_unknowing)
@@ -718,7 +738,7 @@ int main(void)
         { "elements", test_elements, lists[8].count }, { "mods", test_mods, lists[9].count },
         { "dropouts", test_dropouts, lists[10].count }, { "prefixes", test_prefixes, lists[11].count },
         { "patterns", test_patterns, lists[12].count }, { "choices", test_choices, lists[13].count },
-        { "best", test_best, lists[14].count }, { "roundings", test_roundings, lists[15].count }, { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
+        { "best", test_best, lists[14].count }, { "roundings", test_roundings, lists[15].count }, { "buffers", test_buffers, lists[16].count }, { "unknowing", test_unknowing, sizeof tiled / sizeof *tiled },
         { "all_ran", test_all_ran, 1 }, { NULL, NULL, 0 },
     };
     return run_tests("attention", tests);

@@ -39,7 +39,7 @@ START_TEST(device_that_tells_nothing)
 END_TEST
 
 /* A GPU of this name, with these extensions, this compute capability and these sub-groups. */
-static struct engine { const char *name, *extensions; cl_uint capability; size_t subgroups[2]; cl_uint f16, bf16; } engine;
+static struct engine { const char *name, *extensions; cl_uint capability; size_t subgroups[2]; cl_uint f16, bf16, shuffle; } engine;
 
 static cl_int engine_device(cl_device_id id, cl_device_info what, size_t size, void *value, size_t *got)
 {
@@ -62,15 +62,19 @@ static cl_int engine_device(cl_device_id id, cl_device_info what, size_t size, v
 START_TEST(matrix_engines)
 {
     static const struct engine engines[] = {
-        { "NVIDIA A100", "cl_nv_device_attribute_query", 8, { 0, 0 }, 1, 1 },
-        { "Tesla T4", "cl_nv_device_attribute_query", 7, { 0, 0 }, 0, 0 },
-        { "gfx906:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 0, 0 },
-        { "gfx90a:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 0, 2 }, /* it flushes subnormal f16 */
-        { "gfx942:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 2, 2 },
-        { "gfx1100", "cl_khr_fp16", 0, { 0, 0 }, 0, 0 },
-        { "Intel(R) Arc(TM)", "cl_intel_subgroup_matrix_multiply_accumulate cl_intel_required_subgroup_size", 0, { 8, 16 }, 3, 3 },
-        { "Intel(R) Data Center GPU Max", "cl_intel_subgroup_matrix_multiply_accumulate cl_intel_required_subgroup_size", 0, { 16, 32 }, 4, 4 },
-        { "Intel(R) UHD Graphics", "cl_intel_required_subgroup_size", 0, { 8, 16 }, 0, 0 },
+        { "NVIDIA A100", "cl_nv_device_attribute_query", 8, { 0, 0 }, 1, 1, 2 },
+        { "Tesla T4", "cl_nv_device_attribute_query", 7, { 0, 0 }, 0, 0, 2 },
+        { "gfx906:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 0, 0, 3 },
+        { "gfx90a:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 0, 2, 3 }, /* it flushes subnormal f16 */
+        { "gfx942:sramecc+:xnack-", "cl_khr_fp16", 0, { 0, 0 }, 2, 2, 3 },
+        { "gfx1030", "cl_khr_fp16", 0, { 0, 0 }, 0, 0, 3 },
+        { "gfx1100", "cl_khr_fp16", 0, { 0, 0 }, 5, 5, 3 },
+        { "gfx1201", "cl_khr_fp16", 0, { 0, 0 }, 0, 0, 3 }, /* fragments of another kind */
+        { "Intel(R) Arc(TM)", "cl_intel_subgroup_matrix_multiply_accumulate cl_intel_required_subgroup_size", 0, { 8, 16 }, 3, 3, 0 },
+        { "Intel(R) Data Center GPU Max", "cl_intel_subgroup_matrix_multiply_accumulate cl_intel_required_subgroup_size", 0, { 16, 32 }, 4, 4, 0 },
+        { "Intel(R) UHD Graphics", "cl_intel_required_subgroup_size", 0, { 8, 16 }, 0, 0, 0 },
+        { "Intel(R) UHD Graphics", "cl_intel_required_subgroup_size cl_intel_subgroups", 0, { 8, 16 }, 0, 0, 1 },
+        { "Quadro P400", "cl_nv_device_attribute_query", 6, { 0, 0 }, 0, 0, 0 },
     };
     for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
         struct device d;
@@ -78,7 +82,8 @@ START_TEST(matrix_engines)
         ca_cl.GetDeviceInfo = engine_device;
         OK(ca_device_query(dev.platform, dev.id, &d));
         ca_cl = real;
-        ck_assert_msg(d.matrix_f16 == engine.f16 && d.matrix_bf16 == engine.bf16, "%s: %u, %u", engine.name, d.matrix_f16, d.matrix_bf16);
+        ck_assert_msg(d.matrix_f16 == engine.f16 && d.matrix_bf16 == engine.bf16 && d.shuffle == engine.shuffle, "%s: %u, %u, %u", engine.name, d.matrix_f16,
+                      d.matrix_bf16, d.shuffle);
     }
 }
 END_TEST

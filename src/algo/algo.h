@@ -9,7 +9,7 @@
 #include "problem/problem.h"
 #include "runtime/launch.h"
 
-#define CA_MAX_PARAMS 8
+#define CA_MAX_PARAMS 9
 #define CA_GROUPS_WASTE 2.3  /* of cl/grouped.h, to dense attention's time for as many pairs: measured 2.0 to 2.6 */
 #define CA_PHILOX_LOOP 11    /* rounds of the loop that draws a block of random numbers */
 struct params { int v[CA_MAX_PARAMS]; };

@@ -2,7 +2,7 @@
  * queries; right on any device whose local memory and work-groups suffice. */
 #include "algo/algo.h"
 
-enum { RM, RN, TX, TY, DC, VC, KEEPQ };
+enum { RM, RN, TX, TY, DC, VC, KEEPQ, AHEAD, SHUFFLE };
 enum { MAX_REPEAT = 18 }; /* of cl/repeat.h */
 
 /* The default parameters: the first row whose dims suffice and that the device can run.  perf/gpu-table shows that
@@ -34,30 +34,47 @@ static int64_t dims(const struct problem *p, const struct params *t)
 
 static int at_most(int a, int64_t b) { return b < a ? (int)b : a; }
 
+/* Float4 of a chunk of K or V that an item fetches ahead. */
+static int64_t fetches(const struct problem *p, const struct params *t)
+{
+    int64_t k = keys(t) * at_most(t->v[DC] / 4, ca_ceil_div(p->D, 4)), v = t->v[VC] * dims(p, t) * t->v[TX];
+    return t->v[AHEAD] ? ca_ceil_div(ca_max(k, v), (int64_t)t->v[TX] * t->v[TY]) : 0;
+}
+
 /* As the arrays of the kernel: float4 are 16 bytes. */
 static int64_t local_bytes(const struct problem *p, const struct params *t)
 {
     int d4 = (int)ca_ceil_div(p->D, 4), dc4 = at_most(t->v[DC] / 4, d4), q_pitch = (t->v[KEEPQ] ? d4 : dc4) | 1;
-    int64_t k = keys(t) * (dc4 | 1), v = t->v[VC] * dims(p, t) * t->v[TX];
-    int64_t row = q_pitch + (keys(t) / 4 | 1) + (t->v[TX] / 4 | 1);
-    return 16 * (queries(t) * row + ca_max(k, v)) + 4 * (2 * queries(t) + 2);
+    int64_t k = keys(t) * (dc4 | 1), v = t->v[VC] * dims(p, t) * t->v[TX], buffers = t->v[AHEAD] ? 2 : 1;
+    int64_t row = q_pitch + (keys(t) / 4 | 1) + (t->v[SHUFFLE] ? 0 : t->v[TX] / 4 | 1);
+    return 16 * (queries(t) * row + buffers * ca_max(k, v)) + 4 * (2 * queries(t) + 4);
 }
 
 static const char *check(const struct problem *p, const struct device *dev, const struct params *t, char why[128])
 {
     static const struct { const char *name; int multiple, most; } rule[] = {
         { "rm", 1, MAX_REPEAT }, { "rn", 1, MAX_REPEAT }, { "tx", 4, 1024 }, { "ty", 1, 1024 }, { "dc", 4, 1024 },
-        { "vc", 4, 1024 }, { "keepq", 1, 1 },
+        { "vc", 4, 1024 }, { "keepq", 1, 1 }, { "ahead", 1, 1 }, { "shuffle", 1, 1 },
     };
-    for (int i = RM; i <= KEEPQ; i++)
-        if (t->v[i] < (i != KEEPQ) || t->v[i] > rule[i].most || t->v[i] % rule[i].multiple) {
+    for (int i = RM; i <= SHUFFLE; i++)
+        if (t->v[i] < (i < KEEPQ) || t->v[i] > rule[i].most || t->v[i] % rule[i].multiple) {
             snprintf(why, 128, "%s=%d is no multiple of %d from %d to %d", rule[i].name, t->v[i], rule[i].multiple,
-                     i == KEEPQ ? 0 : rule[i].multiple, rule[i].most);
+                     i >= KEEPQ ? 0 : rule[i].multiple, rule[i].most);
             return why;
         }
     if (dims(p, t) > MAX_REPEAT) {
         snprintf(why, 128, "tx=%d leaves an item %lld float4 of v_dim %lld; at most %d", t->v[TX],
                  (long long)dims(p, t), (long long)p->Dv, MAX_REPEAT);
+        return why;
+    }
+    if (t->v[AHEAD] && !t->v[KEEPQ]) return "ahead=1 fetches chunks of K and V alone, for keepq=1";
+    if (fetches(p, t) > MAX_REPEAT) {
+        snprintf(why, 128, "an item would fetch %lld float4 ahead; at most %d", (long long)fetches(p, t), MAX_REPEAT);
+        return why;
+    }
+    if (t->v[SHUFFLE] && (!dev->shuffle || t->v[TX] > 32 || t->v[TX] & (t->v[TX] - 1) || (cl_uint)t->v[TX] < dev->subgroup_min)) {
+        if (!dev->shuffle) return "shuffle=1: it is not known how items of a sub-group of the device exchange floats";
+        snprintf(why, 128, "shuffle=1: tx=%d is no power of two from %u to 32", t->v[TX], dev->subgroup_min);
         return why;
     }
     size_t tx = (size_t)t->v[TX], ty = (size_t)t->v[TY];
@@ -117,9 +134,9 @@ static void options(const struct problem *p, const struct device *dev, const str
 {
     int n = ca_common_options(p, dev, text, size);
     snprintf(text + n, size - (size_t)n,
-             " -DALIGNED=%d -DRM=%d -DRN=%d -DRD=%d -DTX=%d -DTY=%d -DDC=%d -DVC=%d -DKEEPQ=%d",
+             " -DALIGNED=%d -DRM=%d -DRN=%d -DRD=%d -DTX=%d -DTY=%d -DDC=%d -DVC=%d -DKEEPQ=%d -DAHEAD=%d -DSHUFFLE=%u",
              ca_is_aligned(p), t->v[RM], t->v[RN], (int)dims(p, t), t->v[TX],
-             t->v[TY], t->v[DC], t->v[VC], t->v[KEEPQ]);
+             t->v[TY], t->v[DC], t->v[VC], t->v[KEEPQ], (int)fetches(p, t), t->v[SHUFFLE] ? dev->shuffle : 0);
 }
 
 static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io, struct chain *c)
@@ -136,7 +153,9 @@ const struct algo ca_algo_tiled = {
         PARAM("rm", "query rows of an item's scores", 1, 2, 4, 8), PARAM("rn", "keys of an item's scores", 1, 2, 4, 8),
         PARAM("tx", "items of a group side by side, along the keys and the output dims", 4, 8, 16, 32),
         PARAM("ty", "items of a group along the query rows", 1, 2, 4, 8, 16, 32), PARAM("dc", "dims of Q and K in local memory at once", 8, 16, 32, 64),
-        PARAM("vc", "keys whose values are in local memory at once", 4, 8, 16, 32), PARAM("keepq", "1: all dims of Q stay in local memory", 0, 1) },
+        PARAM("vc", "keys whose values are in local memory at once", 4, 8, 16, 32), PARAM("keepq", "1: all dims of Q stay in local memory", 0, 1),
+        PARAM("ahead", "1: the next chunk of K or V is fetched while one is worked on, to a second buffer", 0, 1),
+        PARAM("shuffle", "1: the items of a row take its maximum from each other's registers, not through local memory", 0, 1) },
     .legal = legal,
     .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .enqueue = enqueue,
 };

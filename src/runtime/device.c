@@ -94,11 +94,21 @@ static cl_uint ask_subgroup_min(struct asked of)
     return (cl_uint)least;
 }
 
+/* Items that are neighbours along the first dim are so in a sub-group, too: of NVIDIA's and AMD's GPUs, and where a kernel may demand the sub-group. */
+static void ask_shuffle(struct device *d, const char *extensions)
+{
+    struct asked dev = { d->platform, d->id };
+    if (d->subgroup_min && strstr(extensions, " cl_intel_subgroups ")) d->shuffle = 1;
+    if (!(d->type & CL_DEVICE_TYPE_GPU)) return;
+    if (strstr(extensions, " cl_nv_device_attribute_query ") && ask_uint(dev, DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0) >= 7) d->shuffle = 2;
+    if (!strncmp(d->name, "gfx", 3)) d->shuffle = 3;
+}
+
 /* Which layout of cl/fragment.h the device's matrix engine has.  A driver that does not compile it after all is no harm: the planner passes
- * over what does not build.  AMD's engines take subnormal f16 for 0 until gfx940, which is more than the error bound allows. */
+ * over what does not build.  AMD's MFMA takes subnormal f16 for 0 until gfx940, which is more than the error bound allows. */
 static void ask_matrix(struct device *d, const char *extensions)
 {
-    enum { NVIDIA = 1, AMD, INTEL_8, INTEL_16 };
+    enum { NVIDIA = 1, AMD, INTEL_8, INTEL_16, AMD_32 };
     struct asked dev = { d->platform, d->id };
     unsigned chip = 0;
     if (!(d->type & CL_DEVICE_TYPE_GPU)) return;
@@ -109,6 +119,7 @@ static void ask_matrix(struct device *d, const char *extensions)
     if (sscanf(d->name, "gfx%x", &chip) != 1) return;
     if (chip == 0x90a || (chip >= 0x940 && chip <= 0x950)) d->matrix_bf16 = AMD;
     if (chip >= 0x940 && chip <= 0x950) d->matrix_f16 = AMD;
+    if (chip >= 0x1100 && chip < 0x1200) d->matrix_f16 = d->matrix_bf16 = AMD_32;
 }
 
 /* By what the same card is known through another driver. */
@@ -148,6 +159,7 @@ static void ask_extensions(struct device *d)
     if (strstr(list, " cl_intel_required_subgroup_size ")) d->subgroup_min = ask_subgroup_min(dev);
     d->kernel_timeout = strstr(list, " cl_nv_device_attribute_query ") &&
                         ask_bool(dev, DEVICE_KERNEL_EXEC_TIMEOUT_NV, true);
+    ask_shuffle(d, list);
     ask_matrix(d, list);
     ask_identity(d, list);
     free(list);

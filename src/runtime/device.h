@@ -27,6 +27,7 @@ struct device {
     cl_uint compute_units, clock_mhz, address_bits;
     cl_uint vector_width;      /* native floats per vector, >= 1 */
     cl_uint subgroup_min;      /* smallest sub-group that a kernel may demand; 0: it may demand none */
+    cl_uint shuffle;           /* whose way (SHUFFLE of cl/tiled.cl) the items of a sub-group exchange floats: 1 Intel's, 2 NVIDIA's, 3 AMD's; 0: unknown */
     cl_uint matrix_f16, matrix_bf16; /* the layout (cl/fragment.h) of the matrix engine that takes such fragments; 0: none */
     size_t max_group, max_items[3];
     cl_ulong local_bytes, global_bytes, max_alloc, cache_bytes;

@@ -32,6 +32,7 @@ static const struct field fields[] = {
     FIELD(UINT, address_bits),
     FIELD(UINT, vector_width),
     FIELD(UINT, subgroup_min),
+    FIELD(UINT, shuffle),
     FIELD(UINT, matrix_f16),
     FIELD(UINT, matrix_bf16),
     FIELD(SIZE, max_group),
