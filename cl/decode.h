@@ -13,8 +13,11 @@
  * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL); and where elements are not
  * simply loaded kv, FEW keys or values: FEW max(DC, EC) VL floats.
  * Needs VL and dialect.h; RB rows at once, DK keys per tile (a multiple of VL and of 4). */
-#define FEW 8    /* values at once: what the sums are loaded and stored for */
-#define AHEAD 16 /* keys between asking for a row and using it; on an EPYC 32 and 64 give the same, 128 less */
+#define FEW 8    /* keys or values that are made at once */
+#define VALUES 16 /* values at once: what the sums are loaded and stored for */
+#include "repeat.h"
+
+#define AHEAD 24 /* keys between asking for a row and using it; on an EPYC 32 and 64 give the same, 128 less */
 
 /* How keys and values come: loaded as they are, and where rows lie as whole vectors as those; made before, f32 in scratch memory
  * (lanerows.h); or quantised (ca_is_fused): the form is their format then.  Blocks are unpacked where they are used; the scales of int8,
@@ -22,61 +25,89 @@
 enum { LOADED, MADE = -1, VECTORS = -2 };
 #define TOGETHER(form) ((form) >= CA_Q8_0 ? 32 / VL : 1) /* vectors of dims that are loaded in one go: a block's */
 
-/* Keys or values at AT, S elements apart, their dims D apart: bytes, of quantised ones.  MADE ones lie in scratch memory. */
-struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made; };
+/* Keys or values at AT, S elements apart, their dims D apart: bytes, of quantised ones.  MADE ones lie in scratch memory.  AHEAD are those to ask for
+ * meanwhile. */
+struct decode_from { GLOBAL const stored *at; int s, d, dims; const float *made; GLOBAL const stored *ahead; };
 
 /* N rows further. */
-INLINE GLOBAL const stored *decode_row(const struct decode_from *x, ca_long n, const int form)
+INLINE GLOBAL const stored *decode_row(const struct decode_from *x, GLOBAL const stored *from, ca_long n, const int form)
 {
-    return form > LOADED ? (GLOBAL const stored *)((GLOBAL const ca_byte *)x->at + n * x->s) : x->at + n * x->s;
+    return form > LOADED ? (GLOBAL const stored *)((GLOBAL const ca_byte *)from + n * x->s) : from + n * x->s;
 }
 
-/* The row AHEAD of key J's, where there are N such rows before LAST and they are read where they lie; else 0. */
+/* Where to ask for rows while N of X are used, keys J ... of those before LAST: the row that many keys further on; where there is none, or nobody
+ * asks, where they are.  One thread's loads alone do not keep the memory busy, nor do requests to the first-level cache, which has few
+ * outstanding; and requests in one go stall what comes after: on an EPYC one by one, as rows are used, is up to 1.5 times as fast. */
 INLINE GLOBAL const stored *decode_ahead(const ca_args *A, const ca_optional *X, const struct decode_from *x, GLOBAL const stored *from,
                                          ca_long page, int b, int n, int j, int last, const int form)
 {
-    if (form == MADE || j + AHEAD + n > last) return 0;
-    return IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, AHEAD, form);
+    if (form == MADE || j + AHEAD + n > last) return x->at;
+    return IS_ON(PAGED, A->page_size) ? kv_from(A, from, ca_key_at(A, X, b, j + AHEAD, page, x->s)) : decode_row(x, x->at, AHEAD, form);
 }
 
-/* Asks for N rows from AT on before they are needed: one thread's loads alone do not keep the memory busy, nor do requests to the
- * first-level cache, which has few outstanding (1.5 to 2 times the time on an EPYC). */
-INLINE void decode_prefetch(const struct decode_from *x, GLOBAL const stored *at, int n, const int form)
+/* Asks for what begins at vector C of row I, once a cache line. */
+INLINE void decode_ask(const struct decode_from *x, int i, int c, const int form)
 {
-    const int bytes = form >= CA_Q8_0 ? x->dims / 32 * CA_BLOCK_BYTES(form) : x->dims * (form > LOADED ? 1 : (int)sizeof(stored));
-    struct decode_from y = *x;
-    y.at = at;
-    for (int i = 0; i < n; i++)
-        UNROLL4 for (int d = 0; d < bytes; d += 64) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(&y, i, form) + d);
+    const int at = form >= CA_Q8_0 ? c * VL / 32 * CA_BLOCK_BYTES(form) : c * VL * (form > LOADED ? 1 : (int)sizeof(stored));
+    if (form != MADE && (form >= CA_Q8_0 || at % 64 == 0)) PREFETCH_FAR((GLOBAL const ca_byte *)decode_row(x, x->ahead, i, form) + at);
 }
 
 /* Vector c + e of the i-th of them.  Of blocks c is even: where VL is 16 it begins one. */
 INLINE vf decode_lanes(const struct decode_from *x, int i, int c, int e, const int form)
 {
-    GLOBAL const ca_byte *row = (GLOBAL const ca_byte *)decode_row(x, i, form);
+    GLOBAL const stored *at = decode_row(x, x->at, i, form);
+    GLOBAL const ca_byte *row = (GLOBAL const ca_byte *)at;
     int d = (c + e) * VL;
     if (form == MADE) return VLOAD(x->made + i * WHOLE(x->dims) + d);
     if (form == CA_INT8) return VFLOAT(VLOADS8(row + d));
     if (form >= CA_Q8_0) /* literal as far as can be, so that a block's vectors share its loads */
         return block_lanes(row + c * VL / 32 * CA_BLOCK_BYTES(form), (VL == 16 ? 0 : c * VL % 32) + e * VL, form);
-    return form == VECTORS ? load_vec(decode_row(x, i, form) + d) : load_lanes(decode_row(x, i, form), x->d, d, x->dims);
+    return form == VECTORS ? load_vec(at + d) : load_lanes(at, x->d, d, x->dims);
 }
 
-/* The lanes of x[l], summed, in lane l, by perfect shuffles: half as many vectors each time. */
+/* The lanes of x[l], summed, in lane l: half as many vectors each time, of which one lane in two stays (a blend) and one moves (a shuffle).  Indices are
+ * literal, or gcc would keep x in memory. */
 INLINE vf decode_sums(vf *x)
 {
-    UNROLL for (int n = VL / 2; n > 0; n /= 2)
-        UNROLL for (int i = 0; i < n; i++) x[i] = ILO(x[i], x[i + n]) + IHI(x[i], x[i + n]);
+#define MEET(n, m, bit) x[n] = PAIR_SUM(x[n], x[m], bit);
+#if VL == 16
+    MEET(0, 8, 8) MEET(1, 9, 8) MEET(2, 10, 8) MEET(3, 11, 8) MEET(4, 12, 8) MEET(5, 13, 8) MEET(6, 14, 8) MEET(7, 15, 8)
+#endif
+#if VL >= 8
+    MEET(0, 4, 4) MEET(1, 5, 4) MEET(2, 6, 4) MEET(3, 7, 4)
+#endif
+    MEET(0, 2, 2) MEET(1, 3, 2) MEET(0, 1, 1)
+#undef MEET
     return x[0];
 }
 
-/* s[r][j] = q_r . k_j for KEYS keys and ROWS rows. */
+/* s[r][j] = q_r . k_j for KEYS keys and ROWS rows, VL sums in all. */
+INLINE void decode_dots(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int form, const int rows, const int keys)
+{
+    
+#define NONE(n) acc[n] = SPLAT(0.f);
+#define ADD(n) acc[n] = VFMA(decode_lanes(k, n % keys, c, 0, form), q[n / keys * DC + c], acc[n]);
+    vf acc[VL];
+    float sums[VL];
+    REPEAT(VL, NONE)
+    for (int c = 0; c < DC; c++) {
+        UNROLL for (int i = 0; i < keys; i++) decode_ask(k, i, c, form);
+        REPEAT(VL, ADD)
+    }
+    VSTORE(decode_sums(acc) * SPLAT(scale), sums);
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = sums[r * keys + i];
+#undef NONE
+#undef ADD
+}
+
+/* The same for any KEYS and ROWS. */
 INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int form, const int rows, const int keys)
 {
-    vf acc[VL < 8 ? 8 : VL];
+    vf acc[16];
     UNROLL for (int i = 0; i < rows * keys; i++) acc[i] = SPLAT(0.f);
     for (int c = 0; c < DC; c += TOGETHER(form)) {
         UNROLL for (int i = 0; i < keys; i++) {
+            decode_ask(k, i, c, form);
             UNROLL for (int e = 0; e < 32 / VL; e++) {
                 if (e >= TOGETHER(form)) break;
                 vf x = decode_lanes(k, i, c, e, form);
@@ -84,13 +115,7 @@ INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, floa
             }
         }
     }
-    if (rows * keys == VL) {
-        float sums[VL];
-        VSTORE(decode_sums(acc) * SPLAT(scale), sums);
-        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = sums[r * keys + i];
-    } else {
-        UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = VSUM(acc[r * keys + i]) * scale;
-    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = VSUM(acc[r * keys + i]) * scale;
 }
 
 /* The same for additive scores, w tanh(a (q + k)). */
@@ -112,6 +137,7 @@ INLINE void decode_sum(vf *o, const struct decode_from *v, int EC, int c, const 
     for (int i = 0; i < keys; i++) {
         UNROLL for (int e = 0; e < nc; e++) {
             vf x = decode_lanes(v, i, c, e, form);
+            decode_ask(v, i, c + e, form);
             UNROLL for (int r = 0; r < rows; r++) acc[r * nc + e] = VFMA(x, SPLAT(p[r * DK + i]), acc[r * nc + e]);
         }
     }
@@ -193,22 +219,23 @@ APART void decode_modify(const ca_args *A, const ca_optional *X, const struct pa
 /* Softmax of one row of a tile of N keys from K0: new maximum, weights in place, l; returns the factor for o. */
 INLINE float decode_softmax(float *s, int n, int k0, int lo, int hi, float *m, float *l, int guarded)
 {
-    for (int j = 0; j < WHOLE(n); j++)
-        if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
+    if (k0 < lo || k0 + n > hi || n % VL)
+        for (int j = 0; j < WHOLE(n); j++)
+            if (j >= n || k0 + j < lo || k0 + j >= hi) s[j] = -CA_INFINITY;
     vf top = SPLAT(*m), sum = SPLAT(0.f);
+    float alpha[VL], best[VL];
     for (int j = 0; j < n; j += VL) top = VMAX(top, VLOAD(s + j));
-    float t[VL], alpha[VL], best = *m;
-    VSTORE(top, t);
-    for (int i = 0; i < VL; i++) best = t[i] > best ? t[i] : best;
-    VSTORE(vexp(SPLAT(*m - best)), alpha);
+    top = vtop(top);
+    VSTORE(top, best);
+    VSTORE(vexp(SPLAT(*m) - top), alpha);
     for (int j = 0; j < n; j += VL) {
-        vf x = VLOAD(s + j), w = vexp(x - SPLAT(best));
+        vf x = VLOAD(s + j), w = vexp(x - top);
         sum += w;
         if (guarded) w = VSEL(IS_MASKED(x), SPLAT(ABSENT), w);
         VSTORE(w, s + j);
     }
     *l = *l * alpha[0] + VSUM(sum);
-    *m = best;
+    *m = best[0];
     return alpha[0];
 }
 
@@ -231,19 +258,27 @@ APART void decode_drop(const ca_args *A, const struct packed *w, float *s, int n
     }
 }
 
-/* Scores of the KEYS keys of K for all rows. */
+/* Keys of K whose scores for EACH rows are computed at once: VL sums in all, as far as can be. */
+INLINE int decode_few(int each, const int form) { return form == MADE || form >= CA_Q8_0 || each > 2 ? 4 : each == 1 ? VL : VL > 8 ? VL / 2 : 4; }
+
+/* Scores of KEYS keys of K for all rows. */
 INLINE void decode_keys(const ca_args *A, const ca_optional *X, const struct decode_from *k, const vf *q, int DC, float *s, int rows,
                         const int form, const int keys)
 {
+#define ROWS_OF(n) \
+    if (n * keys == VL && form < CA_Q8_0) decode_dots(q + r * DC, k, DC, A->scale, s + r * DK, form, n, keys); \
+    else decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, n, keys);
     int r = 0;
     if (form == MADE && IS_ON(SCORE, A->score) && A->score == CA_ADDITIVE) {
         for (; r < rows; r++)
             for (int i = 0; i < keys; i++) decode_additive(A, X, q + r * DC, k->made + i * WHOLE(k->dims), k->dims, s + r * DK + i);
     }
-    if (VL == 16)
-        for (; r + 4 <= rows; r += 4) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 4, keys);
-    for (; r + 2 <= rows; r += 2) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 2, keys);
-    for (; r < rows; r++) decode_scores(q + r * DC, k, DC, A->scale, s + r * DK, form, 1, keys);
+    if (VL == 16 && keys <= 4)
+        for (; r + 4 <= rows; r += 4) { ROWS_OF(4) }
+    if (keys <= 8)
+        for (; r + 2 <= rows; r += 2) { ROWS_OF(2) }
+    for (; r < rows; r++) { ROWS_OF(1) }
+#undef ROWS_OF
 }
 
 /* Multiplies the scores or weights S of N keys from K0 on, EACH rows of each of HEADS KV heads from HK on, by the keys' scales. */
@@ -286,17 +321,20 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
         for (int r = 0; r < rows; r++) any |= class[r] = ca_tile_class(A, X, w[r].b, w[r].h, w[r].i, w[r].p, 1, k0, n);
         if (!any) continue;
         for (int j = 0, end; j < n; j = end) { /* keys that lie behind one another: all of them, or a page */
-            struct decode_from x = { kv_from(A, k, ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s)), A->k_s, A->k_d, D, kv };
+            struct decode_from x = { kv_from(A, k, ca_key_at(A, X, b, k0 + j, A->k_b, A->k_s)), A->k_s, A->k_d, D, kv, 0 };
             end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
-            for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
-                few = end - j < 4 ? 1 : 4;
+            for (int few; j < end; j += few, x.at = decode_row(&x, x.at, few, form)) {
+                few = decode_few(each, form);
+                if (end - j < few) few = end - j < 4 ? 1 : 4;
                 struct decode_from y = x;
                 GLOBAL const stored *ahead = decode_ahead(A, X, &x, k, A->k_b, b, few, k0 + j, last, form);
                 for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->k_h)) {
                     if (form == MADE)
                         for (int i = 0; i < few; i++) key_row(A, X, kv + i * WHOLE(D), kv_from(A, k, h * A->k_h), b, hk + h, k0 + j + i, D);
-                    if (ahead) decode_prefetch(&x, kv_from(A, ahead, h * A->k_h), few, form);
+                    y.ahead = kv_from(A, ahead, h * A->k_h);
                     if (few == 4) decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, each, form, 4);
+                    else if (few == VL) decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, 1, form, VL);
+                    else if (few == VL / 2) decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, 2, form, VL / 2);
                     else decode_keys(A, X, &y, q + r * DC, DC, s + r * DK + j, each, form, 1);
                 }
             }
@@ -311,16 +349,16 @@ INLINE int decode_part(const ca_args *A, const ca_optional *X, const struct pack
         }
         if (form == CA_INT8 && A->v_scale) decode_scale(A, X, X->v_scale + A->v_scale_0, b, hk, heads, k0, n, s, each);
         for (int j = 0, end; j < n; j = end) {
-            struct decode_from x = { kv_from(A, v, ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s)), A->v_s, A->v_d, Dv, kv };
+            struct decode_from x = { kv_from(A, v, ca_key_at(A, X, b, k0 + j, A->v_b, A->v_s)), A->v_s, A->v_d, Dv, kv, 0 };
             end = form == MADE ? n : j + ca_key_run(A, k0 + j, n - j);
-            for (int few; j < end; j += few, x.at = decode_row(&x, few, form)) {
-                few = guarded ? 1 : end - j < FEW ? end - j : FEW;
+            for (int few; j < end; j += few, x.at = decode_row(&x, x.at, few, form)) {
+                few = guarded ? 1 : ca_least(end - j, form == MADE ? FEW : VALUES);
                 struct decode_from y = x;
                 GLOBAL const stored *ahead = decode_ahead(A, X, &x, v, A->v_b, b, few, k0 + j, last, form);
                 for (int h = 0, r = 0; h < heads; h++, r += each, y.at = kv_from(A, y.at, A->v_h)) {
                     if (form == MADE)
                         for (int i = 0; i < few; i++) value_row(A, X, kv + i * WHOLE(Dv), kv_from(A, v, h * A->v_h), b, hk + h, k0 + j + i, Dv);
-                    if (ahead) decode_prefetch(&x, kv_from(A, ahead, h * A->v_h), few, form);
+                    y.ahead = kv_from(A, ahead, h * A->v_h);
                     if (guarded) decode_values_guarded(o + r * EC, &y, EC, s + r * DK + j, each, form);
                     else decode_values(o + r * EC, &y, EC, s + r * DK + j, each, few, form);
                 }

@@ -79,7 +79,11 @@ INLINE vf VMIN(vf a, vf b) { return a < b ? a : b; }
 #define SQRT(x) sqrt(x)
 #define COSINE(x) cos(x)
 #define SINE(x) sin(x)
-#ifdef __x86_64__ /* PoCL: its prefetch() does nothing */
+/* PoCL's prefetch() does nothing, and Intel's for CPUs is a call, around which all registers are saved: the instruction itself, in CPUs' kernels. */
+#if defined(__has_builtin) && (VL > 4 || defined(__x86_64__) || defined(__aarch64__))
+#define HAS_PREFETCH __has_builtin(__builtin_prefetch)
+#endif
+#if HAS_PREFETCH
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
 #define PREFETCH_FAR(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
 #else

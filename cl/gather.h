@@ -27,7 +27,7 @@ INLINE void score_listed(const ca_args *A, const ca_optional *X, const struct pa
 {
     const int DC = WHOLE(D) / VL, hk = w->h / A->group;
     if (IS_SPECIAL(A)) {
-        const struct decode_from x = { k, A->k_s, A->k_d, D, made };
+        const struct decode_from x = { k, A->k_s, A->k_d, D, made, k };
         for (int e = 0; e < t->n; e++)
             if (t->key[e] >= 0) {
                 key_row(A, X, made, k, w->b, hk, t->key[e], D);

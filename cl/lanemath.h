@@ -17,6 +17,29 @@
 #define LOWER 0, 4, 1, 5
 #define UPPER 2, 6, 3, 7
 #endif
+/* Lanes l of a where the bit of l is not set, of b where it is; and those a bit further, to meet them. */
+#if VL == 16
+#define STAY8 0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31
+#define MOVE8 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23
+#define STAY4 0, 1, 2, 3, 20, 21, 22, 23, 8, 9, 10, 11, 28, 29, 30, 31
+#define MOVE4 4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27
+#define STAY2 0, 1, 18, 19, 4, 5, 22, 23, 8, 9, 26, 27, 12, 13, 30, 31
+#define MOVE2 2, 3, 16, 17, 6, 7, 20, 21, 10, 11, 24, 25, 14, 15, 28, 29
+#define STAY1 0, 17, 2, 19, 4, 21, 6, 23, 8, 25, 10, 27, 12, 29, 14, 31
+#define MOVE1 1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30
+#elif VL == 8
+#define STAY4 0, 1, 2, 3, 12, 13, 14, 15
+#define MOVE4 4, 5, 6, 7, 8, 9, 10, 11
+#define STAY2 0, 1, 10, 11, 4, 5, 14, 15
+#define MOVE2 2, 3, 8, 9, 6, 7, 12, 13
+#define STAY1 0, 9, 2, 11, 4, 13, 6, 15
+#define MOVE1 1, 8, 3, 10, 5, 12, 7, 14
+#else
+#define STAY2 0, 1, 6, 7
+#define MOVE2 2, 3, 4, 5
+#define STAY1 0, 5, 2, 7
+#define MOVE1 1, 4, 3, 6
+#endif
 /* Built from elements, a vector is what Intel's CPU compiler looks through: it made 300 shuffles of a transpose's 64. */
 #ifdef __has_builtin
 #define HAS_SHUFFLE __has_builtin(__builtin_shufflevector)
@@ -24,10 +47,19 @@
 #if HAS_SHUFFLE
 #define ILO(a, b) __builtin_shufflevector(a, b, LOWER)
 #define IHI(a, b) __builtin_shufflevector(a, b, UPPER)
+#define PAIR_SUM(a, b, bit) __builtin_shufflevector(a, b, STAY##bit) + __builtin_shufflevector(a, b, MOVE##bit)
 #else /* OpenCL C's own */
 #define ILO(a, b) shuffle2(a, b, (vu)(LOWER))
 #define IHI(a, b) shuffle2(a, b, (vu)(UPPER))
+#define PAIR_SUM(a, b, bit) shuffle2(a, b, (vu)(STAY##bit)) + shuffle2(a, b, (vu)(MOVE##bit))
 #endif
+
+/* The largest lane, in all of them. */
+INLINE vf vtop(vf v)
+{
+    UNROLL for (int n = 1; n < VL; n *= 2) v = VMAX(ILO(v, v), IHI(v, v));
+    return v;
+}
 
 /* By the bits: some compilers (Mesa's) take x * 0 for 0 and x - x too. */
 INLINE vi NOT_FINITE(vf v) { return (AS_VI(v) & SPLATI(0x7f800000)) == SPLATI(0x7f800000); }

@@ -165,14 +165,14 @@ INLINE void score_rows(const ca_args *A, const ca_optional *X, const ca_seq *seq
             for (int j = there; j < DK; j++) s[r * DK + j] = 0.f; /* whole vectors are modified */
         if (IS_SPECIAL(A))
             for (int j = 0; j < there; j++) {
-                const struct decode_from x = { k, A->k_s, A->k_d, D, key };
+                const struct decode_from x = { k, A->k_s, A->k_d, D, key, k };
                 key_row(A, X, key, k, b, h / A->group, k0 + j, D);
                 decode_keys(A, X, &x, qv, DC, s + j, rows, MADE, 1);
             }
         else if (PACK > 1 && rows > 1 && whole) /* a key is read once for all rows, and all are summed in one way: equal keys have equal scores */
             for (int j = 0, few = there < 4 ? 1 : 4; j < there; j += few) {
                 const int at = ca_least(j, there - few);
-                const struct decode_from x = { k + (ca_long)(k0 + at) * A->k_s, A->k_s, A->k_d, D, key };
+                const struct decode_from x = { k + (ca_long)(k0 + at) * A->k_s, A->k_s, A->k_d, D, key, k };
                 if (few == 4) decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 4);
                 else decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 1);
             }
