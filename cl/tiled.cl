@@ -387,7 +387,9 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
         float tops[RM];
 #endif
         REPEAT(RM, TOP)
-        if (!SHUFFLE || !AHEAD) barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up, where V will be */
+#if !SHUFFLE || !AHEAD
+        barrier(CLK_LOCAL_MEM_FENCE); /* also: K is used up, where V will be */
+#endif
         REPEAT(RM, WEIGH)
         if (DROPOUT) {
             barrier(CLK_LOCAL_MEM_FENCE); /* an item takes others' weights */

@@ -60,6 +60,8 @@ struct algo {
     void (*defaults)(const struct problem *p, const struct device *dev, struct params *t);
     /* NULL, or why these parameters cannot be used (limits of the device). */
     const char *(*check)(const struct problem *p, const struct device *dev, const struct params *t, char why[128]);
+    /* Has parameter I an effect beside the others' values?  NULL: each has. */
+    bool (*uses)(const struct params *t, int i);
     /* Rounds of all loops together that a work-item may take, roughly from above, as if nothing were unrolled: there are
      * devices (CA_QUIRK_ROUNDS) that end it silently after so many.  NULL: few. */
     double (*rounds)(const struct problem *p, const struct params *t);

@@ -174,12 +174,19 @@ double ca_flops_ms(const struct problem *p, const struct device *dev)
     return 1e-6 * ca_problem_flops(p) / (dev->gflops > 0 ? dev->gflops : guess);
 }
 
+/* Keys that some of ROWS neighbouring queries sees, to those of one: where the band's edges move, a tile sees its own height more. */
+static double band_waste(const struct problem *p, double rows)
+{
+    const double seen = fmax(1, ca_problem_visible(p) / (double)ca_max(p->Nq, 1)), more = (fmin(rows, (double)ca_max(p->Nq, 1)) - 1) / 2;
+    return fmin(seen + more * ((p->left != CA_UNLIMITED) + (p->right != CA_UNLIMITED)), fmax(seen, (double)p->Nk)) / seen;
+}
+
 double ca_tiles_waste(const struct problem *p, double rows)
 {
     /* Keys that are hidden one by one are asked for lane by lane, which takes longer than the products. */
     bool scattered = ca_has_pattern(p, CA_RANDOM) || ca_has_pattern(p, CA_CSR) || ca_has_pattern(p, CA_LSH) || ca_has_pattern(p, CA_BLOCK_TOP_K) ||
                      ca_has_pattern(p, CA_DILATED) || ca_has_pattern(p, CA_NEIGHBORHOOD) || ca_has_pattern(p, CA_WINDOW2D);
-    return ca_pattern_share(p, rows) / ca_pattern_share(p, 1) * (scattered ? 10 : 1);
+    return band_waste(p, rows) * ca_pattern_share(p, rows) / ca_pattern_share(p, 1) * (scattered ? 10 : 1);
 }
 
 /* Keys of a tile of ROWS queries of a neighborhood, to those that one of them sees. */

@@ -37,8 +37,12 @@ static void defaults(const struct problem *p, const struct device *dev, struct p
     (void)dev;
     const struct host_kernels *k = ca_host_isa()->type[p->dtype];
     int64_t rows = p->Nq * (p->Hq / ca_max(p->Hkv, 1));
-    bool short_queries = p->Nq <= k->wide_rows / 2, less = 1.1 * ca_lane_waste(p, k->narrow_rows) < ca_lane_waste(p, k->wide_rows); /* 1.08 was measured, dense */
-    t->v[FORM] = p->pattern.grouped && !p->split_len ? GROUPS : p->split_len || (rows <= k->pack_rows && p->Nk >= 64) ? PARTS : short_queries || less ? NARROW : WIDE;
+    bool short_queries = p->Nq <= k->wide_rows / 2, less = 1.08 * ca_lane_waste(p, k->narrow_rows) < ca_lane_waste(p, k->wide_rows); /* as measured, dense */
+    /* Lanes that hold rows are 1.4 times as fast as lanes that hold dims (perf/crossings), where most have a row and all threads a tile. */
+    int64_t tiles = ca_ceil_div(p->Nq, k->narrow_rows);
+    bool filled = 1.4 * (double)p->Nq >= (double)(tiles * k->narrow_rows) && (p->B * p->Hq * tiles >= ca_host_threads() || p->Nk < 512);
+    t->v[FORM] = p->pattern.grouped && !p->split_len ? GROUPS : p->split_len || (rows <= 4 * k->pack_rows && !filled) ? PARTS
+               : short_queries || less ? NARROW : WIDE;
     bool slow;
     kernels(p, WIDE_PAIRS, &slow);
     if (t->v[FORM] <= NARROW && fits_pairs(p) && !slow) t->v[FORM] += WIDE_PAIRS - WIDE;
@@ -56,6 +60,8 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     if (t->v[PART] < 1) return "part is at least 1";
     return NULL;
 }
+
+static bool uses(const struct params *t, int i) { return i != PART || t->v[FORM] == PARTS; }
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
@@ -192,6 +198,6 @@ static clattn_status enqueue(const struct clattn_plan *plan, const struct io *io
 const struct algo ca_algo_host = {
     .name = "host", .cuts_keys = true, .params = {
         PARAM("form", "0: wide tiles of query rows, 1: narrow ones, 2: parts of the keys, 3: groups of them, 4 and 5: 0 and 1 in pairs of bf16", 0, 1, 2, 3, 4, 5),
-        PARAM("part", "keys of a part, in form 2", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal, .defaults = defaults, .check = check, .cost = cost,
+        PARAM("part", "keys of a part, in form 2", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal, .defaults = defaults, .check = check, .uses = uses, .cost = cost,
     .workspace = workspace, .enqueue = enqueue,
 };

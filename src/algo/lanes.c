@@ -78,8 +78,9 @@ static double cost(const struct problem *p, const struct device *dev, const stru
 {
     if (p->pattern.grouped) return ca_flops_ms(p, dev) * (ca_is_cpu_like(dev) ? CA_GROUPS_WASTE : 200); /* few, long work-items */
     double padded = (double)ca_round_up(p->Nq, t->v[VECTOR] * t->v[ROWS]) / (double)ca_max(p->Nq, 1);
+    double idle = (double)dev->compute_units / (double)(ca_lane_tiles(p, t->v[VECTOR] * t->v[ROWS]) * ca_out_batch(p) * p->Hq);
     /* On a GPU each work-item would be alone with its private arrays. */
-    return ca_flops_ms(p, dev) * ca_lane_waste(p, t->v[VECTOR] * t->v[ROWS]) * padded * (ca_is_cpu_like(dev) ? 1 : 50);
+    return ca_flops_ms(p, dev) * ca_lane_waste(p, t->v[VECTOR] * t->v[ROWS]) * padded * fmax(1, idle) * (ca_is_cpu_like(dev) ? 1 : 50);
 }
 
 static void options(const struct problem *p, const struct device *dev, const struct params *t, char *text, size_t size)

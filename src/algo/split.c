@@ -73,6 +73,11 @@ static const char *check(const struct problem *p, const struct device *dev, cons
     return why;
 }
 
+static bool uses(const struct params *t, int i)
+{
+    return t->v[FORM] == LANES ? i != TX && i != TY && i != KI : i != VECTOR && i != TILE;
+}
+
 /* Each loop of n takes n + 1; the keys may be passed twice (a NaN behind a mask). */
 static double rounds(const struct problem *p, const struct params *t)
 {
@@ -88,9 +93,11 @@ static double rounds(const struct problem *p, const struct params *t)
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
     double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
-    /* Long packs are the tile kernels' domain: their rows share registers, here only the cache. */
-    double share = pack_rows(p) <= 2 * t->v[ROWS] ? 0.3 : 2 + reads / 8;
-    return ca_flops_ms(p, dev) * ca_tiles_waste(p, 1) * share;
+    double idle = (double)dev->compute_units / ((double)(p->B * p->Hkv) * reads * (double)ca_parts(p, t->v[PART]));
+    /* Long packs are the tile kernels' domain: their rows share registers, here only the cache.  On CPUs lanes that hold rows are 1.4 times as fast
+     * as lanes that hold dims, where most of them have a row, and more with few keys (perf/crossings). */
+    double share = pack_rows(p) > (ca_is_cpu_like(dev) ? 4 : 2) * t->v[ROWS] ? 2 + reads / 8 : ca_is_cpu_like(dev) ? 1.4 + 40.0 / (double)ca_max(p->Nk, 1) : 0.3;
+    return ca_flops_ms(p, dev) * ca_tiles_waste(p, 1) * share * (ca_is_cpu_like(dev) ? fmax(1, idle) : 1);
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)
@@ -148,5 +155,5 @@ const struct algo ca_algo_split = {
         PARAM("rb", "query rows that share one reading of the keys", 1, 2, 4, 8, 16, 32), PARAM("dk", "keys of a tile, in form 0", 16, 32, 64, 128, 256),
         PARAM("tx", "work-items that share a key, in form 1", 1, 2, 4, 8, 16, 32), PARAM("ty", "keys at once, in form 1", 1, 2, 4, 8, 16, 32),
         PARAM("ki", "keys of a work-item, in form 1", 1, 2, 4, 8), PARAM("part", "keys of a part", 256, 512, 1024, 2048, 4096, 8192, 16384) }, .legal = legal,
-    .defaults = defaults, .check = check, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
+    .defaults = defaults, .check = check, .uses = uses, .rounds = rounds, .cost = cost, .options = options, .workspace = workspace, .enqueue = enqueue,
 };

@@ -135,7 +135,7 @@ static clattn_status tune(const struct options *o, clattn_context *ctx, const ch
                                     .exhaustive = o->exhaustive, .algorithm = o->algorithm, .params = o->params };
     clattn_tune_result r = { .size = sizeof r };
     struct cli_problem problem;
-    char before[32], after[32];
+    char before[32], gain[64] = "without which it does not run", after[32];
     clattn_status st;
     memset(&course, 0, sizeof course);
     if (ca_is_linear(text)) return ca_fail(CLATTN_E_UNSUPPORTED, "a linear attention has no parameters to tune but chunk=N");
@@ -146,9 +146,9 @@ static clattn_status tune(const struct options *o, clattn_context *ctx, const ch
     }
     ca_cli_problem_free(&problem);
     if (st != CLATTN_OK) return st;
-    ca_cli_print("%s\n    %s %s\n    %s, before %s (%.2f times as fast); %d tried, %d of them now\n", text, r.algorithm, r.params,
-                 ca_cli_time(1e-3 * r.ms, after), isfinite(r.default_ms) ? ca_cli_time(1e-3 * r.default_ms, before) : "impossible", r.default_ms / r.ms, r.tries,
-                 r.measured);
+    if (isfinite(r.default_ms)) snprintf(gain, sizeof gain, "before %s (%.2f times as fast)", ca_cli_time(1e-3 * r.default_ms, before), r.default_ms / r.ms);
+    ca_cli_print("%s\n    %s %s\n    %s, %s; %d tried, %d of them now\n", text, r.algorithm, r.params,
+                 ca_cli_time(1e-3 * r.ms, after), gain, r.tries, r.measured);
     if (!o->plot) return CLATTN_OK;
     const struct ca_plot plot = { .title = text, .x_label = "tries", .y_label = "time, ms", .point = course.point, .count = course.count, .joined = true };
     return ca_plot_write(o->plot, &plot);

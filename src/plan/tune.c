@@ -102,6 +102,14 @@ static enum ca_outcome run_helper(struct tuning *t, const int *which, int n, str
 
 static bool is_same(const struct candidate *a, const struct candidate *b) { return a->algo == b->algo && !memcmp(&a->params, &b->params, sizeof a->params); }
 
+/* Gives what has no effect the values of FROM. */
+static void settle(struct candidate *c, const struct params *from, const char *named)
+{
+    const struct params t = c->params;
+    for (int i = 0; c->algo->uses && c->algo->params[i].name; i++)
+        if (!c->algo->uses(&t, i) && !ca_params_name(named, c->algo, i)) c->params.v[i] = from->v[i];
+}
+
 static bool is_over(const struct tuning *t) { return ca_now() > t->end || t->count >= MAX_TRIES; }
 
 static void tell(const struct tuning *t, int k)
@@ -121,14 +129,18 @@ static clattn_status measure(struct tuning *t, const struct candidate *c, int n)
     for (int k = 0; k < n && t->count < MAX_TRIES; k++) {
         struct try *new = &t->tried[t->count];
         struct wisdom w;
+        struct candidate one = c[k];
+        struct params usual = { { 0 } };
         char params[256];
         bool known = false;
-        for (int e = 0; e < t->count && !known; e++) known = is_same(&t->tried[e].c, &c[k]);
+        if (one.algo->defaults) one.algo->defaults(t->p, t->dev, &usual);
+        settle(&one, &usual, t->o->params);
+        for (int e = 0; e < t->count && !known; e++) known = is_same(&t->tried[e].c, &one);
         if (known) continue;
-        *new = (struct try){ c[k], -1, false };
-        ca_params_print(c[k].algo, &c[k].params, params, sizeof params);
-        if (ca_wisdom_poisoned(t->dev, c[k].algo->name, params)) new->ms = INFINITY;
-        else if (ca_wisdom_exact(t->dev, t->problem, c[k].algo->name, params, &w)) new->ms = w.fails[0] ? INFINITY : w.ms;
+        *new = (struct try){ one, -1, false };
+        ca_params_print(one.algo, &one.params, params, sizeof params);
+        if (ca_wisdom_poisoned(t->dev, one.algo->name, params)) new->ms = INFINITY;
+        else if (ca_wisdom_exact(t->dev, t->problem, one.algo->name, params, &w)) new->ms = w.fails[0] ? INFINITY : w.ms;
         t->count++;
     }
     for (int crashes = 0; crashes < 3;) {
@@ -189,6 +201,7 @@ static clattn_status climb(struct tuning *t, struct candidate c)
                 struct candidate other = t->tried[k].c;
                 if (other.algo != c.algo) continue;
                 const bool itself = other.params.v[i] == c.params.v[i];
+                settle(&other, &c.params, NULL);
                 other.params.v[i] = c.params.v[i];
                 if (!is_same(&other, &c) || t->tried[k].ms >= ms * (itself ? 1 : BETTER)) continue;
                 gained |= !itself;
@@ -220,6 +233,10 @@ static clattn_status start(struct tuning *t)
                t->o->algorithm ? t->o->algorithm : "", t->problem, t->dev->name);
     for (int k = 0; k < count; k += BATCH) {
         clattn_status st = measure(t, starts + k, count - k < BATCH ? count - k : BATCH);
+        if (st != CLATTN_OK) return st;
+    }
+    for (int k = 0; k < count && t->best < 0; k++) { /* none runs: what differs in one parameter may */
+        clattn_status st = climb(t, starts[k]);
         if (st != CLATTN_OK) return st;
     }
     CA_REQUIRE(t->best >= 0, CLATTN_E_UNSUPPORTED, "nothing that was tried runs %s on %s: %s", t->problem, t->dev->name, t->how);
