@@ -99,21 +99,70 @@ INLINE float4 load_dims(__global const stored *row, int d, int dim, int dim_stri
     return t;
 }
 
-INLINE int is_aligned(__global const stored *t) { return ((ulong)t & (4 * sizeof(stored) - 1)) == 0; }
+/* Copies ROWS x WIDTH float4 from dim D0 on to local memory; what lies beyond row N or dim DIM becomes 0. */
+INLINE void stage(__local float4 *to, int pitch, int rows, int width, __global const stored *from, int n,
+                  int row_stride, int dim_stride, int d0, int dim, int id)
+{
+    int aligned = ((ulong)from & (4 * sizeof(stored) - 1)) == 0;
+    for (int i = id; i < rows * width; i += ITEMS) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = load_dims(from + row * row_stride, d0 + 4 * d, dim, dim_stride, aligned);
+        to[row * pitch + d] = t;
+    }
+}
 #endif
 
-/* Float4 number I of rows of WIDTH, from dim D0 on, of Q's from query I0 on, or of those of K or V of KV head HK from key K0 on; what lies beyond row N
- * or the last dim is 0. */
-INLINE float4 query_part(__global const stored *q, const ca_args *a, const ca_optional *x, int i0, int width, int n, int d0, int i)
+/* The same of Q, the first row of which is query I0. */
+INLINE void stage_queries(__local float4 *to, int pitch, int width, __global const stored *q, const ca_args *a, const ca_optional *x,
+                          int i0, int n, int dim_stride, int d0, int id)
 {
-    int row = i / width, d = d0 + 4 * (i - row * width);
-    if (row >= n) return (float4)(0.f);
 #if SPECIAL
-    return query_dims(a, x, q + row * a->q_s, i0 + row, d, DQK);
+    for (int i = id; i < BM * width; i += ITEMS) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = query_dims(a, x, q + row * a->q_s, i0 + row, d0 + 4 * d, DQK);
+        to[row * pitch + d] = t;
+    }
 #else
-    return load_dims(q + row * a->q_s, d, DQK, UNIT ? 1 : a->q_d, is_aligned(q));
+    stage(to, pitch, BM, width, q, n, a->q_s, dim_stride, d0, DQK, id);
 #endif
 }
+
+/* Keys K0 ... of K or V of KV head HK, likewise; only N of them are there. */
+INLINE void stage_keys(__local float4 *to, int pitch, int rows, int width, __global const stored *from, const ca_args *a,
+                       const ca_optional *x, int b, int hk, int is_k, int k0, int n, long page, int row_stride, int dim_stride, int d0,
+                       int dim, int id)
+{
+#if SPECIAL
+    for (int i = id; i < rows * width; i += ITEMS) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = is_k ? key_dims(a, x, from, b, hk, k0 + row, d0 + 4 * d, dim) : value_dims(a, x, from, b, hk, k0 + row, d0 + 4 * d, dim);
+        to[row * pitch + d] = t;
+    }
+#elif PAGED
+    for (int i = id; i < rows * width; i += ITEMS) {
+        int row = i / width, d = i - row * width;
+        float4 t = (float4)(0.f);
+        if (row < n) t = load_dims(from + ca_key_at(a, x, b, k0 + row, page, row_stride), d0 + 4 * d, dim, dim_stride, 0);
+        to[row * pitch + d] = t;
+    }
+#else
+    stage(to, pitch, rows, width, from + (long)k0 * row_stride, n, row_stride, dim_stride, d0, dim, id);
+#endif
+}
+
+/* Is one of the elements that this item staged not finite?  By the bits: some compilers take x * 0 for 0. */
+INLINE int any_odd(__local const float4 *from, int count, int id)
+{
+    int odd = 0;
+    for (int i = id; i < count; i += ITEMS) odd |= any((as_int4(from[i]) & 0x7f800000) == 0x7f800000);
+    return odd;
+}
+
+#if AHEAD
+/* Float4 number I of the rows of WIDTH that stage_keys would copy. */
 INLINE float4 key_part(__global const stored *from, const ca_args *a, const ca_optional *x, int b, int hk, int is_k, int width, int k0, int n, int d0, int i)
 {
     int row = i / width, d = d0 + 4 * (i - row * width);
@@ -121,13 +170,13 @@ INLINE float4 key_part(__global const stored *from, const ca_args *a, const ca_o
 #if SPECIAL
     return is_k ? key_dims(a, x, from, b, hk, k0 + row, d, DQK) : value_dims(a, x, from, b, hk, k0 + row, d, DV);
 #else
-    int stride = is_k ? a->k_s : a->v_s, dim_stride = UNIT ? 1 : is_k ? a->k_d : a->v_d;
+    int stride = is_k ? a->k_s : a->v_s, dim_stride = UNIT ? 1 : is_k ? a->k_d : a->v_d, aligned = ((ulong)from & (4 * sizeof(stored) - 1)) == 0;
     from += PAGED ? ca_key_at(a, x, b, k0 + row, is_k ? a->k_b : a->v_b, stride) : (long)k0 * stride + row * stride;
-    return load_dims(from, d, is_k ? DQK : DV, dim_stride, is_aligned(from));
+    return load_dims(from, d, is_k ? DQK : DV, dim_stride, !PAGED && aligned);
 #endif
 }
-
-INLINE int is_odd(float4 t) { return any((as_int4(t) & 0x7f800000) == 0x7f800000); } /* not finite; by the bits: some compilers take x * 0 for 0 */
+INLINE int is_odd(float4 t) { return any((as_int4(t) & 0x7f800000) == 0x7f800000); } /* as any_odd */
+#endif
 
 /* Does the mask let one of the keys through that this item looks at? */
 INLINE int any_key(const ca_args *a, const ca_optional *x, int b, int h, int q0, int nq, int k0, int nk, int id)
@@ -196,11 +245,9 @@ INLINE void store_dims(__global stored *row, int d, int dim_stride, float4 t)
     if (d + 3 < DV) store_at(row, (d + 3) * dim_stride, t.w);
 }
 
-/* Chunks of K and V on their way to local memory: element I of one; all of it at once; or, with AHEAD, in two steps, N an item's numbers. */
+/* With AHEAD, chunks of K and V on their way: number N of an item's parts of the next one is fetched, and put into the other buffer. */
 #define K_PART(d, i) key_part(k, &a, &optional, b, hk, 1, DC4, k0, nk, 4 * (d), i)
 #define V_PART(j, i) key_part(v, &a, &optional, b, hk, 0, VP, k0 + (j), nk - (j), 0, i)
-#define STAGE_Q(width, d) \
-    for (int i = id; i < BM * (width); i += ITEMS) qs[i / (width) * QP + i % (width)] = query_part(q, &a, &optional, q0, width, nq, 4 * (d), i);
 #define K_PLACE(i) (i) / DC4 * KP + (i) % DC4
 #define FETCH_K(n) if (id + n * ITEMS < BN * DC4) next[n] = K_PART(d + DC4, id + n * ITEMS);
 #define FETCH_V(n) if (id + n * ITEMS < VC * VP) next[n] = V_PART(later, id + n * ITEMS);
@@ -283,7 +330,8 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     __local int lo[BM], hi[BM], odd[2], seen, class;
     int x = get_local_id(0), y = get_local_id(1), id = y * TX + x;
     int t = get_global_id(0) / TX, bh = get_global_id(1) / TY, b = bh / a.Hq, h = bh - b * a.Hq, hk = h / a.group;
-    int o_s = a.o_s, o_d = UNIT ? 1 : a.o_d, now = 0; /* where in kv the chunk is that is worked on */
+    int q_s = a.q_s, k_s = a.k_s, v_s = a.v_s, o_s = a.o_s, now = 0; /* where in kv the chunk is that is worked on */
+    int q_d = UNIT ? 1 : a.q_d, k_d = UNIT ? 1 : a.k_d, v_d = UNIT ? 1 : a.v_d, o_d = UNIT ? 1 : a.o_d;
 
     /* Causal: late queries see more keys and go first. */
     if (a.right != CA_UNLIMITED) t = (RAGGED ? a.Tq / BM + a.B : (a.Nq + BM - 1) / BM) - 1 - t;
@@ -291,9 +339,9 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     const ca_seq seq = ca_seq_of(&a, &optional, b);
     int q0 = t * BM, nq = min(BM, seq.Nq - q0), there = !RAGGED || (t >= 0 && nq > 0);
     if (!there) nq = 0; /* no return: PoCL 3.1 does not bear one before a barrier */
-    q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + q0) * a.q_s;
-    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, a.k_s));
-    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, a.v_s));
+    q += a.q_0 + b * a.q_b + h * a.q_h + (long)(seq.q_row + q0) * q_s;
+    k = kv_from(&a, k, ca_head_at(&a, &seq, b, hk, a.k_0, a.k_b, a.k_h, k_s));
+    v = kv_from(&a, v, ca_head_at(&a, &seq, b, hk, a.v_0, a.v_b, a.v_h, v_s));
     out += a.o_0 + b * a.o_b + h * a.o_h + (long)(seq.q_row + q0) * o_s;
 
     /* The keys that some row sees, and those that all rows see. */
@@ -308,9 +356,7 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
     float scale = a.scale, m[RM], l[RM];
     float4 o[RM][RD];
     REPEAT(RM, CLEAR)
-    if (KEEPQ) {
-        STAGE_Q(DQ4, 0)
-    }
+    if (KEEPQ) stage_queries(qs, QP, DQ4, q, &a, &optional, q0, nq, q_d, 0, id);
 
     for (int k0 = begin; k0 < end; k0 += BN) {
         if (PATTERN) {
@@ -341,10 +387,8 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
             if (!AHEAD || d == 0) {
                 barrier(CLK_LOCAL_MEM_FENCE); /* P and V, or the last chunk, are used up */
                 if (id == 0) odd[0] = odd[1] = 0;
-                if (!KEEPQ) {
-                    STAGE_Q(DC4, d)
-                }
-                for (int i = id; i < BN * DC4; i += ITEMS) kv[now + K_PLACE(i)] = K_PART(d, i);
+                if (!KEEPQ) stage_queries(qs, QP, DC4, q, &a, &optional, q0, nq, q_d, 4 * d, id);
+                stage_keys(kv + now, KP, BN, DC4, k, &a, &optional, b, hk, 1, k0, nk, a.k_b, k_s, k_d, 4 * d, DQK, id);
             }
             barrier(CLK_LOCAL_MEM_FENCE);
 #if AHEAD
@@ -409,14 +453,9 @@ void attn_tiled(__global const stored *restrict q, __global const stored *restri
                 REPEAT(AHEAD, FETCH_V)
             }
 #else
-            int strange = 0;
             if (j > 0) barrier(CLK_LOCAL_MEM_FENCE);
-            for (int i = id; i < VC * VP; i += ITEMS) {
-                float4 t = V_PART(j, i);
-                kv[i] = t;
-                strange |= is_odd(t);
-            }
-            if (guarded && strange) atomic_or(&odd[0], 1);
+            stage_keys(kv, VP, VC, VP, v, &a, &optional, b, hk, 0, k0 + j, nk - j, a.v_b, v_s, v_d, 0, DV, id);
+            if (guarded && any_odd(kv, VC * VP, id)) atomic_or(&odd[0], 1);
             barrier(CLK_LOCAL_MEM_FENCE);
 #endif
             if (guarded && odd[now > 0]) { /* a row takes only the keys that it sees */
