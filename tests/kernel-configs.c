@@ -249,7 +249,7 @@ static clattn_status put_tried(const struct gpu *g)
     const int tx = g->subgroup_min ? (int)g->subgroup_min : 16;
     const struct { const char *problem; struct params t; } forms[] = {
         { "f32 b2 h8 q1024 k1024 d64", { { 4, 4, 16, 8, 16, 16, 1, 1 } } }, { "f16 b2 h8 q1024 k1024 d64", { { 4, 4, 16, 8, 16, 16, 1, 1 } } },
-        { "f32 b2 h8 q1024 k1024 d128", { { 2, 4, 16, 8, 16, 16, 1, 1 } } }, { "f32 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 32, 32, 1, 0, 1 } } },
+        { "f32 b2 h8 q1024 k1024 d128", { { 2, 4, 16, 8, 16, 16, 1, 1 } } }, { "f32 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 16, 16, 1, 0, 1 } } },
         { "f16 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 16, 16, 1, 1, 1 } } },
     };
     const struct algo *tiled = algo("tiled");
