@@ -100,9 +100,10 @@ INLINE void decode_dots(const vf *q, const struct decode_from *k, int DC, float 
 #undef ADD
 }
 
-/* The same for any KEYS and ROWS. */
+/* The same for any KEYS and ROWS, and for blocks; VL sums are added in one order in both, since blocks are made again where some are not finite. */
 INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int form, const int rows, const int keys)
 {
+    float sums[VL];
     vf acc[16];
     UNROLL for (int i = 0; i < rows * keys; i++) acc[i] = SPLAT(0.f);
     for (int c = 0; c < DC; c += TOGETHER(form)) {
@@ -115,7 +116,9 @@ INLINE void decode_scores(const vf *q, const struct decode_from *k, int DC, floa
             }
         }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = VSUM(acc[r * keys + i]) * scale;
+    if (rows * keys == VL) VSTORE(decode_sums(acc) * SPLAT(scale), sums);
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int i = 0; i < keys; i++) s[r * DK + i] = rows * keys == VL ? sums[r * keys + i] : VSUM(acc[r * keys + i]) * scale;
 }
 
 /* The same for additive scores, w tanh(a (q + k)). */
