@@ -13,11 +13,11 @@
  * Scratch: q RB DC vectors, o RB EC vectors, s RB DK floats, where DC = ceil(D / VL), EC = ceil(Dv / VL); and where elements are not
  * simply loaded kv, FEW keys or values: FEW max(DC, EC) VL floats.
  * Needs VL and dialect.h; RB rows at once, DK keys per tile (a multiple of VL and of 4). */
-#define FEW 8    /* keys or values that are made at once */
-#define VALUES 16 /* values at once: what the sums are loaded and stored for */
 #include "repeat.h"
 
-#define AHEAD 24 /* keys between asking for a row and using it; on an EPYC 32 and 64 give the same, 128 less */
+#define FEW 8     /* keys or values that are made at once */
+#define VALUES 16 /* values at once: what the sums are loaded and stored for */
+#define AHEAD 24  /* keys between asking for a row and using it; on an EPYC 8, 16 and 40 give a few percent less */
 
 /* How keys and values come: loaded as they are, and where rows lie as whole vectors as those; made before, f32 in scratch memory
  * (lanerows.h); or quantised (ca_is_fused): the form is their format then.  Blocks are unpacked where they are used; the scales of int8,
@@ -84,7 +84,6 @@ INLINE vf decode_sums(vf *x)
 /* s[r][j] = q_r . k_j for KEYS keys and ROWS rows, VL sums in all. */
 INLINE void decode_dots(const vf *q, const struct decode_from *k, int DC, float scale, float *s, const int form, const int rows, const int keys)
 {
-    
 #define NONE(n) acc[n] = SPLAT(0.f);
 #define ADD(n) acc[n] = VFMA(decode_lanes(k, n % keys, c, 0, form), q[n / keys * DC + c], acc[n]);
     vf acc[VL];

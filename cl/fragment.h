@@ -151,7 +151,8 @@ INLINE float value_of(__local const ushort *t, int i)
 }
 
 #if ENGINE == 0
-/* Word w of an item's a is row A_AT(item, w) / 16, elements from number A_AT(item, w) % 16 on; of its b likewise the column: as the PTX manual
+/* Word w of an item's a is row A_AT(item, w) / 16, elements from number A_AT(item, w) % 16 on; of its b likewise the column; element e of its c is
+ * row C_AT(item, e) / FN, column C_AT(item, e) % FN, said once more, apart from C_ROW and C_COL, so that a slip in either is seen: as the PTX manual
  * (Matrix Fragments for mma.m16n8k16), AMD's (Dense Matrix Layouts; RDNA3 ISA, 7.9) and cl_intel_subgroup_matrix_multiply_accumulate have it. */
 #define TWIN_WORDS (8 * (FM + FN))
 #define TWIN_PARAM , __local uint *twin
@@ -159,21 +160,25 @@ INLINE float value_of(__local const ushort *t, int i)
 #if LAYOUT == 1
 #define A_AT(item, w) ((item / 4 + w % 2 * 8) * 16 + item % 4 * 2 + w / 2 * 8)
 #define B_AT(item, w) (item / 4 * 16 + item % 4 * 2 + w * 8)
+#define C_AT(item, e) ((item / 4 + e / 2 * 8) * FN + item % 4 * 2 + e % 2)
 #define A_WORDS 4
 #define B_WORDS 2
 #elif LAYOUT == 2
 #define A_AT(item, w) (item % 16 * 16 + item / 16 * 4 + w * 2)
+#define C_AT(item, e) ((item / 16 * 4 + e) * FN + item % 16)
 #define B_AT(item, w) A_AT(item, w)
 #define A_WORDS 2
 #define B_WORDS 2
 #elif LAYOUT == 5
 #define A_AT(item, w) (item % 16 * 16 + w * 2)
+#define C_AT(item, e) ((2 * e + item / 16) * FN + item % 16)
 #define B_AT(item, w) A_AT(item, w)
 #define A_WORDS 8
 #define B_WORDS 8
 #else
 #define A_AT(item, w) (w * 16 + (LAYOUT == 3 ? item * 2 : item))
 #define B_AT(item, w) (item * 16 + w * 2)
+#define C_AT(item, e) (e * FN + item)
 #define A_WORDS 8
 #define B_WORDS 8
 #endif
@@ -183,7 +188,7 @@ INLINE float value_of(__local const ushort *t, int i)
 #define PUT_A(w) ((__local uint *)x)[A_AT(item, w) / 2] = a.s##w;
 #endif
 #define PUT_B(w) ((__local uint *)y)[B_AT(item, w) / 2] = b.s##w;
-#define TWIN_ADD(e) c.s##e = fma(value_of(x, C_ROW(item, SLOT(e)) * 16 + k), value_of(y, C_COL(item, e) * 16 + k), c.s##e);
+#define TWIN_ADD(e) c.s##e = fma(value_of(x, C_AT(item, e) / FN * 16 + k), value_of(y, C_AT(item, e) % FN * 16 + k), c.s##e);
 
 INLINE frag_c frag_mma(frag_a a, frag_b b, frag_c c, int item TWIN_PARAM)
 {

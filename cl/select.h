@@ -172,7 +172,8 @@ INLINE void score_rows(const ca_args *A, const ca_optional *X, const ca_seq *seq
         else if (PACK > 1 && rows > 1 && whole) /* a key is read once for all rows, and all are summed in one way: equal keys have equal scores */
             for (int j = 0, few = there < 4 ? 1 : 4; j < there; j += few) {
                 const int at = ca_least(j, there - few);
-                const struct decode_from x = { k + (ca_long)(k0 + at) * A->k_s, A->k_s, A->k_d, D, key, k };
+                GLOBAL const stored *row = k + (ca_long)(k0 + at) * A->k_s;
+                const struct decode_from x = { row, A->k_s, A->k_d, D, key, row };
                 if (few == 4) decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 4);
                 else decode_keys(A, X, &x, qv, DC, s + at, rows, VECTORS, 1);
             }

@@ -65,7 +65,6 @@
 #ifndef AHEAD
 #define AHEAD 0   /* float4 of the tile's next chunk that an item fetches while it works on one; 0: chunks come when they are wanted */
 #endif
-
 #ifndef SHUFFLE
 #define SHUFFLE 0 /* how the TX items of a row, neighbours in a sub-group, exchange floats: 1 Intel's way, 2 NVIDIA's, 3 AMD's; 0: through local memory */
 #endif
@@ -154,10 +153,11 @@ INLINE void stage_keys(__local float4 *to, int pitch, int rows, int width, __glo
 }
 
 /* Is one of the elements that this item staged not finite?  By the bits: some compilers take x * 0 for 0. */
+INLINE int is_odd(float4 t) { return any((as_int4(t) & 0x7f800000) == 0x7f800000); }
 INLINE int any_odd(__local const float4 *from, int count, int id)
 {
     int odd = 0;
-    for (int i = id; i < count; i += ITEMS) odd |= any((as_int4(from[i]) & 0x7f800000) == 0x7f800000);
+    for (int i = id; i < count; i += ITEMS) odd |= is_odd(from[i]);
     return odd;
 }
 
@@ -175,7 +175,6 @@ INLINE float4 key_part(__global const stored *from, const ca_args *a, const ca_o
     return load_dims(from, d, is_k ? DQK : DV, dim_stride, !PAGED && aligned);
 #endif
 }
-INLINE int is_odd(float4 t) { return any((as_int4(t) & 0x7f800000) == 0x7f800000); } /* as any_odd */
 #endif
 
 /* Does the mask let one of the keys through that this item looks at? */

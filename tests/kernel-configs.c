@@ -214,6 +214,28 @@ static const struct algo *algo(const char *name)
     return *a;
 }
 
+/* An algorithm's kernels for a problem's text, with parameters T, or the defaults where that is NULL. */
+static clattn_status put_text(const struct gpu *g, const char *name, const char *text, const struct params *t)
+{
+    const struct algo *a = algo(name);
+    struct device dev;
+    struct problem p;
+    struct params usual = { { 0 } };
+    char why[128], options[512];
+    clattn_status st;
+    fake_device(g, &dev);
+    CA_TRY(read_problem(text, &p));
+    const char *reason = a->legal(&p, &dev, why);
+    if (!t && !reason) a->defaults(&p, &dev, &usual);
+    if (!t) t = &usual;
+    if (!reason) reason = a->check(&p, &dev, t, why);
+    CA_REQUIRE(!reason, CLATTN_E_INTERNAL, "%s: %s", text, reason);
+    a->options(&p, &dev, t, options, sizeof options);
+    put_kernels(g, g->targets, a->source, &p, "", options);
+done:
+    return st;
+}
+
 /* Those that only take weights which may be rounded, on GPUs with an engine for them. */
 static clattn_status put_matrix(const struct gpu *g)
 {
@@ -223,22 +245,8 @@ static clattn_status put_matrix(const struct gpu *g)
         "f16 b2 h8 q1024 k1024 d64 softcap=30 alibi sinks rounded", "bf16 b2 h8 q1024 k1024 d128 kv=paged16 lens=1000 rounded",
         "f16 b2 h8 q1024 k1024 d128 total=1024,2048 causal softcap=30 alibi sinks rounded",
     };
-    const struct algo *matrix = algo("matrix");
-    struct device dev;
     clattn_status st = CLATTN_OK;
-    fake_device(g, &dev);
-    for (size_t n = 0; n < sizeof problems / sizeof *problems; n++) {
-        struct problem p;
-        struct params t = { { 0 } };
-        char why[128], options[512];
-        CA_TRY(read_problem(problems[n], &p));
-        const char *reason = matrix->legal(&p, &dev, why);
-        CA_REQUIRE(!reason, CLATTN_E_INTERNAL, "%s: %s", problems[n], reason);
-        matrix->defaults(&p, &dev, &t);
-        matrix->options(&p, &dev, &t, options, sizeof options);
-        put_kernels(g, g->targets, matrix->source, &p, "", options);
-    }
-done:
+    for (size_t n = 0; n < sizeof problems / sizeof *problems && st == CLATTN_OK; n++) st = put_text(g, "matrix", problems[n], NULL);
     return st;
 }
 
@@ -252,20 +260,8 @@ static clattn_status put_tried(const struct gpu *g)
         { "f32 b2 h8 q1024 k1024 d128", { { 2, 4, 16, 8, 16, 16, 1, 1 } } }, { "f32 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 16, 16, 1, 0, 1 } } },
         { "f16 b2 h8 q1024 k1024 d64", { { 2, 4, tx, 8, 16, 16, 1, 1, 1 } } },
     };
-    const struct algo *tiled = algo("tiled");
-    struct device dev;
     clattn_status st = CLATTN_OK;
-    fake_device(g, &dev);
-    for (size_t n = 0; n < sizeof forms / sizeof *forms; n++) {
-        struct problem p;
-        char why[128], options[512];
-        CA_TRY(read_problem(forms[n].problem, &p));
-        const char *reason = tiled->check(&p, &dev, &forms[n].t, why);
-        CA_REQUIRE(!reason, CLATTN_E_INTERNAL, "%s: %s", forms[n].problem, reason);
-        tiled->options(&p, &dev, &forms[n].t, options, sizeof options);
-        put_kernels(g, g->targets, tiled->source, &p, "", options);
-    }
-done:
+    for (size_t n = 0; n < sizeof forms / sizeof *forms && st == CLATTN_OK; n++) st = put_text(g, "tiled", forms[n].problem, &forms[n].t);
     return st;
 }
 

@@ -92,12 +92,14 @@ static double rounds(const struct problem *p, const struct params *t)
 
 static double cost(const struct problem *p, const struct device *dev, const struct params *t)
 {
+    const bool cpu = ca_is_cpu_like(dev);
     double reads = (double)ca_ceil_div(pack_rows(p), t->v[ROWS]); /* each pack of rows reads K and V again */
     double idle = (double)dev->compute_units / ((double)(p->B * p->Hkv) * reads * (double)ca_parts(p, t->v[PART]));
-    /* Long packs are the tile kernels' domain: their rows share registers, here only the cache.  On CPUs lanes that hold rows are 1.4 times as fast
-     * as lanes that hold dims, where most of them have a row, and more with few keys (perf/crossings). */
-    double share = pack_rows(p) > (ca_is_cpu_like(dev) ? 4 : 2) * t->v[ROWS] ? 2 + reads / 8 : ca_is_cpu_like(dev) ? 1.4 + 40.0 / (double)ca_max(p->Nk, 1) : 0.3;
-    return ca_flops_ms(p, dev) * ca_tiles_waste(p, 1) * share * (ca_is_cpu_like(dev) ? fmax(1, idle) : 1);
+    /* On CPUs lanes that hold rows are 1.4 times as fast as lanes that hold dims, where most of them have a row, and more with few keys (perf/crossings).
+     * Long packs are the tile kernels' domain: their rows share registers, here only the cache. */
+    double share = cpu ? 1.4 + 40.0 / (double)ca_max(p->Nk, 1) : 0.3;
+    if (pack_rows(p) > (cpu ? 4 : 2) * t->v[ROWS]) share = 2 + reads / 8;
+    return ca_flops_ms(p, dev) * ca_tiles_waste(p, 1) * share * (cpu ? fmax(1, idle) : 1);
 }
 
 static size_t workspace(const struct problem *p, const struct device *dev, const struct params *t)

@@ -72,8 +72,8 @@ static const char *check(const struct problem *p, const struct device *dev, cons
         snprintf(why, 128, "an item would fetch %lld float4 ahead; at most %d", (long long)fetches(p, t), MAX_REPEAT);
         return why;
     }
-    if (t->v[SHUFFLE] && (!dev->shuffle || t->v[TX] > 32 || t->v[TX] & (t->v[TX] - 1) || (cl_uint)t->v[TX] < dev->subgroup_min)) {
-        if (!dev->shuffle) return "shuffle=1: it is not known how items of a sub-group of the device exchange floats";
+    if (t->v[SHUFFLE] && !dev->shuffle) return "shuffle=1: it is not known how items of a sub-group of the device exchange floats";
+    if (t->v[SHUFFLE] && (t->v[TX] > 32 || t->v[TX] & (t->v[TX] - 1) || (cl_uint)t->v[TX] < dev->subgroup_min)) {
         snprintf(why, 128, "shuffle=1: tx=%d is no power of two from %u to 32", t->v[TX], dev->subgroup_min);
         return why;
     }

@@ -97,11 +97,12 @@ static cl_uint ask_subgroup_min(struct asked of)
 /* Items that are neighbours along the first dim are so in a sub-group, too: of NVIDIA's and AMD's GPUs, and where a kernel may demand the sub-group. */
 static void ask_shuffle(struct device *d, const char *extensions)
 {
+    enum { INTEL = 1, NVIDIA, AMD };
     struct asked dev = { d->platform, d->id };
-    if (d->subgroup_min && strstr(extensions, " cl_intel_subgroups ")) d->shuffle = 1;
+    if (d->subgroup_min && strstr(extensions, " cl_intel_subgroups ")) d->shuffle = INTEL;
     if (!(d->type & CL_DEVICE_TYPE_GPU)) return;
-    if (strstr(extensions, " cl_nv_device_attribute_query ") && ask_uint(dev, DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0) >= 7) d->shuffle = 2;
-    if (!strncmp(d->name, "gfx", 3)) d->shuffle = 3;
+    if (strstr(extensions, " cl_nv_device_attribute_query ") && ask_uint(dev, DEVICE_COMPUTE_CAPABILITY_MAJOR_NV, 0) >= 7) d->shuffle = NVIDIA;
+    if (!strncmp(d->name, "gfx", 3)) d->shuffle = AMD;
 }
 
 /* Which layout of cl/fragment.h the device's matrix engine has.  A driver that does not compile it after all is no harm: the planner passes
