@@ -113,7 +113,7 @@ typedef struct clattn_device_info {
     int chosen;              /* 1: what an automatic context would use now */
     int usable;              /* 0: never used; see reason */
     char reason[256];        /* why it was chosen, passed over or refused */
-    int selftest;            /* 1 passed, 0 failed, -1 not run */
+    int selftest;            /* 1 passed, 0 failed, -1 not run: never used so far, or simulated */
     double gflops;           /* measured on a small attention, 0 when not measured */
     uint64_t memory;         /* bytes of global memory */
     uint32_t compute_units;
@@ -121,8 +121,8 @@ typedef struct clattn_device_info {
 
 /* Lists the devices, best first.  With LIST NULL stores the number of devices in
  * *COUNT; else fills at most *COUNT entries (each with its size field set
- * by the caller) and stores how many there are.  The first call on a machine
- * examines every device (seconds); the result is cached per user.
+ * by the caller) and stores how many there are.  Devices that were not used
+ * so far are examined, which takes seconds; the result is cached per user.
  * Errors: CLATTN_E_ARGUMENT, CLATTN_E_MEMORY. */
 CLATTN_API clattn_status clattn_devices(clattn_device_info *list, size_t *count)
     CLATTN_CHECK CLATTN_NONNULL(2);
@@ -143,6 +143,9 @@ typedef struct clattn_context clattn_context;
  * where platform and device are an index or a case-insensitive part of the
  * name, with * and ? as in file names ("nvidia:0", "portable:*", "!*:llvmpipe,auto").
  * A weight, a number above 0, is for the use of several devices at once; here its syntax is checked and no more.
+ * A device that may be chosen and was not used so far is examined: does an
+ * algorithm give right answers, how fast?  That takes as long as building a
+ * kernel, happens in a process of its own, and is cached per user.
  * What is named is never replaced by something else: a selector that matches nothing is
  * CLATTN_E_NO_DEVICE, and the message lists what exists.
  * Errors: E_ARGUMENT (syntax), E_NO_DEVICE, E_MEMORY, OpenCL codes. */
@@ -150,7 +153,7 @@ CLATTN_API clattn_status clattn_context_create(const char *selector, clattn_cont
     CLATTN_CHECK CLATTN_NONNULL(2);
 
 /* The same on a program's own OpenCL objects, which are retained.  The device is
- * self-tested unless the cache says that it passed.  Errors as above. */
+ * examined unless that was done before.  Errors as above. */
 CLATTN_API clattn_status clattn_context_create_from_queue(cl_command_queue queue, clattn_context **ctx)
     CLATTN_CHECK CLATTN_NONNULL(1, 2);
 CLATTN_API clattn_status clattn_context_create_from_context(cl_context context, cl_device_id device,
@@ -458,13 +461,15 @@ typedef struct clattn_plan clattn_plan;
 
 typedef struct clattn_plan_options {
     size_t size;            /* sizeof(clattn_plan_options) */
-    const char *algorithm;  /* NULL: the cheapest; else a name that explain lists, or the call fails with the reason */
+    const char *algorithm;  /* NULL: the cheapest; else a name that explain lists, or the call fails with the reason; it is not self-tested */
     const char *params;     /* NULL: the device's; else "rm=4 rn=4", some or all of the algorithm's */
     int measure;            /* nonzero: what is not known of the three cheapest algorithms is measured first, which takes seconds, and kept: see
                                clattn_tune, which searches further and says when it cannot */
 } clattn_plan_options;
 
 /* Plans the attention that A describes.  OPTIONS may be NULL.
+ * The first time that an algorithm is planned on a device for a storage type, it must give known answers there, in a process of
+ * its own (which builds the kernel that the plan then finds built, where the driver or the cache keeps such); else the next one is taken.
  * Errors: E_ARGUMENT (the message names the field and the numbers), E_TOO_LARGE,
  * E_UNSUPPORTED (with each algorithm's reason), E_BUILD, E_MEMORY, OpenCL codes. */
 CLATTN_API clattn_status clattn_plan_create(clattn_context *ctx, const clattn_attention *a,

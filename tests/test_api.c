@@ -1,6 +1,7 @@
 /* test_api.c -- the public interface as a user meets it: wrong use is told in words and harms nothing; right use gives
  * the answer on the host and, where there is a device, through OpenCL. */
 #define CLATTN_NONNULL(...) /* NULL is passed on purpose */
+#include <limits.h>
 #include "api.h"
 
 /* ---------------------------------------------------------------- misuse */
@@ -307,6 +308,47 @@ START_TEST(on_a_programs_own_objects)
 }
 END_TEST
 
+/* ------------------------------------------------------------- self-tests */
+
+static __typeof__(ca_cl.EnqueueNDRangeKernel) launch;
+static int launches, wrong_until;
+
+/* Computes nothing, which is a wrong result, the first WRONG_UNTIL times. */
+static cl_int CL_API_CALL wrong_at_first(cl_command_queue queue, cl_kernel kernel, cl_uint dim, const size_t *offset, const size_t *global, const size_t *local,
+                                         cl_uint waits, const cl_event *wait, cl_event *event)
+{
+    if (launches++ < wrong_until) return clEnqueueMarkerWithWaitList(queue, waits, wait, event);
+    return launch(queue, kernel, dim, offset, global, local, waits, wait, event);
+}
+
+/* An algorithm is tested before it is planned for the first time: _i 0, 1: all are right; 2: the first is not; 3: none is. */
+START_TEST(tested_before_use)
+{
+    char words[4096];
+    setenv("CLATTN_PROBE", "inprocess", 1);
+    setenv("CLATTN_CACHE", "off", 1);
+    if (!open_context(1)) return;
+    launch = ca_cl.EnqueueNDRangeKernel;
+    ca_cl.EnqueueNDRangeKernel = wrong_at_first;
+    wrong_until = _i == 2 ? 1 : _i == 3 ? INT_MAX : 0;
+    ctx->self_tests = _i > 0;
+    clattn_status st = clattn_plan_create(ctx, &s.a, NULL, &plan);
+    ck_assert_int_eq(st, _i == 3 ? CLATTN_E_UNSUPPORTED : CLATTN_OK);
+    snprintf(words, sizeof words, "%s", clattn_last_message());
+    if (plan) clattn_plan_explain(plan, words, sizeof words);
+    ck_assert_msg((strstr(words, "failed its self-test") != NULL) == (_i >= 2), "%s", words);
+    ck_assert((launches > 0) == (_i > 0) && (ctx->dev.bad_algos != 0) == (_i >= 2) && (ctx->dev.tested[CLATTN_F32] != 0) == (_i == 1 || _i == 2));
+    const int tested = launches;
+    if (plan) runs();
+    clattn_plan_destroy(plan);
+    plan = NULL;
+    launches = 0;
+    st = clattn_plan_create(ctx, &s.a, NULL, &plan); /* what is known is not tested again */
+    ck_assert(launches == 0 && (tested > 0) == (_i > 0) && st == (_i == 3 ? CLATTN_E_UNSUPPORTED : CLATTN_OK));
+    close_all();
+}
+END_TEST
+
 /* --------------------------------------------------------------- right use */
 
 START_TEST(executes)
@@ -515,6 +557,7 @@ static void add(TCase *t)
     tcase_add_test(t, buffers);
     tcase_add_test(t, queues_and_events);
     tcase_add_test(t, on_a_programs_own_objects);
+    tcase_add_loop_test(t, tested_before_use, 0, 4);
     tcase_add_loop_test(t, planning, 0, 2);
     tcase_add_loop_test(t, pointers, 0, 2);
     tcase_add_loop_test(t, executes, 0, 2);

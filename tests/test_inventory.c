@@ -20,7 +20,9 @@
 static char folder[64]; /* of this test: holds cache/, vendors/, helper, *.so */
 static const struct inventory *inv;
 
-/* ---- the made-up trial: "crash", "crash 3", "hang 2", "fail" or nothing */
+/* ---- the made-up trial: "crash", "crash 3", "hang 2", "fail", "unsure" or nothing */
+
+static int asked; /* in this process */
 
 static void fake_trial(const struct device *dev, struct trial *t)
 {
@@ -32,9 +34,10 @@ static void fake_trial(const struct device *dev, struct trial *t)
     if (t->progress && algo >= 0 && tried) t->progress(t->user, algo, "doom: f32 q1");
     if (!strcmp(what, "crash") && tried) abort();
     if (!strcmp(what, "hang") && tried) for (;;) pause();
-    t->passed = strcmp(what, "fail") != 0;
+    asked += t->ask != NULL;
+    t->passed = t->ask && strcmp(t->ask, "f16 d64/64 four of=4") ? 0 : !strcmp(what, "unsure") ? -1 : strcmp(what, "fail") != 0;
     t->gflops = dev->kind == CLATTN_CLASS_HOST ? 10 : 20;
-    if (!t->passed) strcpy(t->words, "rows: f16 q1: error 0.3 exceeds 1e-3");
+    if (t->passed == 0) strcpy(t->words, "rows: f16 q1: error 0.3 exceeds 1e-3");
 }
 
 /* ---- the scene */
@@ -83,14 +86,14 @@ static void teardown(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-static void get(void) { ck_assert_msg(!ca_inventory_get(fake_trial, false, &inv), "%s", ca_message()); }
+static void get(void) { ck_assert_msg(!ca_inventory_all(fake_trial, false, &inv), "%s", ca_message()); }
 
 /* As another process would: what it finds is its own affair. */
 static void get_elsewhere(void)
 {
     int status;
     pid_t pid = fork();
-    if (pid == 0) _exit(ca_inventory_get(fake_trial, false, &inv) != CLATTN_OK);
+    if (pid == 0) _exit(ca_inventory_all(fake_trial, false, &inv) != CLATTN_OK);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
 }
@@ -216,7 +219,7 @@ END_TEST
 
 static void *get_it(void *at)
 {
-    if (ca_inventory_get(fake_trial, false, at)) *(const struct inventory **)at = NULL;
+    if (ca_inventory_all(fake_trial, false, at)) *(const struct inventory **)at = NULL;
     return NULL;
 }
 
@@ -291,7 +294,7 @@ START_TEST(cache_serves)
     ck_assert(inv->cached);
     expect_host_only();
     const struct inventory *first = inv;
-    ck_assert_int_eq(ca_inventory_get(fake_trial, true, &inv), CLATTN_OK);
+    ck_assert_int_eq(ca_inventory_all(fake_trial, true, &inv), CLATTN_OK);
     ck_assert(inv != first && !inv->cached && first->entry[0].usable);
 }
 END_TEST
@@ -316,7 +319,7 @@ static void hostile(const char *text, size_t size, const char *what)
     write_file(cache_file(), text, size, 0600);
     pid_t pid = fork();
     if (pid == 0) {
-        if (ca_inventory_get(fake_trial, false, &inv)) _exit(1);
+        if (ca_inventory_all(fake_trial, false, &inv)) _exit(1);
         _exit(inv->cached ? 2 : inv->count != 1 || !inv->entry[0].usable ? 3 : 0);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -339,9 +342,9 @@ END_TEST
 
 static const struct { const char *from, *to;
 } mutations[] = {
-    {"\"format\": 1", "\"format\": 2"},
-    {"\"format\": 1", "\"format\": \"1\""},
-    {"\"format\": 1", "\"format\": 99999999999999999999999999"},
+    {"\"format\": 2", "\"format\": 3"},
+    {"\"format\": 2", "\"format\": \"2\""},
+    {"\"format\": 2", "\"format\": 99999999999999999999999999"},
     {"\"expires\": 0", "\"expires\": -1"},
     {"\"expires\": 0", "\"expires\": 1"},
     {"\"expires\": 0", "\"expires\": 1e400"},
@@ -534,33 +537,70 @@ START_TEST(driver_was_replaced)
 }
 END_TEST
 
-/* Simulated devices are tried when they are first opened, and that is remembered. */
-START_TEST(simulated_is_tried_late)
+/* Devices are examined when they are needed, and that is remembered: _i 0, 1 one that is simulated, 2, 3 another. */
+START_TEST(examined_when_needed)
 {
     struct device live;
+    const bool simulated = _i < 2, fails = _i % 2;
+    char changed[1 << 15], *text, *at, *end, selector[200];
     if (!pocl()) return;
     get_elsewhere();
-    char *text = read_cache(), *changed = calloc(1, 1 << 17), *at = strstr(text, "\"kind\": 1"), *end;
+    text = read_cache();
+    at = strstr(text, "\"kind\": 1");
     ck_assert_ptr_nonnull(at);
     end = strstr(at, "\"selftest\": 1");
-    sprintf(changed, "%.*s\"kind\": 5%.*s\"selftest\": -1%s", (int)(at - text), text, (int)(end - at - 9), at + 9,
-            end + 13);
+    ck_assert_int_lt(snprintf(changed, sizeof changed, "%.*s\"kind\": %d%.*s\"selftest\": -1%s", (int)(at - text), text, simulated ? 5 : 1,
+                              (int)(end - at - 9), at + 9, end + 13), sizeof changed);
     write_text(cache_file(), changed, 0600);
-    if (_i) setenv("FAKE_TRIAL", "fail", 1);
+    if (fails) setenv("FAKE_TRIAL", "fail", 1);
+    ck_assert_int_eq(ca_inventory_get(fake_trial, false, &inv), CLATTN_OK);
+    const struct inventory_entry *e = by_platform("Portable"), *now = e;
+    ck_assert(inv->cached && e->selftest == -1 && e->usable && e->chosen == !simulated);
+    snprintf(selector, sizeof selector, "%s", e->selector);
+    ck_assert_int_eq(ca_inventory_look(&now, &inv), CLATTN_OK);
+    ck_assert(now == by_platform("Portable") && now != e && e->selftest == -1);
+    ck_assert(now->selftest == !fails && now->usable == !fails && now->chosen == (!simulated && !fails));
+    ck_assert_str_eq(now->selector, selector);
+    if (fails) ck_assert_msg(strstr(now->reason, "error 0.3"), "%s", now->reason);
+    ck_assert_int_eq(ca_inventory_open(now, &live), CLATTN_OK);
+    ck_assert(live.gflops == 20);
+    free(text);
+    text = read_cache();
+    ck_assert_ptr_null(strstr(text, "\"selftest\": -1"));
+    free(text);
+}
+END_TEST
+
+/* What is asked of one algorithm is asked once, by the helper where that can; then by this process, where it must. */
+START_TEST(asks)
+{
+    static const struct { const char *fake; bool good, bad; int asked_here; const char *verdict; } rows[] = {
+        {"", true, false, 0, ""}, {"fail", false, true, 0, "error 0.3"}, {"crash 4", false, true, 0, "doom: f32 q1: signal 6"},
+        {"hang 4", false, true, 0, "no answer"}, {"unsure", false, false, 1, ""},
+    };
+    struct device live, again;
+    const struct inventory_entry *e;
+    if (!pocl()) return;
+    setenv("CLATTN_PROBE_MS", "300", 1);
     get();
-    const struct inventory_entry *e = by_platform("Portable");
-    ck_assert(inv->cached && e->selftest == -1 && e->usable && !e->chosen);
-    clattn_status st = ca_inventory_open(e, &live);
-    ck_assert_int_eq(st, _i ? CLATTN_E_NO_DEVICE : CLATTN_OK);
-    if (_i) ck_assert_msg(strstr(ca_message(), "error 0.3"), "%s", ca_message());
-    else ck_assert(live.gflops == 20);
+    ck_assert_int_eq(ca_inventory_open(by_platform("Portable"), &live), CLATTN_OK);
+    ck_assert(!live.tested[CLATTN_F16] && !live.bad_algos);
+    setenv("FAKE_TRIAL", rows[_i].fake, 1);
+    asked = 0;
+    again = live;
+    ca_inventory_ask(fake_trial, &live, 4, CLATTN_F16, "f16 d64/64 four of=4");
+    ck_assert_int_eq(asked, rows[_i].asked_here);
+    ck_assert(live.tested[CLATTN_F16] == (rows[_i].good ? 1u << 4 : 0) && live.bad_algos == (rows[_i].bad ? 1u << 4 : 0));
+    ck_assert(!live.tested[CLATTN_F32] && !live.tested[CLATTN_BF16]);
     get();
-    ck_assert_int_eq(by_platform("Portable")->selftest, !_i);
-    ck_assert_int_eq(e->selftest, -1);
-    free(changed);
-    char *after = read_cache();
-    ck_assert_ptr_null(strstr(after, "\"selftest\": -1"));
-    free(after);
+    e = by_platform("Portable");
+    ck_assert(e->selftest == 1 && e->usable && e->dev.tested[CLATTN_F16] == live.tested[CLATTN_F16] && e->dev.bad_algos == live.bad_algos);
+    ck_assert_msg(strstr(e->reason, rows[_i].verdict), "%s", e->reason);
+    setenv("FAKE_TRIAL", "crash 4", 1); /* nobody is asked again, in this process or another one */
+    ca_inventory_ask(fake_trial, &again, 4, CLATTN_F16, "f16 d64/64 four of=4");
+    if (rows[_i].good || rows[_i].bad) ck_assert(again.tested[CLATTN_F16] == live.tested[CLATTN_F16] && again.bad_algos == live.bad_algos);
+    char *text = read_cache();
+    ck_assert((strstr(text, "\"tested1\": 16") != NULL) == rows[_i].good);
     free(text);
 }
 END_TEST
@@ -592,7 +632,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, driver_fails_to_load, 0, 4);
     tcase_add_test(t, drivers_that_do_not_get_on);
     tcase_add_test(t, driver_was_replaced);
-    tcase_add_loop_test(t, simulated_is_tried_late, 0, 2);
+    tcase_add_loop_test(t, examined_when_needed, 0, 4);
+    tcase_add_loop_test(t, asks, 0, 5);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

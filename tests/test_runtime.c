@@ -100,7 +100,7 @@ START_TEST(quirk_table)
         { "rusticl", "llvmpipe (LLVM 15.0.6, 256 bits)",
           CA_QUIRK_SIMULATED | CA_QUIRK_SLOW | CA_QUIRK_NO_BINARY | CA_QUIRK_ROUNDS },
         { "rusticl", "AMD Radeon", CA_QUIRK_NO_BINARY },
-        { "Portable Computing Language", "pthread-x", 0 },
+        { "Portable Computing Language", "pthread-x", CA_QUIRK_LATE_BINARY },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct device d = { .id = dev.id };
@@ -175,21 +175,30 @@ END_TEST
 
 /* ---------------------------------------------------------------- programs */
 
+/* _i 1: kept on disk when the context closes. */
 START_TEST(program_from_memory_and_disk)
 {
     struct program *a, *b;
     clattn_context *second;
-    bool disk = !(dev.quirks & CA_QUIRK_NO_BINARY);
-    OK(ca_program_get(ctx, "count", "-DSTEP=2", &a));
-    OK(ca_program_get(ctx, "count", "-DSTEP=2", &b));
+    const bool disk = !(dev.quirks & CA_QUIRK_NO_BINARY);
+    const char *two = _i ? "-DSTEP=12" : "-DSTEP=2", *three = _i ? "-DSTEP=13" : "-DSTEP=3";
+    ctx->dev.quirks = (ctx->dev.quirks & ~(unsigned)CA_QUIRK_LATE_BINARY) | (_i ? CA_QUIRK_LATE_BINARY : 0);
+    OK(ca_program_get(ctx, "count", two, &a));
+    OK(ca_program_get(ctx, "count", two, &b));
     ck_assert_ptr_eq(a, b);
-    OK(ca_program_get(ctx, "count", "-DSTEP=3", &b));
+    OK(ca_program_get(ctx, "count", three, &b));
     ck_assert_ptr_ne(a, b);
     ck_assert(ctx->builds == 2 && ctx->cache_hits == 0);
-    OK(ca_context_open(&dev, &second));
-    OK(ca_program_get(second, "count", "-DSTEP=2", &b));
-    ck_assert(second->builds == !disk && second->cache_hits == disk);
-    ca_context_close(second);
+    for (int closed = 0; closed < 2; closed++) {
+        const bool there = disk && (!_i || closed);
+        if (closed) ca_context_close(ctx);
+        OK(ca_context_open(&dev, &second));
+        second->dev.quirks |= _i ? CA_QUIRK_LATE_BINARY : 0;
+        OK(ca_program_get(second, "count", closed ? three : two, &b));
+        ck_assert(second->builds == !there && second->cache_hits == there);
+        if (closed) ctx = second; /* the fixture's to close */
+        else ca_context_close(second);
+    }
 }
 END_TEST
 
@@ -204,6 +213,7 @@ START_TEST(useless_binary)
     static const unsigned char junk[] = "this is no program binary of any driver, sorry";
     OK(ca_cache_key_make(&dev, &ca_sources[0], "-cl-std=CL1.2 -DSTEP=4", &key));
     ck_assert(ca_cache_save(&key, junk, sizeof junk));
+    ctx->dev.quirks &= ~(unsigned)CA_QUIRK_LATE_BINARY;
     OK(ca_program_get(ctx, "count", "-DSTEP=4", &p));
     ck_assert(ctx->builds == 1 && ctx->cache_hits == 0);
     ck_assert_str_eq(ca_message(), "");
@@ -334,7 +344,7 @@ int main(void)
     tcase_add_test(t, wrap_foreign_objects);
     tcase_add_test(t, refused_device);
     tcase_add_test(t, forked_child);
-    tcase_add_test(t, program_from_memory_and_disk);
+    tcase_add_loop_test(t, program_from_memory_and_disk, 0, 2);
     tcase_add_test(t, useless_binary);
     tcase_add_test(t, broken_source);
     tcase_add_test(t, build_failure_with_a_long_log);

@@ -62,7 +62,7 @@ clattn_status clattn_devices(clattn_device_info *list, size_t *count)
         CA_REQUIRE(info->size == stride, CLATTN_E_ARGUMENT, "size of list[%zu] is %zu, of list[0] %zu", i, info->size,
                    stride);
     }
-    CA_TRY(ca_inventory_get(ca_plan_trial, false, &inv));
+    CA_TRY(ca_inventory_all(ca_plan_trial, false, &inv));
     const struct inventory_entry *chosen = automatic(inv, reason);
     for (size_t i = 0; i < inv->count && i < room; i++) {
         clattn_device_info *info = (void *)((char *)list + i * stride);

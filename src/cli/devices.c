@@ -112,7 +112,7 @@ int ca_cmd_devices(int argc, char **argv)
     int code = CA_EXIT_OK;
     ca_cli_parse(&argp, argc, argv, &o);
     ca_progress_begin("examining the devices of this machine");
-    if (o.refresh) st = ca_inventory_get(ca_plan_trial, true, &inv);
+    if (o.refresh) st = ca_inventory_all(ca_plan_trial, true, &inv);
     if (st == CLATTN_OK) st = list_devices(&list, &count);
     ca_progress_end();
     if (st == CLATTN_OK && ca_inventory_get(ca_plan_trial, false, &inv) == CLATTN_OK && inv->note[0])

@@ -79,7 +79,7 @@ int ca_cmd_selftest(int argc, char **argv)
         failures = !test(&ctx->dev, info.selector);
     } else {
         ca_progress_begin("examining the devices of this machine (once)");
-        st = ca_inventory_get(ca_plan_trial, false, &inv);
+        st = ca_inventory_all(ca_plan_trial, false, &inv);
         ca_progress_end();
         if (st == CLATTN_OK) st = test_all(inv, &failures);
     }

@@ -41,8 +41,10 @@ clattn_status ca_plan_enqueue(const struct clattn_plan *plan, struct io *io, str
 /* Runs to the end on ordinary memory (t[].host set): host back end, or through staging buffers. */
 clattn_status ca_plan_run_host(const struct clattn_plan *plan, struct io *io);
 
-/* trial.c: the known-answer self-test of every legal algorithm and the micro-benchmark of a device. */
+/* trial.c: judges a device, or one algorithm on it (struct trial). */
 struct trial;
 void ca_plan_trial(const struct device *dev, struct trial *t);
+/* False when C gave wrong answers on CTX's device, or ended the process; where it was not tried yet on problems of P's kind, it is now. */
+bool ca_trial_vouches(clattn_context *ctx, const struct problem *p, const struct candidate *c);
 
 #endif

@@ -12,6 +12,7 @@
 #include "plan/wisdom.h"
 
 #define CA_MAX_OPTIONS 2048 /* bytes of build options */
+#define FAILED "it failed its self-test on this device"
 
 /* ------------------------------------------------------------- parameters */
 
@@ -178,7 +179,7 @@ static void judge(struct candidate *c, unsigned index, const struct problem *p, 
     c->legal = true;
     c->source = "default";
     c->cost_ms = INFINITY;
-    if (index < 32 && dev->bad_algos >> index & 1) reason = "it failed its self-test on this device";
+    if (index < 32 && dev->bad_algos >> index & 1) reason = FAILED;
     if (!reason && p->split_len && !algo->cuts_keys) reason = "it does not cut the keys: split_len wants that";
     if (!reason && !algo->lists_keys && ca_problem_lists(p)) reason = "the pattern chooses keys by their scores, or has means for keys";
     if (!reason) reason = mods_reason(p, dev, why);
@@ -323,6 +324,10 @@ static clattn_status build_cheapest(struct clattn_plan *plan, struct candidate *
 {
     clattn_status st;
     for (size_t i = 0; i < n && c[i].legal; i++) {
+        if (!ca_trial_vouches(plan->ctx, &plan->p, &c[i])) {
+            refuse(&c[i], FAILED);
+            continue;
+        }
         st = build(plan, &c[i]);
         *chosen = &c[i];
         if (st == CLATTN_OK || is_final(st)) return st;
@@ -354,6 +359,7 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
 {
     struct candidate c[CA_MAX_CANDIDATES], *chosen = NULL;
     struct clattn_plan *pl = NULL;
+    struct device dev; /* as it is known now: other threads may have algorithms tested */
     clattn_status st;
     size_t n;
 
@@ -366,7 +372,10 @@ clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const
     }
     pl->ctx = ctx;
     pl->p = *p;
-    n = ca_ladder(p, &ctx->dev, params, c);
+    pthread_mutex_lock(&ctx->lock);
+    dev = ctx->dev;
+    pthread_mutex_unlock(&ctx->lock);
+    n = ca_ladder(p, &dev, params, c);
     if (algorithm) CA_TRY(build_named(pl, algorithm, c, n, &chosen));
     else CA_TRY(build_cheapest(pl, c, n, &chosen));
     CA_TRY(ca_steps_build(pl));

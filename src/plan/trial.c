@@ -1,5 +1,11 @@
-/* trial.c -- judges a device: every algorithm must give the known answer on a few small problems with ragged sizes, and
- * a larger one is timed.  The answers come from plain loops in f64, which share nothing with the algorithms. */
+/* trial.c -- judges a device: its algorithms must give known answers on a few small problems with ragged sizes, and a larger one is timed:
+ *
+ *     a first look    the algorithm that BENCH takes, in f32, then BENCH's time
+ *     an ask          one algorithm on problems of one type: when it is planned for the first time
+ *     thorough        all of them on all problems (the host, where nothing is built, and `clattn selftest`)
+ *
+ * Builds take most of the time, on some devices seconds: so what is tried has the dims and parameters that were planned, which makes it the very
+ * program that is used next.  The answers come from plain loops in f64, which share nothing with the algorithms. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,27 +15,30 @@
 #include "base/text.h"
 #include "philox.h"
 #include "plan/plan.h"
+#include "runtime/context.h"
 #include "runtime/inventory.h"
 
 #define MAX_KEYS 512         /* of a problem below */
-#define BENCH "f32 b1 h8 q512 k512 d64"
+#define BENCH_TYPE "f32"
+#define BENCH_DIMS "d64"
+#define BENCH BENCH_TYPE " b1 h8 q512 k512 " BENCH_DIMS
 #define MAX_PROBLEMS 8
-#define WISE 2               /* what costs so many times the cheapest is not planned: it is not tried either */
+#define WISE 2               /* what costs so many times the cheapest is not planned: it is not tried on such a problem */
 #define NOMINAL_GFLOPS 10    /* of a compute unit: a guess, on which costs of algorithms can be compared */
 #define BENCH_SECONDS 0.03   /* repeated at least 3 times, and for so long */
 
 /* Ragged tails in every size; grouped heads; keys that nobody sees (they hold NaN); rows without a key; strides;
- * few queries; no key at all; weights that may be rounded, which matrix engines want.  Builds take most of the time, a program
- * per storage type and D: the first shares its with BENCH.  Heads are many where a GPU shall take to tiles by itself (WISE). */
-static const char *const usual[] = {
-    "f32 h4/2 q60 k37 d64", "f32 h4/1 q1 k300 d64", "f16 b2 h2 q60 k65 d40/24 causal align=top_left",
-    "f16 h4/2 q2 k70 d40/24", "bf16 h3 q60 k24 d40/24 win=7,2 layout=bshd", "f32 h2 q3 k0 d64",
-    "f16 h32 q60 k65 d40/24 causal align=top_left rounded", "bf16 h32/16 q60 k24 d40/24 win=7,2 layout=bshd rounded", NULL,
+ * few queries; no key at all; weights that may be rounded, which matrix engines want.  Heads are many where a GPU shall take to tiles by itself. */
+struct row { const char *type, *dims, *rest; };
+static const struct row usual[] = {
+    {"f32", "d64", "h4/2 q60 k37"}, {"f32", "d64", "h4/1 q1 k300"}, {"f16", "d40/24", "b2 h2 q60 k65 causal align=top_left"},
+    {"f16", "d40/24", "h4/2 q2 k70"}, {"bf16", "d40/24", "h3 q60 k24 win=7,2 layout=bshd"}, {"f32", "d64", "h2 q3 k0"},
+    {"f16", "d40/24", "h32 q60 k65 causal align=top_left rounded"}, {"bf16", "d40/24", "h32/16 q60 k24 win=7,2 layout=bshd rounded"}, {0},
 };
 /* For simulators, which take a second for a million instructions. */
-static const char *const small[] = {
-    "f32 h2/1 q5 k9 d6/4", "f16 h2 q6 k11 d8 causal align=top_left", "bf16 h1 q9 k5 d4 win=2,1 layout=bshd",
-    "f32 h4/1 q1 k300 d64", "f32 h1 q2 k0 d4", NULL,
+static const struct row small[] = {
+    {"f32", "d6/4", "h2/1 q5 k9"}, {"f16", "d8", "h2 q6 k11 causal align=top_left"}, {"bf16", "d4", "h1 q9 k5 win=2,1 layout=bshd"},
+    {"f32", "d64", "h4/1 q1 k300"}, {"f32", "d4", "h1 q2 k0"}, {0},
 };
 
 /* A problem with its data and its answer. */
@@ -222,19 +231,22 @@ static bool compare(const struct sample *s, char why[128])
 
 /* ---- the self-test */
 
-enum verdict { GOOD, BAD, NOT_LEGAL };
+enum verdict { GOOD, BAD, NOT_LEGAL, NO_RESULT };
 
-static enum verdict try_problem(clattn_context *ctx, const struct algo *algo, struct sample *s, char why[128])
+/* PARAMS as far as they suit the sample, else the default. */
+static enum verdict try_problem(clattn_context *ctx, const struct algo *algo, const char *params, struct sample *s, char why[128])
 {
     struct clattn_plan *plan = NULL;
-    enum verdict verdict = BAD;
-    clattn_status st = ca_plan_create(ctx, &s->p, algo->name, NULL, &plan);
+    enum verdict verdict = NO_RESULT;
+    clattn_status st = s->out ? CLATTN_OK : make_answer(s);
+    if (st == CLATTN_OK) st = ca_plan_create(ctx, &s->p, algo->name, params, &plan);
+    if (st == CLATTN_E_UNSUPPORTED) st = ca_plan_create(ctx, &s->p, algo->name, NULL, &plan);
     memset(s->data[CA_OUT], 0xff, ca_slot_bytes(&s->p, CA_OUT)); /* NaN in all three types */
     memset(s->data[CA_LSE], 0xff, ca_slot_bytes(&s->p, CA_LSE));
     if (st == CLATTN_OK) st = run(plan, s);
     if (st == CLATTN_E_UNSUPPORTED) verdict = NOT_LEGAL;
     else if (st) snprintf(why, 128, "%.127s", ca_message());
-    else if (compare(s, why)) verdict = GOOD;
+    else verdict = compare(s, why) ? GOOD : BAD;
     ca_plan_destroy(plan);
     ca_message_clear();
     return verdict;
@@ -256,7 +268,8 @@ static void blame(struct trial *t, const char *algo, const char *problem, const 
 /* What the self-test knows so far. */
 struct test {
     struct device dev;               /* its bad_algos as T's */
-    const char *const *problems;
+    clattn_context *ctx;             /* closed when an algorithm was bad, which may have harmed it; then opened anew */
+    char problem[MAX_PROBLEMS][96];
     struct sample sample[MAX_PROBLEMS];
     int count;
     unsigned tried[32];              /* bit k of [i]: algorithm i was tried on problem k */
@@ -271,52 +284,93 @@ static int number_of(const struct algo *algo)
     return 31; /* the table is shorter than that */
 }
 
-/* Tries algorithm I on the problems of the bit set WANTED, in a context of its own, since it may lose that. */
-static void try_algorithm(struct test *x, int i, unsigned wanted)
+static void end_test(struct test *x)
 {
-    clattn_context *ctx = NULL;
+    if (!x) return;
+    for (int k = 0; k < x->count; k++) free_sample(&x->sample[k]);
+    ca_context_close(x->ctx);
+    free(x);
+}
+
+/* A test of DEV on all problems, or, where TYPE is given, those of that type, with DIMS; NULL, and said in T's words, when it cannot be made. */
+static struct test *begin_test(const struct device *dev, struct trial *t, const char *type, const char *dims)
+{
+    struct test *x = calloc(1, sizeof *x);
+    bool good = x || ca_no_memory(sizeof *x, "a self-test") == CLATTN_OK;
+    for (const struct row *r = dev->quirks & CA_QUIRK_SLOW ? small : usual; good && r->type; r++) {
+        if (type && strcmp(type, r->type)) continue;
+        snprintf(x->problem[x->count], sizeof *x->problem, "%s %s %s", r->type, r->rest, dims ? dims : r->dims);
+        good = make_sample(x->problem[x->count], &x->sample[x->count]) == CLATTN_OK;
+        x->count++;
+    }
+    if (good) {
+        x->dev = *dev;
+        x->dev.bad_algos = t->bad_algos;
+        x->t = t;
+        return x;
+    }
+    blame(t, "self-test", "preparing it", ca_message());
+    ca_message_clear();
+    end_test(x);
+    return NULL;
+}
+
+/* Tries algorithm I on the problems of the bit set WANTED.  In an ask what fails with an error gives NO_RESULT: it may be for want of something, and a
+ * plan that fails has its own message. */
+static enum verdict try_algorithm(struct test *x, int i, unsigned wanted, const char *params)
+{
     const char *name = ca_algos[i]->name;
     char why[128] = "";
     unsigned good = 0;
-    bool bad = ca_context_open(&x->dev, &ctx) != CLATTN_OK;
-    if (bad) blame(x->t, name, "opening the device", ca_message());
+    enum verdict all = GOOD;
+    if (!x->ctx && ca_context_open(&x->dev, &x->ctx) != CLATTN_OK) {
+        blame(x->t, name, "opening the device", ca_message());
+        all = NO_RESULT;
+    }
     ca_message_clear();
     x->tried[i] |= wanted;
-    for (int k = 0; k < x->count && !bad; k++) {
+    for (int k = 0; k < x->count && all == GOOD; k++) {
         if (!(wanted >> k & 1)) continue;
-        report(x->t, i, name, x->problems[k]);
-        enum verdict v = try_problem(ctx, ca_algos[i], &x->sample[k], why);
+        report(x->t, i, name, x->problem[k]);
+        enum verdict v = try_problem(x->ctx, ca_algos[i], params, &x->sample[k], why);
         if (v == GOOD) good |= 1u << k;
-        if (v != BAD) continue;
-        blame(x->t, name, x->problems[k], why);
-        bad = true;
+        if (v == GOOD || v == NOT_LEGAL) continue;
+        blame(x->t, name, x->problem[k], why);
+        all = v;
     }
-    ca_context_close(ctx);
-    if (bad) x->dev.bad_algos = x->t->bad_algos |= 1u << i;
-    else x->good |= good;
+    if (all == NO_RESULT && !x->t->ask) all = BAD;
+    if (all == GOOD) {
+        x->good |= good;
+    } else {
+        ca_context_close(x->ctx);
+        x->ctx = NULL;
+    }
+    if (all == BAD) x->dev.bad_algos = x->t->bad_algos |= 1u << i;
+    return all;
 }
 
-/* Those that the planner might take: legal, and not out of the question by cost. */
-static void try_wise(struct test *x)
+/* The problems for which algorithm I might be planned: where it is legal, and not out of the question by cost; where there is none of these, a legal one. */
+static unsigned wise_for(const struct test *x, int i)
 {
-    unsigned wanted[32] = {0};
+    unsigned wise = 0, legal = 0;
     for (int k = 0; k < x->count; k++) {
         struct candidate c[CA_MAX_CANDIDATES];
-        size_t n = ca_ladder(&x->sample[k].p, &x->dev, NULL, c);
-        for (size_t i = 0; i < n && c[i].legal; i++)
-            if (i == 0 || x->t->thorough || c[i].cost_ms < WISE * c[0].cost_ms) wanted[number_of(c[i].algo)] |= 1u << k;
+        size_t n = ca_ladder(&x->sample[k].p, &x->dev, NULL, c), place = 0;
+        while (place < n && c[place].algo != ca_algos[i]) place++;
+        if (place == n || !c[place].legal) continue;
+        if (!legal) legal = 1u << k;
+        if (place == 0 || x->t->thorough || c[place].cost_ms < WISE * c[0].cost_ms) wise |= 1u << k;
     }
-    for (int i = 0; ca_algos[i] && i < 32; i++)
-        if (wanted[i]) try_algorithm(x, i, wanted[i]);
+    return wise || !x->t->ask ? wise : legal;
 }
 
-/* Where all those failed: the others, cheapest first, until one is good. */
+/* Where those all failed: the others, cheapest first, until one is good. */
 static void try_rest(struct test *x, int k)
 {
     struct candidate c[CA_MAX_CANDIDATES];
     size_t n = ca_ladder(&x->sample[k].p, &x->dev, NULL, c);
     for (size_t i = 0; i < n && c[i].legal && !(x->good >> k & 1); i++)
-        if (!(x->tried[number_of(c[i].algo)] >> k & 1)) try_algorithm(x, number_of(c[i].algo), 1u << k);
+        if (!(x->tried[number_of(c[i].algo)] >> k & 1)) try_algorithm(x, number_of(c[i].algo), 1u << k, NULL);
 }
 
 /* An algorithm that turns out to be bad late takes back what it was good for. */
@@ -325,35 +379,6 @@ static bool still_good(const struct test *x, int k)
     for (int i = 0; i < 32; i++)
         if (x->tried[i] >> k & 1 && !(x->dev.bad_algos >> i & 1)) return true;
     return false;
-}
-
-/* True when every problem has an algorithm that is good. */
-static bool self_test(const struct device *dev, struct trial *t)
-{
-    struct test *x = calloc(1, sizeof *x);
-    bool good = x != NULL;
-    if (!x) return false;
-    x->dev = *dev;
-    x->dev.bad_algos = t->bad_algos;
-    x->problems = dev->quirks & CA_QUIRK_SLOW ? small : usual;
-    x->t = t;
-    for (; good && x->problems[x->count]; x->count++)
-        good = !make_sample(x->problems[x->count], &x->sample[x->count]) && !make_answer(&x->sample[x->count]);
-    if (!good) blame(t, "self-test", "preparing it", ca_message());
-    if (good) try_wise(x);
-    for (int k = 0; k < x->count; k++) {
-        if (good && !(x->good >> k & 1)) try_rest(x, k);
-    }
-    for (int k = 0; k < x->count; k++) {
-        if (good && !still_good(x, k)) {
-            if (!t->words[0]) blame(t, "self-test", x->problems[k], "no algorithm");
-            good = false;
-        }
-        free_sample(&x->sample[k]);
-    }
-    ca_message_clear();
-    free(x);
-    return good;
 }
 
 /* ---- the micro-benchmark */
@@ -376,36 +401,122 @@ done:
     return st;
 }
 
-static void measure(const struct device *dev, struct trial *t)
+static void measure(struct test *x)
 {
-    struct device good = *dev;
-    clattn_context *ctx = NULL;
+    struct trial *t = x->t;
     struct clattn_plan *plan = NULL;
     struct sample s;
     clattn_status st;
-    good.bad_algos |= t->bad_algos;
+    if (x->dev.quirks & CA_QUIRK_SLOW) return;
     CA_TRY(make_sample(BENCH, &s));
-    CA_TRY(ca_context_open(&good, &ctx));
+    if (!x->ctx) CA_TRY(ca_context_open(&x->dev, &x->ctx));
     report(t, -1, "measuring", BENCH);
-    CA_TRY(ca_plan_create(ctx, &s.p, NULL, NULL, &plan));
+    CA_TRY(ca_plan_create(x->ctx, &s.p, NULL, NULL, &plan));
     report(t, number_of(plan->algo), "measuring", BENCH);
     CA_TRY(time_plan(plan, &s, &t->gflops));
 done:
     if (st) blame(t, "measuring", BENCH, ca_message());
     ca_message_clear();
     ca_plan_destroy(plan);
-    ca_context_close(ctx);
     free_sample(&s);
+}
+
+/* ---- what is judged: the device, with all or with one algorithm, or one algorithm */
+
+/* True when every problem has an algorithm that is good. */
+static bool test_all(const struct device *dev, struct trial *t)
+{
+    bool good = true;
+    struct test *x = begin_test(dev, t, NULL, NULL);
+    if (!x) return false;
+    for (int i = 0; ca_algos[i] && i < 32; i++)
+        if (wise_for(x, i)) try_algorithm(x, i, wise_for(x, i), NULL);
+    for (int k = 0; k < x->count; k++)
+        if (!(x->good >> k & 1)) try_rest(x, k);
+    for (int k = 0; k < x->count && good; k++) {
+        good = still_good(x, k);
+        if (!good && !t->words[0]) blame(t, "self-test", x->problem[k], "no algorithm");
+    }
+    for (int type = 0; type < CA_TYPES; type++) t->tested[type] = ~t->bad_algos;
+    if (good) measure(x);
+    end_test(x);
+    return good;
+}
+
+/* True when there is an algorithm for BENCH that is good: the cheapest is tested. */
+static bool test_first(const struct device *dev, struct trial *t)
+{
+    struct candidate c[CA_MAX_CANDIDATES];
+    struct sample bench;
+    bool good = false;
+    struct test *x = begin_test(dev, t, BENCH_TYPE, BENCH_DIMS);
+    if (!x) return false;
+    size_t n = make_sample(BENCH, &bench) == CLATTN_OK ? ca_ladder(&bench.p, &x->dev, NULL, c) : 0;
+    for (size_t place = 0; place < n && c[place].legal && !good; place++) {
+        const int i = number_of(c[place].algo);
+        char params[256];
+        ca_params_print(c[place].algo, &c[place].params, params, sizeof params);
+        good = try_algorithm(x, i, wise_for(x, i), params) == GOOD;
+        if (good) t->tested[CLATTN_F32] |= 1u << i;
+    }
+    if (good) measure(x);
+    else if (!t->words[0]) blame(t, "self-test", BENCH, "no algorithm");
+    ca_message_clear();
+    free_sample(&bench);
+    end_test(x);
+    return good;
+}
+
+/* ASK is "TYPE DIMS ALGORITHM PARAMS". */
+static int answer_ask(const struct device *dev, struct trial *t)
+{
+    char type[8] = "", dims[32] = "", name[32] = "";
+    int i = 0, end = 0;
+    enum verdict v = NO_RESULT;
+    sscanf(t->ask, "%7s %31s %31s %n", type, dims, name, &end);
+    while (ca_algos[i] && strcmp(ca_algos[i]->name, name)) i++;
+    if (!ca_algos[i] || !end) {
+        blame(t, "self-test", t->ask, "not understood");
+        return -1;
+    }
+    struct test *x = begin_test(dev, t, type, dims);
+    if (x) v = try_algorithm(x, i, wise_for(x, i), t->ask + end);
+    end_test(x);
+    return v == GOOD ? 1 : v == BAD ? 0 : -1;
+}
+
+bool ca_trial_vouches(clattn_context *ctx, const struct problem *p, const struct candidate *c)
+{
+    static const char *const types[CA_TYPES] = {"f32", "f16", "bf16"};
+    const unsigned i = (unsigned)number_of(c->algo);
+    char ask[256];
+    struct ca_text t = {ask, sizeof ask, 0};
+    struct device dev;
+    pthread_mutex_lock(&ctx->lock);
+    dev = ctx->dev;
+    pthread_mutex_unlock(&ctx->lock);
+    if (!ctx->self_tests || (dev.bad_algos | dev.tested[p->dtype]) >> i & 1) return !(dev.bad_algos >> i & 1);
+
+    ca_text_put(&t, "%s d%lld/%lld %s ", types[p->dtype], (long long)p->D, (long long)p->Dv, c->algo->name);
+    ca_params_print(c->algo, &c->params, ask + t.length, sizeof ask - t.length);
+    ca_inventory_ask(ca_plan_trial, &dev, i, p->dtype, ask);
+    pthread_mutex_lock(&ctx->lock);
+    ctx->dev.bad_algos |= dev.bad_algos;
+    ctx->dev.tested[p->dtype] |= dev.tested[p->dtype];
+    pthread_mutex_unlock(&ctx->lock);
+    return !(dev.bad_algos >> i & 1);
 }
 
 void ca_plan_trial(const struct device *dev, struct trial *t)
 {
     struct device plain = *dev;
+    const bool all = t->thorough || ca_is_host(dev);
     plain.bad_algos = 0; /* algorithms that are bad are not tried; the others must not be hidden */
     plain.gflops = NOMINAL_GFLOPS * dev->compute_units;
-    plain.quirks |= CA_QUIRK_NO_BINARY; /* nobody asks for such programs again, and PoCL compiles once more for a binary */
+    /* Programs of a thorough test nobody asks for again; a binary that takes long would be waited for. */
+    if (all || dev->quirks & CA_QUIRK_LATE_BINARY) plain.quirks |= CA_QUIRK_NO_BINARY;
     t->words[0] = 0;
     t->gflops = 0;
-    t->passed = self_test(&plain, t);
-    if (t->passed && !(dev->quirks & CA_QUIRK_SLOW)) measure(&plain, t);
+    memset(t->tested, 0, sizeof t->tested);
+    t->passed = t->ask ? answer_ask(&plain, t) : all ? test_all(&plain, t) : test_first(&plain, t);
 }

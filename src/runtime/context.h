@@ -10,10 +10,11 @@
 struct program;
 
 struct clattn_context {
-    struct device dev;
+    struct device dev;         /* bad_algos and tested change, under the lock */
+    bool self_tests;           /* an algorithm that was not tested on the device is before it is planned */
     cl_context context;        /* NULL on the host, as is the queue */
     cl_command_queue queue;    /* our own, or the program's (retained) */
-    pthread_mutex_t lock;      /* guards programs */
+    pthread_mutex_t lock;      /* guards programs, bad_algos and tested */
     struct program *programs;  /* built so far, newest first */
     atomic_bool lost;          /* the device died: every call answers E_DEVICE_LOST */
     atomic_bool hung;          /* lost because it did not answer: not even a release is tried */

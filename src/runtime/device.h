@@ -12,9 +12,11 @@ enum {
     CA_QUIRK_NO_BINARY = 1 << 2,   /* programs are not kept on disk */
     CA_QUIRK_SLOW = 1 << 3,        /* tests use small shapes */
     CA_QUIRK_COPY = 1 << 4,        /* copy to buffers: memory used in place is not seen rightly */
-    CA_QUIRK_ROUNDS = 1 << 5       /* ends a work-item after CA_MAX_ROUNDS rounds of all its loops, without a word */
+    CA_QUIRK_ROUNDS = 1 << 5,      /* ends a work-item after CA_MAX_ROUNDS rounds of all its loops, without a word */
+    CA_QUIRK_LATE_BINARY = 1 << 6  /* a binary costs another compilation: it is asked for when the context closes */
 };
 #define CA_MAX_ROUNDS 65535
+#define CA_TYPES 3             /* storage types: f32, f16, bf16 */
 
 struct device {
     clattn_class kind;
@@ -41,6 +43,7 @@ struct device {
     char uuid[33], pci[16];    /* in hex, and "dddd:bb:dd.f"; "" when the device does not tell */
     double gflops;             /* measured by the self-test's micro-benchmark; 0 unknown */
     unsigned bad_algos;        /* bit i: ca_algos[i] failed its self-test here */
+    unsigned tested[CA_TYPES]; /* bit i, of a storage type: ca_algos[i] passed it */
 };
 
 static inline bool ca_is_host(const struct device *d) { return d->id == NULL; }
@@ -51,6 +54,7 @@ static inline bool ca_is_cpu_like(const struct device *d) { return (d->type & (C
 clattn_status ca_device_query(cl_platform_id platform, cl_device_id id, struct device *d);
 void ca_device_host(struct device *d);       /* the native back end */
 void ca_device_quirks(struct device *d);     /* sets quirks and quirk_reason */
+bool ca_quirks_off(void);                    /* CLATTN_QUIRKS=off: at the user's own risk, failed self-tests too are overruled */
 /* NULL, or why the device can never be used (no compiler, big-endian, OpenCL C < 1.2 ...). */
 const char *ca_device_refusal(const struct device *d);
 const char *ca_class_name(clattn_class c);   /* "host", "cpu-ocl", "gpu-integrated", ... */

@@ -1,4 +1,4 @@
-/* examine.c -- makes a fresh inventory: has the helper list the devices and try each one, each in a process of its own,
+/* examine.c -- makes a fresh inventory: has the helper list the devices and try each one, in processes of their own,
  * and finds out who is guilty when one crashes or hangs:
  *
  *     in clGetPlatformIDs           one of the drivers: each is loaded alone, and named if it crashes alone
@@ -204,12 +204,12 @@ static void try_here(ca_trial_fn *trial, const struct device *dev, struct trial 
     ca_message_clear();
 }
 
-static enum ca_outcome try_there(const struct inventory_entry *e, unsigned bad, struct trying *t, char how[128])
+static enum ca_outcome try_there(const struct inventory_entry *e, unsigned bad, const char *ask, struct trying *t, char how[128])
 {
     char algos[32];
     snprintf(algos, sizeof algos, "%u", bad);
     *t = (struct trying){.algo = -1, .words = "starting"};
-    enum ca_outcome o = ca_helper_on(e, "try", algos, NULL, list_ms() * TRY_FACTOR, hear_trial, t, how);
+    enum ca_outcome o = ca_helper_on(e, "try", algos, ask, list_ms() * TRY_FACTOR, hear_trial, t, how);
     if (o == CA_RAN && !t->told) {
         o = CA_BROKEN;
         snprintf(how, 128, "it told no verdict");
@@ -222,6 +222,7 @@ static void keep(struct inventory_entry *e, const struct trial *t, const char *c
     e->selftest = t->passed == 1;
     e->dev.gflops = t->gflops;
     e->dev.bad_algos = t->bad_algos;
+    memcpy(e->dev.tested, t->tested, sizeof e->dev.tested);
     snprintf(e->verdict, sizeof e->verdict, "%.120s%s%.120s", crashes, crashes[0] && t->words[0] ? "; " : "", t->words);
     ca_log(2, "%s: %.3g GFLOP/s %s", e->dev.name, t->gflops, e->verdict);
 }
@@ -232,7 +233,7 @@ void ca_examine_entry(ca_trial_fn *trial, struct inventory *inv, struct inventor
     struct trying t = {.algo = -1};
     unsigned bad = 0;
     for (int i = 0; i < MAX_CRASHES && !inv->in_process; i++) {
-        enum ca_outcome outcome = try_there(e, bad, &t, how);
+        enum ca_outcome outcome = try_there(e, bad, NULL, &t, how);
         if (outcome == CA_RAN) {
             t.trial.bad_algos |= bad;
             keep(e, &t.trial, crashes);
@@ -255,10 +256,26 @@ void ca_examine_entry(ca_trial_fn *trial, struct inventory *inv, struct inventor
     keep(e, &t.trial, "");
 }
 
+void ca_examine_ask(struct inventory *inv, struct inventory_entry *e, unsigned algo, clattn_dtype type, const char *ask)
+{
+    struct trying t = {.algo = -1};
+    char how[128] = "";
+    const enum ca_outcome outcome = inv->in_process ? CA_MISSING : try_there(e, e->dev.bad_algos, ask, &t, how);
+    const bool died = (outcome == CA_CRASHED || outcome == CA_HUNG) && t.algo >= 0; /* else it did not come so far */
+    if (outcome == CA_HUNG) look_again(inv);
+    if (outcome == CA_RAN && t.trial.passed == 1) e->dev.tested[type] |= 1u << algo;
+    if (died || (outcome == CA_RAN && t.trial.passed == 0)) {
+        size_t n = strlen(e->verdict);
+        e->dev.bad_algos |= 1u << algo;
+        if (died) snprintf(t.trial.words, sizeof t.trial.words, "%.100s: %.100s", t.words, how);
+        snprintf(e->verdict + n, sizeof e->verdict - n, "%s%.120s", n ? "; " : "", t.trial.words);
+    }
+    if (outcome != CA_RAN || t.trial.words[0]) ca_log(1, "%s: %s: %s", e->dev.name, ask, outcome == CA_RAN || died ? t.trial.words : how);
+}
+
 /* ---- all */
 
-/* Simulated devices take their time and are hardly ever used: they are tried when they are. */
-clattn_status ca_examine(ca_trial_fn *trial, struct inventory *inv)
+clattn_status ca_examine(struct inventory *inv)
 {
     struct device host;
     char how[128];
@@ -284,10 +301,5 @@ clattn_status ca_examine(ca_trial_fn *trial, struct inventory *inv)
     case CA_RAN:
         break;
     }
-    if (st) return st;
-    for (size_t i = 0; i < inv->count; i++) {
-        struct inventory_entry *e = &inv->entry[i];
-        if (!ca_device_refusal(&e->dev) && e->dev.kind != CLATTN_CLASS_SIMULATED) ca_examine_entry(trial, inv, e);
-    }
-    return CLATTN_OK;
+    return st;
 }

@@ -180,14 +180,14 @@ static void save(const char *print, const struct inventory *inv)
 
 /* ---- the process's one */
 
-static clattn_status make(ca_trial_fn *trial, bool refresh, struct inventory *inv)
+static clattn_status make(bool refresh, struct inventory *inv)
 {
     char print[65];
     clattn_status st = fingerprint(print);
     if (st) return st;
     if (refresh || !load(print, inv)) {
-        ca_log(1, "examining the devices of this machine");
-        st = ca_examine(trial, inv);
+        ca_log(1, "looking for the devices of this machine");
+        st = ca_examine(inv);
         if (st) {
             free(inv->entry);
             return st;
@@ -198,21 +198,27 @@ static clattn_status make(ca_trial_fn *trial, bool refresh, struct inventory *in
     return CLATTN_OK;
 }
 
+static void publish(struct kept *k)
+{
+    k->older = newest;
+    newest = k;
+}
+
+static clattn_status get_locked(ca_trial_fn *trial, bool refresh)
+{
+    how_to_try = trial;
+    if (newest && !refresh) return CLATTN_OK;
+    struct kept *k = calloc(1, sizeof *k);
+    clattn_status st = k ? make(refresh, &k->inv) : ca_no_memory(sizeof *k, "the inventory");
+    if (st == CLATTN_OK) publish(k);
+    else free(k);
+    return st;
+}
+
 clattn_status ca_inventory_get(ca_trial_fn *trial, bool refresh, const struct inventory **inv)
 {
-    clattn_status st = CLATTN_OK;
     pthread_mutex_lock(&lock);
-    how_to_try = trial;
-    if (refresh || !newest) {
-        struct kept *k = calloc(1, sizeof *k);
-        st = k ? make(trial, refresh, &k->inv) : ca_no_memory(sizeof *k, "the inventory");
-        if (st == CLATTN_OK) {
-            k->older = newest;
-            newest = k;
-        } else {
-            free(k);
-        }
-    }
+    clattn_status st = get_locked(trial, refresh);
     if (st == CLATTN_OK) *inv = &newest->inv;
     pthread_mutex_unlock(&lock);
     return st;
@@ -227,6 +233,124 @@ const struct inventory_entry *ca_inventory_find(const struct inventory *inv, con
     for (size_t i = 0; i < inv->count; i++)
         if (!strcmp(inv->entry[i].key, key)) return &inv->entry[i];
     return NULL;
+}
+
+/* ---- what is found out later: in a copy of the newest inventory, which then is the newest */
+
+static clattn_status begin_change(struct kept **k)
+{
+    const struct inventory *from = &newest->inv;
+    *k = calloc(1, sizeof **k);
+    struct inventory_entry *entry = *k ? malloc(from->count * sizeof *entry) : NULL;
+    if (!entry) {
+        free(*k);
+        return ca_no_memory(from->count * sizeof *entry, "the inventory");
+    }
+    (*k)->inv = *from;
+    (*k)->inv.entry = memcpy(entry, from->entry, from->count * sizeof *entry);
+    return CLATTN_OK;
+}
+
+static void end_change(struct kept *k)
+{
+    char print[65];
+    if (fingerprint(print) == CLATTN_OK) save(print, &k->inv);
+    ca_message_clear();
+    ca_inventory_rank(&k->inv);
+    publish(k);
+}
+
+static bool is_unknown(const struct inventory_entry *e)
+{
+    return e->selftest < 0 && !(e->dev.quirks & CA_QUIRK_REFUSE) && (e->dev.kind == CLATTN_CLASS_HOST || !ca_device_refusal(&e->dev));
+}
+
+clattn_status ca_inventory_all(ca_trial_fn *trial, bool refresh, const struct inventory **inv)
+{
+    struct kept *k = NULL;
+    clattn_status st;
+    pthread_mutex_lock(&lock);
+    CA_TRY(get_locked(trial, refresh));
+    for (size_t i = 0; i < newest->inv.count; i++) {
+        const struct inventory_entry *e = &newest->inv.entry[i];
+        if (!is_unknown(e) || e->dev.kind == CLATTN_CLASS_SIMULATED) continue;
+        if (!k) CA_TRY(begin_change(&k));
+        ca_examine_entry(how_to_try, &k->inv, &k->inv.entry[i]);
+    }
+    if (k) end_change(k);
+    *inv = &newest->inv;
+done:
+    pthread_mutex_unlock(&lock);
+    return st;
+}
+
+/* Somebody else may have changed it meanwhile. */
+static const struct inventory_entry *successor(const struct inventory_entry *e)
+{
+    for (size_t i = 0; i < newest->inv.count; i++)
+        if (!strcmp(newest->inv.entry[i].selector, e->selector)) return &newest->inv.entry[i];
+    return NULL;
+}
+
+clattn_status ca_inventory_look(const struct inventory_entry **e, const struct inventory **inv)
+{
+    struct kept *k;
+    clattn_status st = CLATTN_OK;
+    pthread_mutex_lock(&lock);
+    const struct inventory_entry *now = successor(*e);
+    if (now && is_unknown(now)) {
+        CA_TRY(begin_change(&k));
+        ca_log(1, "examining %s, which is used for the first time", now->selector);
+        ca_examine_entry(how_to_try, &k->inv, &k->inv.entry[now - newest->inv.entry]);
+        end_change(k);
+        now = successor(*e);
+    }
+    if (now) *e = now;
+    else st = ca_fail(CLATTN_E_NO_DEVICE, "%s is gone", (*e)->selector);
+    *inv = &newest->inv;
+done:
+    pthread_mutex_unlock(&lock);
+    return st;
+}
+
+static bool is_told(const struct device *dev, unsigned algo, clattn_dtype type) { return (dev->bad_algos | dev->tested[type]) >> algo & 1; }
+
+static void ask_here(struct device *dev, unsigned algo, clattn_dtype type, const char *ask)
+{
+    struct trial t = { .ask = ask, .bad_algos = dev->bad_algos };
+    how_to_try(dev, &t);
+    if (t.passed == 1) dev->tested[type] |= 1u << algo;
+    else if (t.passed == 0) dev->bad_algos |= 1u << algo;
+    if (t.words[0]) ca_log(1, "%s: %s", dev->name, t.words);
+}
+
+static void learn(struct device *to, const struct device *from, clattn_dtype type)
+{
+    to->bad_algos |= from->bad_algos;
+    to->tested[type] |= from->tested[type];
+}
+
+/* The helper, then, where that cannot tell (a device that only one process may open), this process. */
+void ca_inventory_ask(ca_trial_fn *trial, struct device *dev, unsigned algo, clattn_dtype type, const char *ask)
+{
+    const struct inventory_entry *e = NULL;
+    struct inventory_entry *mine = NULL;
+    struct kept *k = NULL;
+    pthread_mutex_lock(&lock);
+    if (get_locked(trial, false) == CLATTN_OK) e = ca_inventory_find(&newest->inv, dev);
+    if (e) learn(dev, &e->dev, type); /* what others asked meanwhile */
+    if (e && !is_told(dev, algo, type) && begin_change(&k) == CLATTN_OK) {
+        mine = &k->inv.entry[e - newest->inv.entry];
+        ca_examine_ask(&k->inv, mine, algo, type, ask);
+        learn(dev, &mine->dev, type);
+    }
+    if (!is_told(dev, algo, type)) ask_here(dev, algo, type, ask);
+    if (mine) {
+        learn(&mine->dev, dev, type);
+        end_change(k);
+    }
+    ca_message_clear();
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- from an entry to a live device */
@@ -278,16 +402,11 @@ static int find_live_with(const struct inventory_entry *e, struct device *dev)
     return like;
 }
 
-static bool quirks_off(void)
-{
-    const char *quirks = ca_getenv("CLATTN_QUIRKS");
-    return quirks && !strcmp(quirks, "off");
-}
-
 static void measured(const struct inventory_entry *e, struct device *dev)
 {
     dev->gflops = e->dev.gflops;
-    dev->bad_algos = quirks_off() ? 0 : e->dev.bad_algos;
+    dev->bad_algos = ca_quirks_off() ? 0 : e->dev.bad_algos;
+    memcpy(dev->tested, e->dev.tested, sizeof dev->tested);
 }
 
 /* The driver was replaced since E was examined. */
@@ -300,65 +419,11 @@ static clattn_status examine_again(const struct inventory_entry *e, struct devic
     if (st) return st;
     const struct inventory_entry *now = ca_inventory_find(inv, dev);
     CA_REQUIRE(now, CLATTN_E_NO_DEVICE, "%s is gone", e->selector);
+    st = ca_inventory_look(&now, &inv);
+    if (st) return st;
     CA_REQUIRE(now->usable, CLATTN_E_NO_DEVICE, "%s has another driver than it had (%s, now %s), and is %s",
                e->selector, e->dev.driver, dev->driver, now->reason);
     measured(now, dev);
-    return CLATTN_OK;
-}
-
-static clattn_status copy_inventory(const struct inventory *from, struct inventory *to)
-{
-    *to = *from;
-    to->entry = malloc(from->count * sizeof *to->entry);
-    if (!to->entry) return ca_no_memory(from->count * sizeof *to->entry, "the inventory");
-    memcpy(to->entry, from->entry, from->count * sizeof *to->entry);
-    return CLATTN_OK;
-}
-
-/* E, of the newest inventory, in a copy that becomes the newest; TO is E's successor. */
-static clattn_status try_locked(const struct inventory_entry *e, const struct inventory_entry **to)
-{
-    char print[65];
-    struct kept *k = NULL;
-    struct inventory_entry *mine = NULL;
-    clattn_status st;
-    for (size_t i = 0; i < newest->inv.count; i++) /* somebody else may have had it tried meanwhile */
-        if (!strcmp(newest->inv.entry[i].selector, e->selector)) *to = &newest->inv.entry[i];
-    if ((*to)->selftest >= 0) return CLATTN_OK;
-
-    CA_TRY(fingerprint(print));
-    k = calloc(1, sizeof *k);
-    if (!k) return ca_no_memory(sizeof *k, "the inventory");
-    CA_TRY(copy_inventory(&newest->inv, &k->inv));
-    for (size_t i = 0; i < k->inv.count; i++)
-        if (!strcmp(k->inv.entry[i].selector, e->selector)) mine = &k->inv.entry[i];
-    CA_REQUIRE(mine, CLATTN_E_NO_DEVICE, "%s is gone", e->selector);
-    ca_log(1, "examining %s, which is used for the first time", e->selector);
-    ca_examine_entry(how_to_try, &k->inv, mine);
-    save(print, &k->inv);
-    ca_inventory_rank(&k->inv);
-    for (size_t i = 0; i < k->inv.count; i++)
-        if (!strcmp(k->inv.entry[i].selector, e->selector)) *to = &k->inv.entry[i];
-    k->older = newest;
-    newest = k;
-    k = NULL;
-done:
-    if (k) free(k->inv.entry);
-    free(k);
-    return st;
-}
-
-/* A simulated device is tried when it is first named. */
-static clattn_status try_now(const struct inventory_entry **e)
-{
-    const struct inventory_entry *now = *e;
-    pthread_mutex_lock(&lock);
-    clattn_status st = newest && how_to_try ? try_locked(*e, &now) : CLATTN_OK;
-    pthread_mutex_unlock(&lock);
-    if (st) return st;
-    CA_REQUIRE(now->selftest != 0 || quirks_off(), CLATTN_E_NO_DEVICE,
-               "%s is not used: %s (CLATTN_QUIRKS=off overrides that, at your own risk)", now->selector, now->reason);
-    *e = now;
     return CLATTN_OK;
 }
 
@@ -370,10 +435,6 @@ clattn_status ca_inventory_open(const struct inventory_entry *e, struct device *
         ca_device_host(dev);
         measured(e, dev);
         return CLATTN_OK;
-    }
-    if (e->selftest < 0) {
-        clattn_status st = try_now(&e);
-        if (st) return st;
     }
     pthread_mutex_lock(&one);
     int like = find_live_with(e, dev);

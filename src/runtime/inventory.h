@@ -12,7 +12,7 @@ struct inventory_entry {
     char selector[192];
     char key[65];              /* SHA-256 of the facts that identify device and driver */
     char icd[256];             /* the only driver file that may be loaded with it, "" = all */
-    int selftest;              /* 1 passed, 0 failed, -1 not run (simulated ones until they are opened) */
+    int selftest;              /* 1 passed, 0 failed, -1 not yet examined */
     char verdict[256];         /* the self-test's words about what failed, "" when all passed */
     bool usable;
     bool duplicate;            /* the same hardware as a better entry */
@@ -32,29 +32,39 @@ struct inventory {
 
 #define CA_MAX_DEVICES 64
 
-/* What the layers above do to judge a device: a known-answer test of its algorithms and a
- * micro-benchmark.  The caller sets BAD_ALGOS to those that are known to crash and are not tried. */
+/* What the layers above do to judge a device. */
 struct trial {
-    bool thorough;             /* try every legal algorithm, not only those that the planner might take */
-    int passed;
+    const char *ask;           /* NULL: a first look, which measures it with an algorithm that gives known answers; else, in the words of the layers
+                                * above, one algorithm that shall give them */
+    bool thorough;             /* instead of a first look: every algorithm, everything */
+    int passed;                /* 1, 0, or, where an ask comes to no result, -1 */
     char words[256];           /* about what failed, or "" */
     double gflops;
-    unsigned bad_algos;
+    unsigned bad_algos;        /* set by the caller: those that are known to crash and are not tried */
+    unsigned tested[CA_TYPES]; /* those that gave known answers */
     void (*progress)(void *user, int algo, const char *words); /* before each step; may be NULL */
     void *user;
 };
 typedef void ca_trial_fn(const struct device *dev, struct trial *t);
 
-/* Loads the inventory from the cache or examines the machine.  Lives until the process ends;
- * thread-safe; REFRESH examines anew. */
+/* Loads the inventory from the cache or lists the machine's devices; those that were not examined yet (selftest < 0) are when they are needed:
+ * ca_inventory_look, ca_inventory_all.  Lives until the process ends; thread-safe; REFRESH forgets what was known. */
 clattn_status ca_inventory_get(ca_trial_fn *trial, bool refresh, const struct inventory **inv);
+/* The inventory with *E, the entry of an inventory, examined; *E becomes its successor there. */
+clattn_status ca_inventory_look(const struct inventory_entry **e, const struct inventory **inv);
+/* With all examined that might be used; not the simulated ones, which take their time and are hardly ever wanted. */
+clattn_status ca_inventory_all(ca_trial_fn *trial, bool refresh, const struct inventory **inv);
+
+/* Does algorithm ALGO give known answers for TYPE on DEV?  Where that is not known yet it is tried now, as ASK (struct trial) says; the answer goes
+ * to DEV's bad_algos or tested, and is kept for other processes.  Neither bit is set where a trial comes to no result. */
+void ca_inventory_ask(ca_trial_fn *trial, struct device *dev, unsigned algo, clattn_dtype type, const char *ask);
 
 /* The helper process: examines, or measures for a tuning (src/probe/measure.h), and prints JSON on standard output. */
 typedef void ca_measure_fn(const struct device *dev, const char *problem, const char *tries, void (*emit)(void *user, const json_t *record), void *user);
 int ca_probe_main(ca_trial_fn *trial, ca_measure_fn *measure, int argc, char **argv);
 
 /* Resolves an entry to live OpenCL ids in this process (enumerates the one platform).  If the driver is another
- * than the one examined, the machine is examined anew.  A simulated device is tried now, when it is first named. */
+ * than the one examined, the machine is examined anew. */
 clattn_status ca_inventory_open(const struct inventory_entry *e, struct device *dev);
 
 /* The entry that describes the live device DEV, NULL when there is none. */

@@ -124,10 +124,10 @@ static void print_step(void *user, int algo, const char *words)
     tell(t->emit, t->user, json_pack("{s:i, s:o}", "step", algo, "words", ca_json_text(words)));
 }
 
-static void try_device(ca_trial_fn *trial, int platform, int device, unsigned bad_algos, int out)
+static void try_device(ca_trial_fn *trial, int platform, int device, unsigned bad_algos, const char *ask, int out)
 {
     struct telling telling = {print_record, &out};
-    struct trial t = {.passed = 0, .bad_algos = bad_algos, .progress = print_step, .user = &telling};
+    struct trial t = {.ask = ask, .bad_algos = bad_algos, .progress = print_step, .user = &telling};
     struct device d;
     print_step(&telling, -1, "opening it");
     if (ca_probe_device(platform, device, &d) == CLATTN_OK) trial(&d, &t);
@@ -147,12 +147,12 @@ static int take_stdout(void)
     return out;
 }
 
-/* clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS] | tune PLATFORM DEVICE PROBLEM TRIES; PLATFORM -1 is the host. */
+/* clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS [ASK]] | tune PLATFORM DEVICE PROBLEM TRIES; PLATFORM -1 is the host. */
 int ca_probe_main(ca_trial_fn *trial, ca_measure_fn *measure, int argc, char **argv)
 {
     bool list = argc >= 2 && !strcmp(argv[1], "list"), try = argc >= 4 && !strcmp(argv[1], "try"), tune = argc == 6 && !strcmp(argv[1], "tune");
     if (!list && !try && !tune) {
-        fprintf(stderr, "usage: clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS] | tune PLATFORM DEVICE PROBLEM TRIES\n"
+        fprintf(stderr, "usage: clattn-probe list [SKIP] | try PLATFORM DEVICE [BAD_ALGOS [ASK]] | tune PLATFORM DEVICE PROBLEM TRIES\n"
                         "Examines OpenCL devices for libclattn, which starts it by itself.\n");
         return 2;
     }
@@ -164,7 +164,7 @@ int ca_probe_main(ca_trial_fn *trial, ca_measure_fn *measure, int argc, char **a
         struct device d;
         if (ca_probe_device(atoi(argv[2]), atoi(argv[3]), &d) == CLATTN_OK) measure(&d, argv[4], argv[5], print_record, &out);
         else tell(print_record, &out, json_pack("{s:o}", "cannot", ca_json_text(ca_message())));
-    } else try_device(trial, atoi(argv[2]), atoi(argv[3]), argc > 4 ? (unsigned)strtoul(argv[4], NULL, 0) : 0, out);
+    } else try_device(trial, atoi(argv[2]), atoi(argv[3]), argc > 4 ? (unsigned)strtoul(argv[4], NULL, 0) : 0, argc > 5 ? argv[5] : NULL, out);
     tell(print_record, &out, json_pack("{s:b}", "done", 1));
     _exit(0); /* drivers' exit handlers crash, too */
 }

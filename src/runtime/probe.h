@@ -19,7 +19,7 @@
  *     {"remark": text}                                for the inventory's note
  *     {"device": {...}}                               one device
  *     {"step": algorithm, "words": text}              the trial is about to do this
- *     {"trial": {"passed", "words", "gflops", "bad_algos"}}
+ *     {"trial": {"passed", "words", "gflops", "bad_algos", "tested"}}
  *     {"done": true}                                  last
  */
 typedef void ca_emit_fn(void *user, const json_t *record);
@@ -48,10 +48,12 @@ struct inventory_entry;
 enum ca_outcome ca_helper_on(const struct inventory_entry *e, const char *what, const char *first, const char *second, int step_ms, ca_emit_fn *emit,
                              void *user, char how[128]);
 
-/* ---- examine.c: fills entry[] (facts, selftest, verdict), note, in_process, expires. */
-clattn_status ca_examine(ca_trial_fn *trial, struct inventory *inv);
-/* Runs the trial of one entry. */
+/* ---- examine.c: fills entry[] (facts), note, in_process, expires. */
+clattn_status ca_examine(struct inventory *inv);
+/* A first look at one entry: its selftest, verdict, gflops, bad_algos, tested. */
 void ca_examine_entry(ca_trial_fn *trial, struct inventory *inv, struct inventory_entry *e);
+/* Has the helper try one algorithm: bad_algos or tested, verdict; nothing where it comes to no result. */
+void ca_examine_ask(struct inventory *inv, struct inventory_entry *e, unsigned algo, clattn_dtype type, const char *ask);
 /* The driver files that the OpenCL loader will read; returns how many, at most MAX. */
 size_t ca_icd_files(char (*path)[256], size_t max);
 /* Adds to the note, once. */

@@ -1,6 +1,6 @@
 /* program.c -- from embedded text and options to kernels that can be launched.
  *
- *     in memory? --no--> on disk? --no--> compile --> keep --> (save)
+ *     in memory? --no--> on disk? --no--> compile --> keep --> (save; late, when the context closes, where that takes long)
  *
  * The list of programs is only touched under the context's lock; compiling, which takes seconds, happens
  * outside it.  When two threads compile the same, the first to finish is kept. */
@@ -31,6 +31,7 @@ struct program {
     cl_program program;
     struct kernel_list *kernels;
     size_t num_kernels;
+    bool unsaved;                   /* to be kept on disk when the context closes */
 };
 
 /* ------------------------------------------------------------------- free */
@@ -48,15 +49,6 @@ static void program_free(struct program *p, bool release)
     free(p->options);
     free((char *)(uintptr_t)p->own.text);
     free(p);
-}
-
-void ca_programs_free(clattn_context *ctx, bool release)
-{
-    while (ctx->programs) {
-        struct program *p = ctx->programs;
-        ctx->programs = p->next;
-        program_free(p, release);
-    }
 }
 
 /* ---------------------------------------------------------------- compile */
@@ -231,6 +223,25 @@ static void save(const clattn_context *ctx, const struct program *p, const struc
     free(binary);
 }
 
+/* Waits with what takes long until nobody waits for it. */
+static void save_late(const clattn_context *ctx, const struct program *p)
+{
+    struct ca_cache_key key = { NULL, 0, "" };
+    if (ca_cache_key_make(&ctx->dev, p->source, p->options, &key) == CLATTN_OK) save(ctx, p, &key);
+    ca_message_clear();
+    ca_cache_key_free(&key);
+}
+
+void ca_programs_free(clattn_context *ctx, bool release)
+{
+    while (ctx->programs) {
+        struct program *p = ctx->programs;
+        ctx->programs = p->next;
+        if (release && p->unsaved && !atomic_load(&ctx->lost)) save_late(ctx, p);
+        program_free(p, release);
+    }
+}
+
 /* --------------------------------------------------------------------- get */
 
 static bool same_text(const struct ca_source *a, const struct ca_source *b)
@@ -285,7 +296,11 @@ static clattn_status make(clattn_context *ctx, const struct ca_source *source, c
         p = new_program(source, options);
         if (!p) CA_TRY(ca_no_memory(sizeof *p, "a program"));
         CA_TRY(compile(ctx, p));
-        if (disk && ca_cache_writable()) save(ctx, p, &key); /* PoCL compiles once more for it */
+        p->unsaved = disk && ca_cache_writable();
+        if (p->unsaved && !(ctx->dev.quirks & CA_QUIRK_LATE_BINARY)) {
+            save(ctx, p, &key);
+            p->unsaved = false;
+        }
     }
     *program = keep(ctx, p);
     p = NULL;

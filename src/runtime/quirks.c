@@ -28,6 +28,7 @@ static const struct quirk {
     { NULL, "*softpipe*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
     { NULL, "*SwiftShader*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "a software rasteriser" },
     { NULL, "*Basic Render*", NULL, CA_QUIRK_SIMULATED | CA_QUIRK_SLOW, "WARP draws graphics on the CPU" },
+    { "Portable Computing Language", NULL, NULL, CA_QUIRK_LATE_BINARY, "PoCL compiles once more for a binary" },
     { "rusticl", NULL, NULL, CA_QUIRK_NO_BINARY, "rusticl aborts the process on a binary that it does not know" },
 };
 
@@ -36,12 +37,17 @@ static bool matches(const char *pattern, const char *text)
     return !pattern || fnmatch(pattern, text, FNM_CASEFOLD) == 0;
 }
 
-void ca_device_quirks(struct device *d)
+bool ca_quirks_off(void)
 {
     const char *wanted = ca_getenv("CLATTN_QUIRKS");
+    return wanted && !strcmp(wanted, "off");
+}
+
+void ca_device_quirks(struct device *d)
+{
     d->quirks = 0;
     d->quirk_reason[0] = 0;
-    if (wanted && !strcmp(wanted, "off")) return;
+    if (ca_quirks_off()) return;
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
         const struct quirk *q = &quirks[i];
         if (!matches(q->platform, d->platform_name) || !matches(q->device, d->name) || !matches(q->driver, d->driver))

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "runtime/probe.h"
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
@@ -12,6 +13,9 @@
 
 static bool is_host(const struct inventory_entry *e) { return e->dev.kind == CLATTN_CLASS_HOST; }
 static bool is_simulated(const struct inventory_entry *e) { return e->dev.kind == CLATTN_CLASS_SIMULATED; }
+
+/* What may be fast goes before what is known, so that it is examined before that is chosen. */
+static double rate(const struct inventory_entry *e) { return e->selftest < 0 && !is_simulated(e) ? INFINITY : e->dev.gflops; }
 
 static int class_preference(clattn_class c)
 {
@@ -40,8 +44,6 @@ static void judge(struct inventory_entry *e)
         say(e, "refused: %.200s", e->dev.quirk_reason);
     else if (e->selftest == 0)
         say(e, "refused: self-test: %.200s", e->verdict);
-    else if (e->selftest < 0 && !is_simulated(e))
-        say(e, "refused: not examined");
     else
         e->usable = true;
 }
@@ -84,8 +86,8 @@ static bool same_platform(const struct inventory_entry *a, const struct inventor
 static bool better_twin(const struct inventory_entry *a, const struct inventory_entry *b)
 {
     if (a->usable != b->usable) return a->usable;
-    if (a->dev.gflops > b->dev.gflops * 1.05) return true;
-    if (b->dev.gflops > a->dev.gflops * 1.05) return false;
+    if (rate(a) > rate(b) * 1.05) return true;
+    if (rate(b) > rate(a) * 1.05) return false;
     int newer = strncmp(a->dev.version, b->dev.version, sizeof "OpenCL 3.0" - 1);
     if (newer) return newer > 0;
     bool native_a = strcasestr(a->dev.platform_name, a->dev.vendor) != NULL;
@@ -123,12 +125,12 @@ static size_t best_of(const struct inventory *inv, size_t from)
     for (size_t i = from; i < inv->count; i++)
         if (group(&inv->entry[i]) < g) g = group(&inv->entry[i]);
     for (size_t i = from; i < inv->count; i++)
-        if (group(&inv->entry[i]) == g && inv->entry[i].dev.gflops > fastest) fastest = inv->entry[i].dev.gflops;
+        if (group(&inv->entry[i]) == g && rate(&inv->entry[i]) > fastest) fastest = rate(&inv->entry[i]);
     for (size_t i = from; i < inv->count; i++) {
         const struct inventory_entry *e = &inv->entry[i];
         int p = class_preference(e->dev.kind);
-        if (group(e) != g || e->dev.gflops * HYSTERESIS < fastest) continue;
-        if (p > preference || (p == preference && e->dev.gflops > inv->entry[best].dev.gflops)) {
+        if (group(e) != g || rate(e) * HYSTERESIS < fastest) continue;
+        if (p > preference || (p == preference && rate(e) > rate(&inv->entry[best]))) {
             preference = p;
             best = i;
         }
@@ -213,7 +215,9 @@ static const struct inventory_entry *outrun(const struct inventory *inv, const s
 static void explain_chosen(const struct inventory *inv, struct inventory_entry *e)
 {
     const struct inventory_entry *other = outrun(inv, e);
-    if (other)
+    if (e->selftest < 0)
+        say(e, "not examined yet");
+    else if (other)
         say(e, "chosen: %s, preferred within a factor of %g (%.*f against %.*f GFLOP/s of %.100s)",
             ca_class_name(e->dev.kind), HYSTERESIS, RATE(e), RATE(other), other->selector);
     else if (e->dev.gflops > 0)
@@ -226,6 +230,8 @@ static void explain_other(struct inventory_entry *e, const struct inventory_entr
 {
     if (is_simulated(e))
         say(e, "simulated: used only when named");
+    else if (e->selftest < 0)
+        say(e, "not examined yet");
     else if (e->dev.gflops <= 0)
         say(e, "not measured; %.100s is (%.*f GFLOP/s)", best->selector, RATE(best));
     else if (e->dev.gflops > best->dev.gflops)

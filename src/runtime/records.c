@@ -7,7 +7,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 
-#define FORMAT 1
+#define FORMAT 2
 
 enum type { TEXT, INT, UINT, SIZE, ULONG, BOOL, REAL };
 struct field { const char *name; enum type type; size_t offset, size; };
@@ -59,9 +59,13 @@ static const struct field fields[] = {
     FIELD(TEXT, pci),
     FIELD(REAL, gflops),
     FIELD(UINT, bad_algos),
+    PART(UINT, tested, 0),
+    PART(UINT, tested, 1),
+    PART(UINT, tested, 2),
 };
 #define NUM_FIELDS (sizeof fields / sizeof *fields)
 
+_Static_assert(CA_TYPES == 3, "each has its field");
 _Static_assert(sizeof(cl_uint) == sizeof(unsigned) && sizeof(clattn_class) == sizeof(unsigned), "UINT fits them");
 _Static_assert(sizeof(cl_ulong) == 8 && sizeof(cl_device_type) == 8, "ULONG fits them");
 
@@ -155,19 +159,23 @@ json_t *ca_json_text(const char *text)
 
 json_t *ca_trial_to_json(const struct trial *t)
 {
-    return json_pack("{s:b, s:o, s:f, s:I}", "passed", t->passed == 1, "words", ca_json_text(t->words), "gflops",
-                     t->gflops, "bad_algos", (json_int_t)t->bad_algos);
+    return json_pack("{s:i, s:o, s:f, s:I, s:[I, I, I]}", "passed", t->passed, "words", ca_json_text(t->words), "gflops", t->gflops, "bad_algos",
+                     (json_int_t)t->bad_algos, "tested", (json_int_t)t->tested[0], (json_int_t)t->tested[1], (json_int_t)t->tested[2]);
 }
 
 bool ca_trial_from_json(const json_t *j, struct trial *t)
 {
-    json_int_t bad;
-    const json_t *passed = json_object_get(j, "passed");
-    if (!json_is_boolean(passed) || !copy_text(json_object_get(j, "words"), t->words, sizeof t->words) ||
+    json_int_t passed, bad, tested;
+    const json_t *list = json_object_get(j, "tested");
+    if (!copy_integer(json_object_get(j, "passed"), -1, 1, &passed) || !copy_text(json_object_get(j, "words"), t->words, sizeof t->words) ||
         !copy_real(json_object_get(j, "gflops"), 1e9, &t->gflops) ||
         !copy_integer(json_object_get(j, "bad_algos"), 0, UINT_MAX, &bad))
         return false;
-    t->passed = json_is_true(passed);
+    for (size_t i = 0; i < CA_TYPES; i++) {
+        if (!copy_integer(json_array_get(list, i), 0, UINT_MAX, &tested)) return false;
+        t->tested[i] = (unsigned)tested;
+    }
+    t->passed = (int)passed;
     t->bad_algos = (unsigned)bad;
     return true;
 }

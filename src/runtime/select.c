@@ -256,17 +256,11 @@ size_t ca_select_count(const struct inventory *inv, const char *what, int *first
 
 /* ---- choosing */
 
-static bool quirks_off(void)
-{
-    const char *quirks = ca_getenv("CLATTN_QUIRKS");
-    return quirks && !strcmp(quirks, "off");
-}
-
 /* A failed self-test can be overruled by someone who names the device and means it. */
 static bool forced(const struct item *it, const struct inventory_entry *e)
 {
     return it->what != AUTO && !e->usable && e->selftest == 0 && !(e->dev.quirks & CA_QUIRK_REFUSE) &&
-           (e->dev.kind == CLATTN_CLASS_HOST || !ca_device_refusal(&e->dev)) && quirks_off();
+           (e->dev.kind == CLATTN_CLASS_HOST || !ca_device_refusal(&e->dev)) && ca_quirks_off();
 }
 
 static bool excluded(const struct inventory *inv, const struct item *items, int count, const struct inventory_entry *e)
