@@ -136,13 +136,18 @@ typedef struct clattn_context clattn_context;
  * CLATTN_DEVICES or, without it, the fastest device by measurement; else
  *
  *     selector = item { "," item }       first usable one wins
- *     item     = ["!"] what ["@" weight] ["?"]   ! never use, ? skip when missing
+ *     item     = ["!"] what ["@" [weight]] ["?"] ! never use, ? skip when missing
  *     what     = "auto" | "host" | "gpu" | "dgpu" | "igpu" | "cpu" | "acc"
  *              | "uuid=" hex | "pci=" dddd:bb:dd.f | platform ":" device | device
  *
  * where platform and device are an index or a case-insensitive part of the
  * name, with * and ? as in file names ("nvidia:0", "portable:*", "!*:llvmpipe,auto").
- * A weight, a number above 0, is for the use of several devices at once; here its syntax is checked and no more.
+ * Items with "@" are one among them: their devices, each another, at most 8, work together ("dgpu@3,cpu@1", "igpu@,host@").
+ * clattn_execute_host then divides an attention by batch rows, heads and query rows, by the weights (numbers above 0; all have one or
+ * none has), else by speed, first as planned, then as measured; a device that fails is dropped and the result still
+ * complete: see clattn_context_members.  What numbers heads or rows by their places (patterns, dropout, user functions), new keys,
+ * weights as an output, shared keys, split_len (on the first) and what is small run on the fastest of them alone, the operations around
+ * attention on the first; clattn_plan_explain tells the shares.
  * A device that may be chosen and was not used so far is examined: does an
  * algorithm give right answers, how fast?  That takes as long as building a
  * kernel, happens in a process of its own, and is cached per user.
@@ -166,6 +171,11 @@ CLATTN_API clattn_status clattn_context_device(const clattn_context *ctx, clattn
 
 /* Frees the context; NULL is fine.  Plans made with it must be destroyed before. */
 CLATTN_API void clattn_context_destroy(clattn_context *ctx);
+
+/* The devices of a context, one or those that work together, in the order of the selector; LIST and COUNT as in clattn_devices.  usable is 0 of one
+ * that failed and was dropped; reason says why. */
+CLATTN_API clattn_status clattn_context_members(const clattn_context *ctx, clattn_device_info *list, size_t *count)
+    CLATTN_CHECK CLATTN_NONNULL(1, 3);
 
 /* ------------------------------------------------------- attention: what */
 

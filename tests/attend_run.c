@@ -45,7 +45,10 @@ clattn_context *attend_context(void)
         exit(EXIT_FAILURE);
     }
     /* PoCL, asked for a binary, compiles each of our many programs once more; it has a cache of its own. */
-    if (strstr(context->dev.platform_name, "Portable")) context->dev.quirks |= CA_QUIRK_NO_BINARY;
+    for (int k = 0; k == 0 || k < context->members; k++) {
+        struct device *dev = &(k ? context->member[k] : context)->dev;
+        if (strstr(dev->platform_name, "Portable")) dev->quirks |= CA_QUIRK_NO_BINARY;
+    }
     context->self_tests &= !is_oclgrind(); /* they give buffers back, and here all is looked at more closely */
     printf("on %s (%s)%s\n", context->dev.name, context->dev.platform_name,
            attend_is_slow() ? ", small shapes only" : "");
@@ -91,6 +94,10 @@ size_t attend_algos(const struct shape *s, const char *names[CA_MAX_CANDIDATES])
         else wrong("not a problem: %s", ca_message());
     }
     const char *only = getenv("CLATTN_ALGO"); /* to look at one algorithm alone */
+    if (n && attend_context()->members > 1 && !s->algo) { /* each device plans what it likes */
+        names[legal++] = "";
+        n = 0;
+    }
     for (size_t i = 0; i < n; i++) {
         if (!c[i].legal || (only && strcmp(only, c[i].algo->name)) || (s->algo && strcmp(s->algo, c[i].algo->name))) continue;
         if (s->params && strstr(s->params, "shuffle=1") && !attend_context()->dev.shuffle) continue; /* Intel's runtime has it */
@@ -135,6 +142,7 @@ static clattn_plan *make_plan(const struct tensors *t, const char *algo, const c
     clattn_plan *plan = NULL;
     char name[32] = "";
     const char *blank = algo ? strchr(algo, ' ') : NULL;
+    if (algo && !*algo) algo = NULL;
     if (blank) algo = memcpy(name, algo, (size_t)(blank - algo)), params = blank + 1;
     clattn_plan_options o = { .size = sizeof o, .algorithm = algo, .params = params };
     return call_ok(clattn_plan_create(attend_context(), &t->a, &o, &plan), "clattn_plan_create", what) ? plan : NULL;

@@ -138,7 +138,7 @@ START_TEST(bad_syntax)
     expect_error("nvidia:", CLATTN_E_ARGUMENT, "position 8: a device is missing after the colon");
     expect_error(":0", CLATTN_E_ARGUMENT, "position 1: a platform is missing");
     expect_error("a:b:c", CLATTN_E_ARGUMENT, "position 4: a second colon");
-    expect_error("gpu@", CLATTN_E_ARGUMENT, "position 4: after @");
+    expect_error("gpu@x", CLATTN_E_ARGUMENT, "position 4: after @");
     expect_error("gpu@0", CLATTN_E_ARGUMENT, "weight above 0");
     expect_error("gpu@-1", CLATTN_E_ARGUMENT, "weight");
     expect_error("gpu@1e9999", CLATTN_E_ARGUMENT, "weight");
@@ -150,6 +150,39 @@ START_TEST(bad_syntax)
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = 0;
     expect_error(longer, CLATTN_E_ARGUMENT, "3999 characters");
+}
+END_TEST
+
+/* The devices that TEXT has work together, "name/place weight; ...". */
+static const char *together(const char *text)
+{
+    static char names[1000];
+    const struct inventory_entry *e[CA_MAX_MEMBERS];
+    double weight[CA_MAX_MEMBERS];
+    int count;
+    size_t n = 0;
+    ca_message_clear();
+    clattn_status st = ca_select_group(&inv, text, e, weight, &count);
+    names[0] = 0;
+    if (st) snprintf(names, sizeof names, "error %d", (int)st);
+    for (int k = 0; !st && k < count; k++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s/%d %g", k ? "; " : "", e[k]->dev.name, e[k]->dev.device_index, weight[k]);
+    return names;
+}
+
+START_TEST(several)
+{
+    static const char *const rows[][2] = {
+        {"gpu", ""}, {"gpu,host@", ""}, {"acc,host@,cpu@", "Acme CPU @ 3.0GHz/-1 0; pthread-Acme CPU @ 3.0GHz/0 0"},
+        {"dgpu@3,cpu@1", "GeForce RTX, 12/0 3; pthread-Acme CPU @ 3.0GHz/0 1"}, {"dgpu@0.25,dgpu@12.5", "GeForce RTX, 12/0 0.25; GeForce RTX, 12/1 12.5"},
+        {"host@,host@", "error 2"}, {"host@,host@?", "Acme CPU @ 3.0GHz/-1 0"}, {"host@,acc@?", "Acme CPU @ 3.0GHz/-1 0"},
+        {"cpu@,cpu@,!portable:*", "error 2"}, {"cpu@,!portable:*", "Acme CPU @ 3.0GHz/0 0"}, {"host@1,cpu@", "error 1"}, {"auto@,auto@", "GeForce RTX, 12/0 0; GeForce RTX, 12/1 0"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *got = together(rows[i][0]);
+        if (!strncmp(rows[i][1], "error", 5)) ck_assert_msg(!strncmp(got, "error", 5) && ca_message()[0], "%s: %s", rows[i][0], got);
+        else ck_assert_msg(!strcmp(got, rows[i][1]), "%s: %s", rows[i][0], got);
+    }
 }
 END_TEST
 
@@ -293,6 +326,7 @@ int main(void)
     TCase *t = tcase_create("select");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, good_selectors);
+    tcase_add_test(t, several);
     tcase_add_test(t, bad_syntax);
     tcase_add_test(t, never_replaced);
     tcase_add_test(t, refused_says_why);

@@ -28,6 +28,7 @@ struct io {
 #define CA_PATTERN_WORKS 3 /* kernels that make a leaf's words, at most */
 
 struct algo;
+struct group;
 struct staging; /* device buffers of ca_plan_run_host, kept between executions */
 struct clattn_plan {
     clattn_context *ctx;
@@ -42,6 +43,8 @@ struct clattn_plan {
     cl_mem constants;          /* the same on the device, and the programs that make the others, leaf by leaf */
     struct program *prepare[CA_MAX_NODES][CA_PATTERN_WORKS];
     const char *source;        /* where the params come from: default, shipped, user */
+    double cost_ms;            /* as the planner has it */
+    struct group *group;       /* NULL: one device; else the rest is the fastest one's, for all of it */
     char *explain;
     struct staging *staging;   /* NULL on the host */
     struct spare *spare, *spare_words; /* on the host: memory.c; the second for the pattern's */

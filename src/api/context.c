@@ -16,27 +16,67 @@ static clattn_status open_host(clattn_context **ctx)
     return st;
 }
 
+static clattn_status open_entry(const struct inventory_entry *e, const char *reason, clattn_context **ctx)
+{
+    struct device dev;
+    clattn_status st;
+    CA_TRY(ca_inventory_open(e, &dev));
+    CA_TRY(ca_context_open(&dev, ctx));
+    (*ctx)->self_tests = !ca_quirks_off();
+    snprintf((*ctx)->reason, sizeof (*ctx)->reason, "%s", reason);
+done:
+    return st;
+}
+
+/* Several devices that work together: the first is the context, and knows the others; none: *CTX stays NULL. */
+static clattn_status open_group(const struct inventory *inv, const char *selector, clattn_context **ctx)
+{
+    const struct inventory_entry *e[CA_MAX_MEMBERS];
+    double weight[CA_MAX_MEMBERS];
+    clattn_context *first = NULL;
+    clattn_status st;
+    int count;
+    CA_TRY(ca_select_group(inv, selector, e, weight, &count));
+    for (int k = 0; k < count; k++) /* what was not examined yet goes first: it may turn out to be slow, or wrong */
+        if (e[k]->selftest < 0) {
+            CA_TRY(ca_inventory_look(&e[k], &inv));
+            CA_TRY(ca_select_group(inv, selector, e, weight, &count));
+            k = -1;
+        }
+    for (int k = 0; k < count; k++) {
+        clattn_context *one;
+        CA_TRY(open_entry(e[k], "named beside others", &one));
+        if (!first) first = one;
+        first->member[first->members] = one;
+        first->weight[first->members++] = weight[k];
+    }
+    *ctx = first;
+    first = NULL;
+done:
+    ca_context_close(first);
+    return st;
+}
+
 /* One attempt; *CACHED tells whether it rested on what an earlier process saw. */
 static clattn_status open_once(const char *selector, bool refresh, bool *cached, clattn_context **ctx)
 {
     const struct inventory *inv;
     const struct inventory_entry *e;
-    struct device dev;
     char reason[256] = "";
     clattn_status st;
 
     *cached = false;
+    *ctx = NULL;
     CA_TRY(ca_inventory_get(ca_plan_trial, refresh, &inv));
     *cached = inv->cached;
+    CA_TRY(open_group(inv, selector, ctx));
+    if (*ctx) goto done;
     CA_TRY(ca_select(inv, selector, &e, reason));
-    while (e->selftest < 0) { /* what was not examined yet goes first: it may turn out to be slow, or wrong */
+    while (e->selftest < 0) { /* as above */
         CA_TRY(ca_inventory_look(&e, &inv));
         CA_TRY(ca_select(inv, selector, &e, reason));
     }
-    CA_TRY(ca_inventory_open(e, &dev));
-    CA_TRY(ca_context_open(&dev, ctx));
-    (*ctx)->self_tests = !ca_quirks_off();
-    snprintf((*ctx)->reason, sizeof (*ctx)->reason, "%s", reason);
+    CA_TRY(open_entry(e, reason, ctx));
 done:
     return st;
 }

@@ -1,5 +1,6 @@
 /* devices.c -- the list of devices, as the inventory knows them. */
 #include "api/api.h"
+#include "runtime/context.h"
 #include <string.h>
 
 #define CA_COPY(to, from) snprintf((to), sizeof(to), "%s", (from))
@@ -47,6 +48,40 @@ static const struct inventory_entry *automatic(const struct inventory *inv, char
     return chosen;
 }
 
+/* The caller's elements may be longer than ours. */
+static clattn_device_info *item(clattn_device_info *list, size_t i) { return (void *)((char *)list + i * list->size); }
+
+static clattn_status check_list(clattn_device_info *list, size_t count)
+{
+    clattn_status st = CLATTN_OK;
+    for (size_t i = 0; list && i < count; i++) {
+        if (i == 0) CA_TRY(ca_check_size(list, list->size, sizeof *list, "clattn_device_info"));
+        CA_REQUIRE(item(list, i)->size == list->size, CLATTN_E_ARGUMENT, "size of list[%zu] is %zu, of list[0] %zu", i, item(list, i)->size, list->size);
+    }
+done:
+    return st;
+}
+
+clattn_status clattn_context_members(const clattn_context *ctx, clattn_device_info *list, size_t *count)
+{
+    clattn_status st;
+    CA_ENTER();
+    CA_GIVEN(ctx);
+    CA_GIVEN(count);
+    CA_TRY(check_list(list, *count));
+    const size_t members = ctx->members ? (size_t)ctx->members : 1;
+    for (size_t i = 0; list && i < *count && i < members; i++) {
+        const clattn_context *one = ctx->members ? ctx->member[i] : ctx;
+        CA_TRY(clattn_context_device(one, item(list, i)));
+        if (!ca_context_dropped(one)) continue;
+        item(list, i)->usable = 0;
+        snprintf(item(list, i)->reason, sizeof item(list, i)->reason, "dropped: %.240s", one->dropped);
+    }
+    *count = members;
+done:
+    return st;
+}
+
 clattn_status clattn_devices(clattn_device_info *list, size_t *count)
 {
     const struct inventory *inv;
@@ -55,20 +90,20 @@ clattn_status clattn_devices(clattn_device_info *list, size_t *count)
 
     CA_ENTER();
     CA_GIVEN(count);
-    size_t room = list ? *count : 0, stride = room ? list->size : 0;
-    for (size_t i = 0; i < room; i++) { /* the caller's elements may be longer than ours */
-        const clattn_device_info *info = (const void *)((const char *)list + i * stride);
-        if (i == 0) CA_TRY(ca_check_size(info, info->size, sizeof *info, "clattn_device_info"));
-        CA_REQUIRE(info->size == stride, CLATTN_E_ARGUMENT, "size of list[%zu] is %zu, of list[0] %zu", i, info->size,
-                   stride);
-    }
+    CA_TRY(check_list(list, *count));
+    const size_t room = list ? *count : 0;
     CA_TRY(ca_inventory_all(ca_plan_trial, false, &inv));
-    const struct inventory_entry *chosen = automatic(inv, reason);
+    const struct inventory_entry *chosen = automatic(inv, reason), *together[CA_MAX_MEMBERS];
+    double weight[CA_MAX_MEMBERS];
+    int members;
+    if (ca_select_group(inv, NULL, together, weight, &members) != CLATTN_OK) members = 0;
+    ca_message_clear();
     for (size_t i = 0; i < inv->count && i < room; i++) {
-        clattn_device_info *info = (void *)((char *)list + i * stride);
+        clattn_device_info *info = item(list, i);
         ca_info_from_entry(&inv->entry[i], info);
         info->chosen = &inv->entry[i] == chosen;
         if (info->chosen && reason[0]) CA_COPY(info->reason, reason);
+        for (int k = 0; k < members; k++) info->chosen |= together[k] == &inv->entry[i];
     }
     *count = inv->count;
 done:

@@ -1,5 +1,7 @@
 /* plan.c -- making, describing and executing plans. */
 #include "api/api.h"
+#include "base/text.h"
+#include "plan/group.h"
 #include <string.h>
 
 clattn_status clattn_plan_create(clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options,
@@ -24,14 +26,11 @@ done:
 
 size_t clattn_plan_explain(const clattn_plan *plan, char *text, size_t size)
 {
-    const char *words = plan ? plan->explain : "";
-    size_t length = strlen(words);
-    if (text && size) {
-        size_t n = length < size ? length : size - 1;
-        memcpy(text, words, n);
-        text[n] = 0;
-    }
-    return length;
+    struct ca_text t = { text, text ? size : 0, 0 };
+    if (t.size) text[0] = 0;
+    if (plan && plan->group) ca_group_explain(plan, &t);
+    if (plan) ca_text_put(&t, "%s", plan->explain);
+    return t.length;
 }
 
 size_t clattn_plan_workspace(const clattn_plan *plan) { return plan ? plan->workspace : 0; }

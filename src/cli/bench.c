@@ -74,7 +74,7 @@ static const struct argp argp = {
 
 struct result {
     const char *device;
-    char problem[800], params[256], plan[1024];
+    char problem[800], params[256], plan[4096];
     const char *algorithm;
     size_t workspace;
     const char *lengths;             /* of a ragged batch, " var=..." */
@@ -179,7 +179,7 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
     snprintf(r.problem + n, sizeof r.problem - n, "%s", problem.lengths.text);
     ca_params_print(s.plan->algo, &s.plan->params, r.params, sizeof r.params);
     clattn_plan_explain(s.plan, r.plan, sizeof r.plan);
-    r.plan[strcspn(r.plan, "\n")] = 0;
+    r.plan[s.plan->group ? strstr(r.plan, s.plan->explain) - r.plan - 1 : (ptrdiff_t)strcspn(r.plan, "\n")] = 0; /* with the shares, without the ladder */
     r.algorithm = s.plan->algo->name;
     r.workspace = s.plan->workspace;
     const struct problem expected = ca_problem_expected(s.p);

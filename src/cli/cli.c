@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "algo/algo.h"
+#include "base/text.h"
 #include "cli/progress.h"
 
 void ca_cli_parse(const struct argp *argp, int argc, char **argv, void *input)
@@ -93,7 +94,13 @@ clattn_status ca_cli_open(const char *selector, clattn_context **ctx, clattn_dev
     if (st != CLATTN_OK) return st;
     memset(info, 0, sizeof *info);
     info->size = sizeof *info;
-    return clattn_context_device(*ctx, info);
+    st = clattn_context_device(*ctx, info);
+    char together[sizeof info->selector] = "";
+    struct ca_text t = {together, sizeof together, 0};
+    for (int k = 0; k < (*ctx)->members; k++) /* the selector that names all of them */
+        if (clattn_context_device((*ctx)->member[k], info) == CLATTN_OK) ca_text_put(&t, "%s%s@", k ? "," : "", info->selector);
+    if ((*ctx)->members > 1) snprintf(info->selector, sizeof info->selector, "%s", together);
+    return st;
 }
 
 bool ca_cli_algorithm_known(const char *name)

@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/linear.h"
 #include "cli/mods.h"
-#include "plan/plan.h"
+#include "plan/group.h"
 #include "problem/problem.h"
 
 struct options {
@@ -106,17 +106,28 @@ static json_t *candidate_json(const struct candidate *c)
                      source);
 }
 
-/* P and DEV: with what the parameters are; NULL: without. */
+/* Of several devices: who has which share of PLAN. */
+static json_t *shares_json(const clattn_context *ctx, const clattn_plan *plan)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < ctx->members; k++)
+        json_array_append_new(list, json_pack("{s:s, s:f}", "device", ctx->member[k]->dev.name, "share",
+                                              plan->group ? ca_group_share(plan, k) : (double)(plan->ctx == ctx->member[k])));
+    return list;
+}
+
+/* P: with what the parameters are; NULL: without. */
 static int print_json(const char *problem, const clattn_device_info *device, const struct candidate *c, size_t count, const struct problem *p,
-                      const struct device *dev)
+                      const clattn_context *ctx, const clattn_plan *plan)
 {
     json_t *list = json_array(), *all;
     for (size_t i = 0; i < count; i++) {
         json_t *one = candidate_json(&c[i]);
-        if (p && one) json_object_set_new(one, "parameters", params_json(&c[i], p, dev));
+        if (p && one) json_object_set_new(one, "parameters", params_json(&c[i], p, &ctx->dev));
         json_array_append_new(list, one);
     }
     all = json_pack("{s:s, s:s, s:o}", "problem", problem, "device", device->selector, "algorithms", list);
+    if (all && plan) json_object_set_new(all, "shares", shares_json(ctx, plan));
     if (!all) {
         ca_cli_error("the explanation is not valid JSON");
         return CA_EXIT_FAILED;
@@ -174,7 +185,8 @@ int ca_cmd_explain(int argc, char **argv)
     clattn_device_info device;
     struct cli_problem problem;
     struct problem p;
-    char text[512];
+    clattn_plan *plan = NULL;
+    char text[512], words[8192];
     int code = CA_EXIT_OK;
     clattn_status st;
     ca_cli_parse(&argp, argc, argv, &o);
@@ -186,12 +198,19 @@ int ca_cmd_explain(int argc, char **argv)
     CA_TRY(ca_cli_problem(o.text, &problem));
     CA_TRY(ca_problem_init(&p, &problem.a));
     CA_TRY(ca_cli_open(o.selector, &ctx, &device));
+    if (ctx->members > 1) CA_TRY(clattn_plan_create(ctx, &problem.a, NULL, &plan));
+    if (plan && !o.json) {
+        clattn_plan_explain(plan, words, sizeof words);
+        ca_cli_print("%s", words);
+        goto done;
+    }
     size_t count = ca_ladder(&p, &ctx->dev, NULL, c);
     ca_problem_print(&p, text, sizeof text);
-    if (o.json) code = print_json(text, &device, c, count, o.params ? &p : NULL, &ctx->dev);
+    if (o.json) code = print_json(text, &device, c, count, o.params ? &p : NULL, ctx, plan);
     else print_table(text, &device, c, count);
     if (!o.json && o.params) print_params(c, count, &p, &ctx->dev);
 done:
+    clattn_plan_destroy(plan);
     clattn_context_destroy(ctx);
     ca_cli_problem_free(&problem);
     if (st != CLATTN_OK) ca_cli_status(st);

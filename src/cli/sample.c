@@ -126,6 +126,9 @@ static void draw_optional(const struct sample *s, int slot, void *data, size_t c
     }
 }
 
+/* Several devices take it from there. */
+static bool on_host(const struct sample *s) { return s->plan->group || ca_is_host(&s->plan->ctx->dev); }
+
 /* Moves tensor S to the device; its copy on the host is not kept. */
 static clattn_status upload(struct sample *s, int slot, size_t bytes)
 {
@@ -151,7 +154,7 @@ static clattn_status make_tensor(struct sample *s, int slot, uint64_t seed)
     else if (s->p->kv_format && (slot == CA_K || slot == CA_V))
         draw_bytes(s->p, slot, s->host[slot], ca_slot_elements(s->p, (enum ca_slot)slot), seed);
     else ca_draw(s->host[slot], s->p->dtype, ca_slot_elements(s->p, (enum ca_slot)slot), seed, (uint64_t)slot);
-    return ca_is_host(&s->plan->ctx->dev) ? CLATTN_OK : upload(s, slot, bytes);
+    return on_host(s) ? CLATTN_OK : upload(s, slot, bytes);
 }
 
 static clattn_status make_plan(struct sample *s, clattn_context *ctx, const clattn_attention *a, const clattn_plan_options *options)
@@ -160,8 +163,8 @@ static clattn_status make_plan(struct sample *s, clattn_context *ctx, const clat
     cl_int code;
     CA_TRY(clattn_plan_create(ctx, a, options, &s->plan));
     s->p = &s->plan->p;
-    if (ca_is_host(&ctx->dev) || !s->plan->workspace) goto done;
-    s->workspace = ca_cl.CreateBuffer(ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
+    if (on_host(s) || !s->plan->workspace) goto done;
+    s->workspace = ca_cl.CreateBuffer(s->plan->ctx->context, CL_MEM_READ_WRITE, s->plan->workspace, NULL, &code);
     if (code != CL_SUCCESS) st = ca_cl_fail(code, "clCreateBuffer", "workspace");
 done:
     return st;
@@ -208,7 +211,7 @@ static clattn_status run_on_device(const struct sample *s, bool bounded)
 
 clattn_status ca_sample_run(const struct sample *s, bool bounded)
 {
-    if (!ca_is_host(&s->plan->ctx->dev)) return run_on_device(s, bounded);
+    if (!on_host(s)) return run_on_device(s, bounded);
     struct io io = {.workspace.mem = NULL};
     for (int slot = 0; slot < CA_SLOTS; slot++) io.t[slot].host = s->host[slot];
     return ca_plan_run_host(s->plan, &io);

@@ -6,8 +6,7 @@
  * memory between the rows of a strided output is never written. */
 #include <stdlib.h>
 #include <string.h>
-#include "plan/plan.h"
-#include "plan/staging.h"
+#include "plan/group.h"
 
 /* ----------------------------------------------------------------- checks */
 
@@ -210,10 +209,6 @@ done:
 
 /* --------------------------------------------------------- ordinary memory */
 
-/* Where inputs are used in place, ranges that meet (q, k, v packed in one tensor; k that is also v) must be one
- * buffer: OpenCL leaves it undefined what two buffers on the same memory do. */
-struct span { uintptr_t from, to; cl_mem mem; };
-
 static void join_spans(struct span span[], int group[], int n)
 {
     for (int i = 0; i < n; i++) group[i] = i;
@@ -360,61 +355,68 @@ static void copy_outputs(const struct problem *p, const struct io *host, void *c
     if (mapped[CA_WEIGHTS]) memcpy(host->t[CA_WEIGHTS].host, mapped[CA_WEIGHTS], ca_slot_bytes(p, CA_WEIGHTS));
 }
 
-/* On a device: inputs in place where it shares the host's memory, else copied; then the algorithm; then outputs. */
-static clattn_status run_staged(const struct clattn_plan *plan, const struct io *host)
+clattn_status ca_run_begin(const struct clattn_plan *plan, const struct io *io, struct ca_run *r)
 {
     clattn_context *ctx = plan->ctx;
-    struct chain c = { .queue = ctx->queue };
-    struct stage *stage = NULL;
-    struct span span[CA_SLOTS] = { { 0 } };
-    struct io dev = { 0 };
-    void *mapped[CA_SLOTS] = { NULL };
-    bool keep = false;
     clattn_status st;
-
-    CA_TRY(ca_stage_take(plan, &stage));
-    if (stage->ready) {
-        c.num_wait = 1;
-        c.wait = &stage->ready;
+    *r = (struct ca_run){ .plan = plan, .host = *io, .c = { .queue = ctx->queue } };
+    CA_TRY(ca_context_alive(ctx));
+    if (ca_is_host(&ctx->dev)) goto done;
+    CA_TRY(ca_stage_take(plan, &r->stage));
+    if (r->stage->ready) {
+        r->c.num_wait = 1;
+        r->c.wait = &r->stage->ready;
     }
-    CA_TRY(stage_outputs(plan, stage, host, &dev));
-    CA_TRY(ca_append(plan, host, &c));
-    if (ctx->dev.unified && !(ctx->dev.quirks & CA_QUIRK_COPY)) CA_TRY(use_in_place(plan, host, &dev, span));
+    CA_TRY(stage_outputs(plan, r->stage, io, &r->dev));
+    CA_TRY(ca_append(plan, io, &r->c));
+    if (ctx->dev.unified && !(ctx->dev.quirks & CA_QUIRK_COPY)) CA_TRY(use_in_place(plan, io, &r->dev, r->span));
     else for (int s = 0; s < CA_SLOTS; s++)
-        if (goes_to_device(s)) CA_TRY(upload(plan, stage, (enum ca_slot)s, host->t[s].host, &dev, &c));
-    CA_TRY(enqueue(plan, &dev, &c));
-    CA_TRY(map_outputs(plan, &dev, &c, mapped));
-    CA_TRY(ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p)));
-    copy_outputs(&plan->p, host, mapped);
-    keep = true;
+        if (goes_to_device(s)) CA_TRY(upload(plan, r->stage, (enum ca_slot)s, io->t[s].host, &r->dev, &r->c));
+    CA_TRY(enqueue(plan, &r->dev, &r->c));
+    CA_TRY(map_outputs(plan, &r->dev, &r->c, r->mapped));
 done:
-    /* Commands that failed half-way may still read the caller's memory: see them off. */
-    if (st != CLATTN_OK && c.last && !atomic_load(&ctx->lost))
-        (void)!ca_chain_wait(ctx, &c, ca_problem_flops(&plan->p));
-    if (ca_may_touch(ctx)) keep = unmap_outputs(&dev, &c, mapped) && keep;
-    for (int s = 0; s < CA_SLOTS; s++) ca_buffer_release(ctx, span[s].mem);
-    if (keep) {
-        if (stage->ready) ca_cl.ReleaseEvent(stage->ready);
-        stage->ready = c.last;
-        c.last = NULL;
-    }
-    ca_stage_give(plan, stage, keep);
-    ca_chain_release(&c);
     return st;
+}
+
+clattn_status ca_run_wait(struct ca_run *r)
+{
+    struct chain none = { 0 };
+    clattn_context *ctx = r->plan->ctx;
+    clattn_status st = ca_is_host(&ctx->dev) ? all_steps(r->plan, &r->host, &none) : ca_chain_wait(ctx, &r->c, ca_problem_flops(&r->plan->p));
+    r->done = st == CLATTN_OK;
+    return st;
+}
+
+void ca_run_end(struct ca_run *r, bool commit)
+{
+    clattn_context *ctx = r->plan->ctx;
+    bool keep = r->done;
+    if (ca_is_host(&ctx->dev)) return;
+    if (r->done && commit) copy_outputs(&r->plan->p, &r->host, r->mapped);
+    /* Commands that failed half-way may still read the caller's memory: see them off. */
+    if (!r->done && r->c.last && !atomic_load(&ctx->lost)) (void)!ca_chain_wait(ctx, &r->c, ca_problem_flops(&r->plan->p));
+    if (ca_may_touch(ctx)) keep = unmap_outputs(&r->dev, &r->c, r->mapped) && keep;
+    for (int s = 0; s < CA_SLOTS; s++) ca_buffer_release(ctx, r->span[s].mem);
+    if (keep) {
+        if (r->stage->ready) ca_cl.ReleaseEvent(r->stage->ready);
+        r->stage->ready = r->c.last;
+        r->c.last = NULL;
+    }
+    ca_stage_give(r->plan, r->stage, keep);
+    ca_chain_release(&r->c);
 }
 
 clattn_status ca_plan_run_host(const struct clattn_plan *plan, struct io *io)
 {
+    struct ca_run run;
     clattn_status st;
-    CA_TRY(ca_context_alive(plan->ctx));
+    if (!plan->group) CA_TRY(ca_context_alive(plan->ctx));
     CA_TRY(check_tensors(&plan->p, io));
     CA_TRY(check_values(&plan->p, io));
-    if (ca_is_host(&plan->ctx->dev)) {
-        struct chain none = { 0 };
-        st = all_steps(plan, io, &none);
-    } else {
-        st = run_staged(plan, io);
-    }
+    if (plan->group) return ca_group_run(plan, io);
+    st = ca_run_begin(plan, io, &run);
+    if (st == CLATTN_OK) st = ca_run_wait(&run);
+    ca_run_end(&run, true);
 done:
     return st;
 }

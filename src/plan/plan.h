@@ -28,6 +28,8 @@ bool ca_can_try(const struct candidate *c, int param, int value, const struct pr
  * both may be NULL.  Why the others were passed over is kept in the plan's explanation. */
 clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params,
                              struct clattn_plan **plan);
+/* The same on CTX's own device, whatever other members it has. */
+clattn_status ca_plan_create_alone(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params, struct clattn_plan **plan);
 void ca_plan_destroy(struct clattn_plan *plan);
 
 /* "rm=4 rn=4" of ALGO's parameters. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
+#include "plan/group.h"
 #include "plan/staging.h"
 #include "plan/wisdom.h"
 
@@ -291,6 +292,7 @@ static clattn_status build(struct clattn_plan *plan, const struct candidate *c)
     plan->algo = c->algo;
     plan->params = c->params;
     plan->source = c->source;
+    plan->cost_ms = c->cost_ms;
     plan->program = NULL;
     plan->workspace = workspace_of(c, &plan->p, dev, &plan->pattern_at);
     if (!c->algo->source || ca_is_host(dev)) return CLATTN_OK;
@@ -354,8 +356,12 @@ static clattn_status build_named(struct clattn_plan *plan, const char *name, str
     return ca_fail(CLATTN_E_ARGUMENT, "algorithm \"%s\" is none of: %s", name, names);
 }
 
-clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params,
-                             struct clattn_plan **plan)
+clattn_status ca_plan_create(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params, struct clattn_plan **plan)
+{
+    return ctx->members > 1 ? ca_group_plan(ctx, p, algorithm, params, plan) : ca_plan_create_alone(ctx, p, algorithm, params, plan);
+}
+
+clattn_status ca_plan_create_alone(clattn_context *ctx, const struct problem *p, const char *algorithm, const char *params, struct clattn_plan **plan)
 {
     struct candidate c[CA_MAX_CANDIDATES], *chosen = NULL;
     struct clattn_plan *pl = NULL;
@@ -397,6 +403,7 @@ done:
 void ca_plan_destroy(struct clattn_plan *plan)
 {
     if (!plan) return;
+    ca_group_destroy(plan->group);
     ca_staging_destroy(plan->ctx, plan->staging);
     ca_buffer_release(plan->ctx, plan->constants);
     ca_spare_destroy(plan->spare);

@@ -215,6 +215,17 @@ struct problem ca_problem_expected(const struct problem *p);
 double ca_problem_flops(const struct problem *p); /* 2 pairs (D + Dv) B Hq */
 double ca_problem_bytes(const struct problem *p); /* q, k, v read once, out written once */
 
+/* part.c: a box of P, from and to: batch rows, KV heads, query rows. */
+struct ca_part { int64_t b[2], h[2], i[2]; };
+const char *ca_problem_indivisible(const struct problem *p); /* NULL, or why there are no such parts of it; */
+bool ca_problem_cuts_rows(const struct problem *p);          /* else, may a part have some rows only, */
+bool ca_problem_cuts_heads(const struct problem *p);         /* or some heads? */
+/* The part as a problem of its own: its tensors begin so many bytes behind P's. */
+void ca_problem_part(const struct problem *p, const struct ca_part *r, struct problem *part);
+size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_slot s);
+/* Do its elements lie there as the part has them?  Else in rows of lse apart (lse has no strides). */
+bool ca_part_is_slice(const struct problem *p, const struct ca_part *r, enum ca_slot s);
+
 /* The kernels' view of P (offsets 0). */
 void ca_problem_args(const struct problem *p, ca_args *a);
 

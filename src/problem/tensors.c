@@ -226,7 +226,7 @@ bool ca_packed_strides(const struct problem *p, enum ca_slot s, clattn_layout la
     return fits || ca_axes_empty(&x);
 }
 
-static void slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4])
+void ca_slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4])
 {
     const struct ca_strides *const given[CA_SLOTS] = {
         [CA_Q] = &p->q, [CA_K] = &p->k, [CA_V] = &p->v, [CA_OUT] = &p->o, [CA_KNEW] = &p->kn, [CA_VNEW] = &p->vn,
@@ -247,7 +247,7 @@ size_t ca_slot_elements(const struct problem *p, enum ca_slot s)
 {
     struct axes x = ca_slot_axes(p, s);
     int64_t stride[4], elements = 0;
-    slot_strides(p, s, &x, stride);
+    ca_slot_strides(p, s, &x, stride);
     return ca_axes_empty(&x) || !ca_axes_extent(&x, stride, &elements) ? 0 : (size_t)elements;
 }
 
@@ -262,7 +262,7 @@ bool ca_slot_has_gaps(const struct problem *p, enum ca_slot s)
     struct axes x = ca_slot_axes(p, s);
     int64_t stride[4];
     double distinct = 1; /* an axis of stride 0 repeats elements */
-    slot_strides(p, s, &x, stride);
+    ca_slot_strides(p, s, &x, stride);
     for (int i = 0; i < 4; i++) distinct *= stride[i] ? (double)x.n[i] : 1;
     return (double)ca_slot_elements(p, s) > distinct;
 }

@@ -8,6 +8,7 @@
 struct axes { int64_t n[4]; };
 
 struct axes ca_slot_axes(const struct problem *p, enum ca_slot s);
+void ca_slot_strides(const struct problem *p, enum ca_slot s, const struct axes *x, int64_t stride[4]); /* X: its axes */
 bool ca_axes_empty(const struct axes *x);
 /* The stride of each axis of a tensor that is packed in this order; false when one does not fit. */
 bool ca_axes_packed(const struct axes *x, clattn_layout layout, int64_t stride[4]);

@@ -1,5 +1,6 @@
 /* context.c -- opens and closes a device; knows whether it is still of use. */
 #include "runtime/context.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,6 +121,8 @@ done:
 void ca_context_close(clattn_context *ctx)
 {
     if (!ctx) return;
+    for (int k = 0; k < ctx->members; k++)
+        if (ctx->member[k] != ctx) ca_context_close(ctx->member[k]);
     /* In a forked child OpenCL's objects are the parent's; on a hung device a release may never return. */
     bool forget = ctx->pid != getpid() || atomic_load(&ctx->hung);
     if (forget) ca_log(2, "the OpenCL objects of %s are left alone", ctx->dev.name);
@@ -128,6 +131,18 @@ void ca_context_close(clattn_context *ctx)
     if (!forget && ctx->context) ca_cl.ReleaseContext(ctx->context);
     pthread_mutex_destroy(&ctx->lock);
     free(ctx);
+}
+
+/* The first one's reason counts. */
+void ca_context_drop(clattn_context *ctx, const char *why)
+{
+    pthread_mutex_lock(&ctx->lock);
+    if (!ca_context_dropped(ctx)) {
+        snprintf(ctx->dropped, sizeof ctx->dropped, "%s", why);
+        atomic_store(&ctx->is_dropped, true);
+        ca_log(1, "%s is dropped: %s", ctx->dev.name, why);
+    }
+    pthread_mutex_unlock(&ctx->lock);
 }
 
 clattn_status ca_context_alive(const clattn_context *ctx)

@@ -20,6 +20,11 @@ struct clattn_context {
     atomic_bool hung;          /* lost because it did not answer: not even a release is tried */
     pid_t pid;                 /* of the process that made it */
     char reason[256];          /* why this device */
+    struct clattn_context *member[CA_MAX_MEMBERS]; /* of several devices: all of them, this one too; owned */
+    double weight[CA_MAX_MEMBERS]; /* their shares' ratios, or 0: by speed */
+    int members;               /* 0: one device */
+    atomic_bool is_dropped;    /* it failed in the midst of others: not used any more */
+    char dropped[256];         /* why */
     atomic_uint builds, cache_hits; /* programs compiled, and loaded from disk; for tests and the log */
 };
 
@@ -29,6 +34,9 @@ clattn_status ca_context_open(const struct device *dev, clattn_context **ctx);
  * CONTEXT and ID may be NULL when there is a queue: they are the queue's. */
 clattn_status ca_context_wrap(cl_context context, cl_device_id id, cl_command_queue queue, clattn_context **ctx);
 void ca_context_close(clattn_context *ctx);
+/* One of several that failed. */
+void ca_context_drop(clattn_context *ctx, const char *why);
+static inline bool ca_context_dropped(const clattn_context *ctx) { return atomic_load(&ctx->is_dropped); }
 /* OK, or E_FORKED / E_DEVICE_LOST with a message. */
 clattn_status ca_context_alive(const clattn_context *ctx);
 /* OK when QUEUE is NULL or belongs to the context and its device, else E_ARGUMENT. */

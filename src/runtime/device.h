@@ -16,6 +16,7 @@ enum {
     CA_QUIRK_LATE_BINARY = 1 << 6  /* a binary costs another compilation: it is asked for when the context closes */
 };
 #define CA_MAX_ROUNDS 65535
+#define CA_MAX_MEMBERS 8       /* devices that work at one attention */
 #define CA_TYPES 3             /* storage types: f32, f16, bf16 */
 
 struct device {

@@ -74,6 +74,9 @@ const struct inventory_entry *ca_inventory_find(const struct inventory *inv, con
  * the entry that wins, and why. */
 clattn_status ca_select(const struct inventory *inv, const char *selector, const struct inventory_entry **entry,
                         char reason[256]);
+/* Those whose items have "@", and their weights, 0 without; none where something else wins. */
+clattn_status ca_select_group(const struct inventory *inv, const char *selector, const struct inventory_entry *entry[CA_MAX_MEMBERS],
+                              double weight[CA_MAX_MEMBERS], int *members);
 /* How many entries WHAT (an item's text without "!" and "?") names; *FIRST is the best of them, -1 when none. */
 size_t ca_select_count(const struct inventory *inv, const char *what, int *first);
 

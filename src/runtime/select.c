@@ -1,7 +1,7 @@
 /* select.c -- which device the user means.  The selector's grammar:
  *
  *     selector = item { "," item }
- *     item     = ["!"] what ["@" weight] ["?"]
+ *     item     = ["!"] what ["@" [weight]] ["?"]
  *     what     = "auto" | "host" | "gpu" | "dgpu" | "igpu" | "cpu" | "acc"
  *              | "uuid=" hex | "pci=" dddd:bb:dd.f | platform ":" device | device
  *
@@ -10,7 +10,7 @@
  *
  * Items are tried in order and the first that names a usable device wins, with its best device; "!" excludes
  * from all items.  What was named is never replaced: if no item gives a device, that is an error, unless every
- * item may be missing ("?").  Weights are for several devices at once and are only checked here. */
+ * item may be missing ("?").  Items with "@" are one among them: the devices of all of these work together. */
 #define _GNU_SOURCE
 #include "runtime/inventory.h"
 #include <ctype.h>
@@ -28,7 +28,8 @@ struct part { const char *text; int length; long index; }; /* index < 0: a name 
 enum what { AUTO, CLASSES, UUID, PCI, NAMES };
 struct item {
     enum what what;
-    bool exclude, optional;
+    bool exclude, optional, together;
+    double weight;                 /* 0: by speed */
     unsigned classes;              /* bit per clattn_class */
     struct part platform, device;  /* platform.text NULL: any */
     const char *text;              /* of what, for messages */
@@ -72,7 +73,7 @@ static clattn_status read_part(const struct reader *r, const char *s, const char
     return CLATTN_OK;
 }
 
-static clattn_status read_weight(const struct reader *r, const char *s, const char **end)
+static clattn_status read_weight(const struct reader *r, const char *s, const char **end, struct item *it)
 {
     const char *at = memchr(s, '@', (size_t)(*end - s)), *digit;
     int digits = 0, dots = 0, nonzero = 0;
@@ -82,9 +83,14 @@ static clattn_status read_weight(const struct reader *r, const char *s, const ch
         dots += *digit == '.';
         nonzero += *digit > '0';
     }
-    if (digit != *end || !nonzero || digits > 9 || dots > 1)
-        return bad(r, at, "after @ comes a weight above 0, as 2 or 0.5 (in a name write ? for the sign)");
-    *end = at;
+    if (digit != *end || digits > 9 || dots > 1 || (digit > at + 1 && !nonzero))
+        return bad(r, at, "after @ comes a weight above 0, as 2 or 0.5, or nothing (in a name write ? for the sign)");
+    it->together = true;
+    for (double unit = 0; ++at < *end;) { /* by hand: strtod would heed the locale */
+        if (*at == '.') unit = 1;
+        else it->weight = unit > 0 ? it->weight + (*at - '0') * (unit /= 10) : 10 * it->weight + (*at - '0');
+    }
+    *end = memchr(s, '@', (size_t)(*end - s));
     return CLATTN_OK;
 }
 
@@ -134,7 +140,7 @@ static clattn_status read_item(const struct reader *r, const char *s, const char
         end--;
         trim(&s, &end);
     }
-    clattn_status st = read_weight(r, s, &end);
+    clattn_status st = read_weight(r, s, &end, it);
     if (st) return st;
     trim(&s, &end);
     return s == end ? bad(r, s, "a device is missing") : read_what(r, s, end, it);
@@ -327,30 +333,81 @@ static void tell(const struct reader *r, const struct item *it, const struct inv
     if (refused) ca_text_put(&t, " (passed over: %s, %s)", refused->selector, refused->reason);
 }
 
+/* The items of SELECTOR, or of the environment. */
+static clattn_status read(const char *selector, struct reader *r, struct item items[MAX_ITEMS + 1], int *count)
+{
+    static const struct item automatic = {.what = AUTO, .text = "auto", .length = 4};
+    const char *env = ca_getenv("CLATTN_DEVICES");
+    int needed = 0;
+    *r = (struct reader){"selector", selector};
+    if (!selector || !selector[0]) {
+        r->origin = env ? "CLATTN_DEVICES" : "selector";
+        r->start = env ? env : "auto";
+    }
+    clattn_status st = read_selector(r, items, count);
+    if (st) return st;
+    for (int i = 0; i < *count; i++) needed += !items[i].exclude && !items[i].optional;
+    if (!needed) items[(*count)++] = automatic; /* only exclusions, or all may be missing */
+    return CLATTN_OK;
+}
+
 clattn_status ca_select(const struct inventory *inv, const char *selector, const struct inventory_entry **entry,
                         char reason[256])
 {
-    static const struct item automatic = {.what = AUTO, .text = "auto", .length = 4};
     struct item items[MAX_ITEMS + 1];
     const struct inventory_entry *refused = NULL;
-    const char *env = ca_getenv("CLATTN_DEVICES");
-    struct reader r = {"selector", selector};
-    int count, needed = 0;
-    if (!selector || !selector[0]) {
-        r.origin = env ? "CLATTN_DEVICES" : "selector";
-        r.start = env ? env : "auto";
-    }
-    clattn_status st = read_selector(&r, items, &count);
-    if (st) return st;
-
-    for (int i = 0; i < count; i++) needed += !items[i].exclude && !items[i].optional;
-    if (!needed) items[count++] = automatic; /* only exclusions, or all may be missing */
-    for (int i = 0; i < count; i++) {
+    struct reader r;
+    int count;
+    clattn_status st = read(selector, &r, items, &count);
+    for (int i = 0; i < count && !st; i++) {
         if (items[i].exclude) continue;
         *entry = find(inv, items, count, &items[i], &refused);
         if (!*entry) continue;
         tell(&r, &items[i], *entry, refused, reason);
         return CLATTN_OK;
     }
-    return nothing(inv, &r, items, count, refused);
+    return st ? st : nothing(inv, &r, items, count, refused);
+}
+
+static bool is_taken(const struct inventory_entry *const entry[], int count, const struct inventory_entry *e)
+{
+    for (int i = 0; i < count; i++)
+        if (entry[i] == e) return true;
+    return false;
+}
+
+clattn_status ca_select_group(const struct inventory *inv, const char *selector, const struct inventory_entry *entry[CA_MAX_MEMBERS],
+                              double weight[CA_MAX_MEMBERS], int *members)
+{
+    struct item items[MAX_ITEMS + 1];
+    struct reader r;
+    int count, first = 0, weighted = 0;
+    clattn_status st = read(selector, &r, items, &count);
+    *members = 0;
+    while (first < count && !st && (items[first].exclude || !items[first].together)) first++;
+    for (int i = 0; i < first && !st; i++) { /* somebody before them wins alone */
+        const struct inventory_entry *refused = NULL;
+        if (!items[i].exclude && find(inv, items, count, &items[i], &refused)) return CLATTN_OK;
+    }
+    for (int i = first; i < count && !st; i++) {
+        struct item one[MAX_ITEMS + 1];
+        const struct inventory_entry *refused = NULL, *e = NULL;
+        if (!items[i].together || items[i].exclude) continue;
+        for (size_t k = 0; k < inv->count && !e; k++) { /* the best that is not taken yet */
+            const struct inventory_entry *f = &inv->entry[k];
+            if (!names(&items[i], inv, f) || excluded(inv, items, count, f) || is_taken(entry, *members, f)) continue;
+            if (f->usable || forced(&items[i], f)) e = f;
+            else if (!refused) refused = f;
+        }
+        if (!e && items[i].optional) continue;
+        one[0] = items[i];
+        if (!e) return nothing(inv, &r, one, 1, refused);
+        CA_REQUIRE(*members < CA_MAX_MEMBERS, CLATTN_E_ARGUMENT, "%s \"%s\" names more than %d devices that work together", r.origin, r.start,
+                   CA_MAX_MEMBERS);
+        weighted += items[i].weight > 0;
+        weight[*members] = items[i].weight;
+        entry[(*members)++] = e;
+    }
+    CA_REQUIRE(st || !weighted || weighted == *members, CLATTN_E_ARGUMENT, "%s \"%s\" gives some of the devices a weight and not others", r.origin, r.start);
+    return st;
 }

@@ -1,0 +1,75 @@
+/* part.c -- a part of a problem is a problem of its own on the same tensors: some batch rows, KV heads and query rows of it. */
+#include "base/checked.h"
+#include "problem/tensors.h"
+
+const char *ca_problem_indivisible(const struct problem *p)
+{
+    if (p->pattern.num_nodes) return "a pattern numbers heads and rows by their places in the whole";
+    if (p->score_mod || p->mask_mod || p->tile_class || p->score_callback || p->mask_callback || p->tile_callback)
+        return "score_mod and mask_mod number heads and rows by their places in the whole";
+    if (p->dropout > 0) return "dropout numbers the weights of the whole";
+    if (p->weights) return "the weights are one tensor";
+    if (p->new_len) return "keys are appended";
+    if (p->shared_len) return "keys are shared by all batch rows";
+    if (p->split_len) return "with split_len the bits are the same whatever else there is";
+    return NULL;
+}
+
+bool ca_problem_cuts_rows(const struct problem *p)
+{
+    return !p->ragged && !p->has_qoff && !(p->lens && p->bottom_right);
+}
+
+bool ca_problem_cuts_heads(const struct problem *p)
+{
+    const clattn_scale scale[] = { p->k_scale, p->v_scale, p->k_zero, p->v_zero };
+    for (int i = 0; i < 4; i++)
+        if (p->page_size && scale[i] == CLATTN_SCALE_BY_KEY) return false; /* the heads of a key are neighbours there */
+    return true;
+}
+
+void ca_problem_part(const struct problem *p, const struct ca_part *r, struct problem *part)
+{
+    *part = *p;
+    part->B = r->b[1] - r->b[0];
+    part->Hkv = r->h[1] - r->h[0];
+    part->Hq = part->Hkv * (p->Hkv ? p->Hq / p->Hkv : 0);
+    part->Nq = r->i[1] - r->i[0];
+    part->offset += (int32_t)r->i[0];
+    struct { enum ca_slot slot; struct ca_strides *at; } const given[] = { { CA_Q, &part->q }, { CA_K, &part->k }, { CA_V, &part->v }, { CA_OUT, &part->o } };
+    for (size_t n = 0; n < sizeof given / sizeof *given; n++) { /* equal parts are equal problems */
+        const struct axes x = ca_slot_axes(part, given[n].slot);
+        int64_t stride[4] = { given[n].at->b, given[n].at->h, given[n].at->s, given[n].at->d };
+        ca_axes_canonical(&x, stride);
+        *given[n].at = (struct ca_strides){ stride[0], stride[1], stride[2], stride[3] };
+    }
+    ca_packed_strides(part, CA_KNEW, CLATTN_BHSD, &part->kn); /* there are none */
+    ca_packed_strides(part, CA_VNEW, CLATTN_BHSD, &part->vn);
+}
+
+/* An axis of the part that is shorter than the whole's begins where the part does. */
+size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_slot s)
+{
+    struct problem part;
+    ca_problem_part(p, r, &part);
+    const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(&part, s);
+    const int64_t from[3] = { r->b[0], whole.n[1] == p->Hq ? r->h[0] * (p->Hq / p->Hkv) : r->h[0], r->i[0] };
+    int64_t stride[4], at = 0;
+    ca_slot_strides(p, s, &whole, stride);
+    for (int k = 0; k < 3; k++)
+        if (some.n[k] != whole.n[k]) at += from[k] * stride[k];
+    return (size_t)at * ca_slot_size(p, s);
+}
+
+bool ca_part_is_slice(const struct problem *p, const struct ca_part *r, enum ca_slot s)
+{
+    struct problem part;
+    ca_problem_part(p, r, &part);
+    const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(&part, s);
+    int64_t mine[4], theirs[4];
+    ca_slot_strides(p, s, &whole, theirs);
+    ca_slot_strides(&part, s, &some, mine);
+    for (int k = 0; k < 4; k++)
+        if (some.n[k] > 1 && mine[k] != theirs[k]) return false;
+    return true;
+}
