@@ -47,10 +47,13 @@ END_TEST
 /* What is small stays together where there are no weights; and all that has to. */
 START_TEST(on_one_alone)
 {
-    static const clattn_pattern strided = { .size = sizeof strided, .type = CLATTN_STRIDED, .stride = 2 };
-    static const char *const reasons[] = { "it is small", "a pattern numbers", "dropout numbers", "keys are shared", "with split_len" };
+    clattn_pattern top_p;
+    static const char *const reasons[] = { "it is small", "the pattern counts", "dropout numbers", "keys are shared", "with split_len" };
     if (!open_both(_i ? "1" : "", _i ? "1" : "")) return;
-    if (_i == 1) s.a.pattern = &strided;
+    clattn_pattern_init(&top_p, CLATTN_TOP_P);
+    top_p.p = 0.5;
+    top_p.max = 4;
+    if (_i == 1) s.a.pattern = &top_p;
     if (_i == 2) s.a.dropout_p = 0.5;
     if (_i == 3) s.a.shared_len = 2;
     if (_i == 4) s.a.split_len = 16;

@@ -2,9 +2,19 @@
 #include "base/checked.h"
 #include "problem/tensors.h"
 
+/* The patterns whose tensors or lists are some head's or batch row's. */
+static const char *pattern_indivisible(const struct problem *p)
+{
+    const struct pattern *t = &p->pattern;
+    if (t->layout[0] > 1 || t->row_heads > 1 || t->edge_heads > 1 || t->lists[0] > 1 || t->lists[1] > 1) return "the pattern has tensors by head";
+    if (ca_has_pattern(p, CA_RANDOM) && p->B > 1) return "a random pattern numbers the batch rows of the whole";
+    if (ca_has_pattern(p, CA_ADAPTIVE_SPAN)) return "the pattern has spans by head";
+    if (ca_has_pattern(p, CA_TOP_P)) return "the pattern counts what it spent in one tensor";
+    return NULL;
+}
+
 const char *ca_problem_indivisible(const struct problem *p)
 {
-    if (p->pattern.num_nodes) return "a pattern numbers heads and rows by their places in the whole";
     if (p->score_mod || p->mask_mod || p->tile_class || p->score_callback || p->mask_callback || p->tile_callback)
         return "score_mod and mask_mod number heads and rows by their places in the whole";
     if (p->dropout > 0) return "dropout numbers the weights of the whole";
@@ -12,12 +22,12 @@ const char *ca_problem_indivisible(const struct problem *p)
     if (p->new_len) return "keys are appended";
     if (p->shared_len) return "keys are shared by all batch rows";
     if (p->split_len) return "with split_len the bits are the same whatever else there is";
-    return NULL;
+    return p->pattern.num_nodes ? pattern_indivisible(p) : NULL;
 }
 
 bool ca_problem_cuts_rows(const struct problem *p)
 {
-    return !p->ragged && !p->has_qoff && !(p->lens && p->bottom_right);
+    return !p->ragged && !p->has_qoff && !(p->lens && p->bottom_right) && !p->pattern.num_nodes;
 }
 
 bool ca_problem_cuts_heads(const struct problem *p)
