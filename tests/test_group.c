@@ -226,6 +226,39 @@ START_TEST(shares_follow_speed)
 }
 END_TEST
 
+/* Few heads and rows, many keys: those are divided, and what they give is merged.  _i 1: causal; 2: and nobody sees the second
+ * part's keys; 3: lse is not wanted. */
+START_TEST(by_keys)
+{
+    enum { KEYS = 1000, ROWS = 3, HEADS = 2, DIM = 8 };
+    static float q[HEADS * ROWS * DIM], k[KEYS * DIM], v[KEYS * DIM], out[2][HEADS * ROWS * DIM], lse[2][HEADS * ROWS];
+    clattn_pointers p = { .size = sizeof p, .q = q, .k = k, .v = v };
+    for (int i = 0; i < HEADS * ROWS * DIM; i++) q[i] = (float)(i * 2654435761u % 1000) / 100 - 5;
+    for (int i = 0; i < KEYS * DIM; i++) k[i] = (float)(i * 2246822519u % 1000) / 500 - 1, v[i] = (float)(i * 3266489917u % 1000) / 500 - 1;
+    for (int both = 0; both < 2; both++) {
+        small_init(&s);
+        if (!both) WORKS(clattn_context_create("host", &ctx));
+        else if (!open_both("1", "2")) return;
+        s.a.batch = 1;
+        s.a.q_heads = HEADS;
+        s.a.kv_heads = 1;
+        s.a.q_len = ROWS;
+        s.a.kv_len = KEYS;
+        s.a.head_dim = DIM;
+        s.a.causal = _i > 0;
+        s.a.align = _i == 2 ? CLATTN_TOP_LEFT : CLATTN_BOTTOM_RIGHT;
+        p.out = out[both];
+        p.lse = both && _i == 3 ? NULL : lse[both];
+        plan_it();
+        if (both) ck_assert_msg(strstr(words, "keys 0-319: ") && strstr(words, "keys 320-999: "), "%s", words);
+        WORKS(clattn_execute_host(plan, &p));
+        close_all();
+    }
+    same(out[1], out[0], HEADS * ROWS * DIM, "out");
+    for (int i = 0; i < HEADS * ROWS && _i < 3; i++) ck_assert(lse[1][i] == lse[0][i] || fabsf(lse[1][i] - lse[0][i]) < 1e-5f);
+}
+END_TEST
+
 static void add(TCase *t)
 {
     tcase_add_loop_test(t, by_weight, 0, 4);
@@ -233,6 +266,7 @@ static void add(TCase *t)
     tcase_add_loop_test(t, one_fails, 0, 8);
     tcase_add_loop_test(t, all_fail, 0, 4);
     tcase_add_loop_test(t, from_many_threads, 0, 2);
+    tcase_add_loop_test(t, by_keys, 0, 4);
     tcase_add_loop_test(t, shares_follow_speed, 0, 4);
 }
 

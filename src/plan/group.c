@@ -3,8 +3,8 @@
  *     units    b0h0 | b0h1 | b0h2 | b1h0 | b1h1 | b1h2      the query heads of one KV head of one batch row
  *     shares   [------ A -------)[----- B -----)[- C -)     a border may lie within a unit, between two of its rows
  *
- * A share is a few boxes of batch rows, heads and rows; each is a problem of its own on the same tensors (problem/part.c) with a plan
- * of its own.  All devices work at once, each in a thread; what they computed goes to the outputs only when all have it.  A device that fails
+ * A share is a few boxes of batch rows, heads and rows, or, where there are few of these, all of them and some keys; each is a problem of its own
+ * on the same tensors (problem/part.c) with a plan of its own.  What comes of some keys is merged by the log-sum-exp.  All devices work at once, each in a thread; what they computed goes to the outputs only when all have it.  A device that fails
  * is dropped for good and its share computed by the others. */
 #include "plan/group.h"
 #include <math.h>
@@ -16,6 +16,8 @@
 
 #define MAX_PIECES 5          /* of a share: rows of a unit, heads of a batch row, batch rows, heads, rows */
 #define ROWS_TOGETHER 128     /* a border between rows lies at a multiple: a power of two, so that tiles are full, and no more than a sixteenth of all */
+#define KEYS_TOGETHER 64      /* the same between keys */
+#define FEW 2                 /* so many units for each device are too few: then keys are divided, unless there are rows to divide */
 #define SMALL_MS 0.2          /* what one device does in that time is not worth the threads */
 #define UNEVEN 1.07           /* devices that could be done so much sooner get other shares, */
 #define MAX_CHANGES 16        /* but not for ever: what was measured is noisy */
@@ -38,6 +40,7 @@ struct group {
     pthread_rwlock_t lock;    /* shares change only while nothing is executed */
     char *algorithm, *params; /* as the user wanted them, or NULL */
     bool weighted;            /* rates are the user's */
+    bool by_keys;             /* each share has some keys, for all rows */
     int members, changes;
     struct share share[CA_MAX_MEMBERS];
 };
@@ -49,7 +52,7 @@ struct border { int64_t unit, row; };
 
 static struct ca_part rows_of(const struct problem *p, int64_t from, int64_t to)
 {
-    return (struct ca_part){ { 0, p->B }, { 0, p->Hkv }, { from, to } };
+    return (struct ca_part){ { 0, p->B }, { 0, p->Hkv }, { from, to }, { 0, p->Nk } };
 }
 
 /* The share of a unit's work that is in its first N rows. */
@@ -94,17 +97,31 @@ static int boxes(const struct problem *p, struct border from, struct border to, 
     while (from.unit < to.unit || from.row < to.row) {
         const int64_t b = from.unit / p->Hkv, h = from.unit % p->Hkv, units = to.unit - from.unit;
         struct ca_part *r = &part[n++];
-        *r = (struct ca_part){ { b, b + 1 }, { h, h + 1 }, { from.row, p->Nq } };
+        *r = (struct ca_part){ { b, b + 1 }, { h, h + 1 }, { from.row, p->Nq }, { 0, p->Nk } };
         if (from.row || !units) { /* some rows of one unit */
             if (!units) r->i[1] = to.row;
             from = units ? (struct border){ from.unit + 1, 0 } : to;
             continue;
         }
         if (h || units < p->Hkv) r->h[1] = ca_min(p->Hkv, h + units); /* some heads of one batch row */
-        else *r = (struct ca_part){ { b, b + units / p->Hkv }, { 0, p->Hkv }, { 0, p->Nq } };
+        else *r = (struct ca_part){ { b, b + units / p->Hkv }, { 0, p->Hkv }, { 0, p->Nq }, { 0, p->Nk } };
         from.unit += (r->b[1] - r->b[0]) * (r->h[1] - r->h[0]);
     }
     return n;
+}
+
+/* The keys between the shares FROM and TO of all; none: 0. */
+static int keys_of(const struct problem *p, double from, double to, struct ca_part *part)
+{
+    *part = rows_of(p, 0, p->Nq);
+    part->j[0] = (int64_t)(from * (double)p->Nk / KEYS_TOGETHER + 0.5) * KEYS_TOGETHER;
+    part->j[1] = to >= 1 ? p->Nk : (int64_t)(to * (double)p->Nk / KEYS_TOGETHER + 0.5) * KEYS_TOGETHER;
+    return part->j[0] < part->j[1];
+}
+
+static bool divides_keys(const struct problem *p, int members)
+{
+    return p->B * p->Hkv < FEW * members && (!ca_problem_cuts_rows(p) || p->Nq < 16) && ca_problem_cuts_keys(p) && p->Nk >= 2 * KEYS_TOGETHER;
 }
 
 /* ----------------------------------------------------------------- shares */
@@ -127,6 +144,7 @@ static clattn_status plan_pieces(const struct group *g, const struct problem *p,
         struct problem q;
         x->part = part[s->count];
         ca_problem_part(p, &x->part, &q);
+        if (g->by_keys) ca_packed_strides(&q, CA_OUT, CLATTN_BHSD, &q.o); /* to be merged */
         CA_TRY(ca_plan_create_alone(s->ctx, &q, g->algorithm, g->params, &x->plan));
     }
 done:
@@ -161,9 +179,11 @@ static clattn_status divide(struct group *g, const struct problem *p)
             struct ca_part part[MAX_PIECES];
             if (!works(s)) continue;
             before += s->rate;
-            const struct border to = before >= sum ? (struct border){ p->B * p->Hkv, 0 } : border_at(p, before / sum);
+            const double till = before >= sum ? 1 : before / sum;
+            const struct border to = before >= sum ? (struct border){ p->B * p->Hkv, 0 } : border_at(p, till);
             s->work = s->rate / sum;
-            if (plan_pieces(g, p, s, part, boxes(p, from, to, part)) != CLATTN_OK) failed = k;
+            const int count = g->by_keys ? keys_of(p, till - s->work, till, part) : boxes(p, from, to, part);
+            if (plan_pieces(g, p, s, part, count) != CLATTN_OK) failed = k;
             from = to;
         }
         if (failed < 0) return CLATTN_OK;
@@ -181,7 +201,9 @@ struct job {
     const struct io *io;
     const struct share *share;
     struct ca_run run[MAX_PIECES];
-    float *lse[MAX_PIECES];   /* where the piece's rows of lse do not lie together in the whole's */
+    float *out[MAX_PIECES];   /* of keys that are to be merged */
+    float *lse[MAX_PIECES];   /* and where the piece's rows of lse do not lie together in the whole's */
+    bool by_keys;
     int begun;
     double seconds;
     clattn_status st;
@@ -194,13 +216,14 @@ struct job {
 static clattn_status piece_io(struct job *j, int k, struct io *io)
 {
     const struct ca_part *r = &j->share->piece[k].part;
+    const struct problem *own = &j->share->piece[k].plan->p;
     *io = (struct io){ 0 };
     for (int s = 0; s < CA_SLOTS; s++)
         if (j->io->t[s].host) io->t[s].host = (char *)j->io->t[s].host + ca_part_offset(j->p, r, (enum ca_slot)s);
-    if (!io->t[CA_LSE].host || ca_part_is_slice(j->p, r, CA_LSE)) return CLATTN_OK;
-    const size_t bytes = ca_slot_bytes(&j->share->piece[k].plan->p, CA_LSE);
-    io->t[CA_LSE].host = j->lse[k] = malloc(bytes);
-    return j->lse[k] ? CLATTN_OK : ca_no_memory(bytes, "a part of lse");
+    if (j->by_keys) io->t[CA_OUT].host = j->out[k] = malloc(ca_slot_bytes(own, CA_OUT));
+    if (j->by_keys || (io->t[CA_LSE].host && !ca_part_is_slice(j->p, r, CA_LSE))) io->t[CA_LSE].host = j->lse[k] = malloc(ca_slot_bytes(own, CA_LSE));
+    if (j->by_keys && (!j->out[k] || !j->lse[k])) return ca_no_memory(ca_slot_bytes(own, CA_OUT), "what some keys give");
+    return io->t[CA_LSE].host || !j->io->t[CA_LSE].host ? CLATTN_OK : ca_no_memory(ca_slot_bytes(own, CA_LSE), "a part of lse");
 }
 
 static void *work(void *at)
@@ -239,9 +262,33 @@ static void finish(struct job *j, bool commit)
 {
     for (int k = 0; k < j->begun; k++) {
         ca_run_end(&j->run[k], commit);
-        if (commit && j->lse[k]) scatter_lse(j, k);
+        if (commit && j->lse[k] && !j->by_keys) scatter_lse(j, k);
     }
-    for (int k = 0; k < MAX_PIECES; k++) free(j->lse[k]);
+}
+
+/* What the shares' keys give, merged: out = sum of e^(lse_k - lse) out_k, lse the logarithm of the sum of e^lse_k. */
+static void merge_row(const struct job *job, int members, int64_t row, const struct problem *p, float *out, float *lse)
+{
+    float top = -INFINITY, sum = 0;
+    for (int m = 0; m < members; m++)
+        if (job[m].lse[0]) top = fmaxf(top, job[m].lse[0][row]);
+    for (int64_t e = 0; e < p->Dv; e++) out[e * p->o.d] = 0;
+    for (int m = 0; m < members && top > -INFINITY; m++)
+        if (job[m].lse[0]) sum += expf(job[m].lse[0][row] - top);
+    for (int m = 0; m < members && top > -INFINITY; m++) {
+        const float weight = job[m].lse[0] ? expf(job[m].lse[0][row] - top) / sum : 0;
+        for (int64_t e = 0; e < p->Dv && weight > 0; e++) out[e * p->o.d] += weight * job[m].out[0][row * p->Dv + e];
+    }
+    if (lse) *lse = sum > 0 ? top + logf(sum) : -INFINITY;
+}
+
+static void merge_keys(const struct job *job, int members, const struct problem *p, const struct io *io)
+{
+    float *out = io->t[CA_OUT].host, *lse = io->t[CA_LSE].host;
+    for (int64_t row = 0; row < p->B * p->Hq * p->Nq; row++) {
+        const int64_t b = row / p->Nq / p->Hq, h = row / p->Nq % p->Hq, i = row % p->Nq;
+        merge_row(job, members, row, p, out + b * p->o.b + h * p->o.h + i * p->o.s, lse ? lse + row : NULL);
+    }
 }
 
 /* Would other shares have been done sooner?  Then RATE are those that were seen. */
@@ -294,10 +341,17 @@ static clattn_status run_once(const struct group *g, const struct problem *p, co
         job[k].p = p;
         job[k].io = io;
         job[k].share = &g->share[k];
+        job[k].by_keys = g->by_keys;
     }
     run_all(g, job);
     *outcome = !all_did(g, job) ? FAILED : is_uneven(g, job, rate) ? UNEVENLY : DONE;
     for (int k = 0; k < g->members; k++) finish(&job[k], *outcome != FAILED);
+    if (g->by_keys && *outcome != FAILED) merge_keys(job, g->members, p, io);
+    for (int k = 0; k < g->members; k++)
+        for (int i = 0; i < MAX_PIECES; i++) {
+            free(job[k].out[i]);
+            free(job[k].lse[i]);
+        }
     free(job);
     return CLATTN_OK;
 }
@@ -370,7 +424,7 @@ static clattn_status copy_text(const char *from, char **to)
 }
 
 /* Rates by weight, or by what each would take for the whole; NULL: it cannot. */
-static clattn_status new_group(const clattn_context *ctx, struct clattn_plan *const whole[CA_MAX_MEMBERS], const char *algorithm, const char *params,
+static clattn_status new_group(const clattn_context *ctx, const struct problem *p, struct clattn_plan *const whole[CA_MAX_MEMBERS], const char *algorithm, const char *params,
                                struct group **group)
 {
     struct group *g = calloc(1, sizeof *g);
@@ -383,6 +437,7 @@ static clattn_status new_group(const clattn_context *ctx, struct clattn_plan *co
     g->ctx = ctx;
     g->members = ctx->members;
     g->weighted = ctx->weight[0] > 0;
+    g->by_keys = divides_keys(p, g->members);
     for (int k = 0; k < g->members; k++) {
         g->share[k].ctx = ctx->member[k];
         g->share[k].rate = !whole[k] ? 0 : g->weighted ? ctx->weight[k] : isfinite(whole[k]->cost_ms) ? 1 / whole[k]->cost_ms : 1e-9;
@@ -403,8 +458,9 @@ static void put_boxes(struct ca_text *t, const struct share *s)
         const struct ca_part *r = &s->piece[i].part;
         const struct clattn_plan *plan = s->piece[i].plan;
         ca_params_print(plan->algo, &plan->params, params, sizeof params);
-        ca_text_put(t, "\n    batch %lld-%lld, KV heads %lld-%lld, rows %lld-%lld: %s %s", (long long)r->b[0], (long long)r->b[1] - 1, (long long)r->h[0],
-                    (long long)r->h[1] - 1, (long long)r->i[0], (long long)r->i[1] - 1, plan->algo->name, params);
+        ca_text_put(t, "\n    batch %lld-%lld, KV heads %lld-%lld, rows %lld-%lld, keys %lld-%lld: %s %s", (long long)r->b[0], (long long)r->b[1] - 1,
+                    (long long)r->h[0], (long long)r->h[1] - 1, (long long)r->i[0], (long long)r->i[1] - 1, (long long)r->j[0], (long long)r->j[1] - 1,
+                    plan->algo->name, params);
     }
 }
 
@@ -490,7 +546,7 @@ clattn_status ca_group_plan(clattn_context *ctx, const struct problem *p, const 
     CA_TRY(plan_whole(ctx, p, algorithm, params, whole, &best));
     if (!why && !(ctx->weight[0] > 0) && whole[best]->cost_ms < SMALL_MS) why = "it is small";
     if (!why) {
-        CA_TRY(new_group(ctx, whole, algorithm, params, &g));
+        CA_TRY(new_group(ctx, p, whole, algorithm, params, &g));
         CA_TRY(divide(g, p));
     }
     if (why) CA_TRY(explain_alone(whole[best], ctx, why));

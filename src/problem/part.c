@@ -1,4 +1,4 @@
-/* part.c -- a part of a problem is a problem of its own on the same tensors: some batch rows, KV heads and query rows of it. */
+/* part.c -- a part of a problem is a problem of its own on the same tensors: some batch rows, KV heads, query rows or keys of it. */
 #include "base/checked.h"
 #include "problem/tensors.h"
 
@@ -38,6 +38,22 @@ bool ca_problem_cuts_heads(const struct problem *p)
     return true;
 }
 
+/* In 16 bits the parts' outputs would be rounded before they are merged. */
+bool ca_problem_cuts_keys(const struct problem *p)
+{
+    return ca_problem_cuts_rows(p) && !p->page_size && !p->lens && !p->has_sinks && p->dtype == CLATTN_F32 && (!p->bias.on || p->bias.cols >= p->Nk) &&
+           (!p->mask.on || p->mask.cols >= p->Nk);
+}
+
+/* What a part's numbers follow from. */
+static void canonical(struct problem *part, enum ca_slot s, struct ca_strides *at)
+{
+    const struct axes x = ca_slot_axes(part, s);
+    int64_t stride[4] = { at->b, at->h, at->s, at->d };
+    ca_axes_canonical(&x, stride);
+    *at = (struct ca_strides){ stride[0], stride[1], stride[2], stride[3] };
+}
+
 void ca_problem_part(const struct problem *p, const struct ca_part *r, struct problem *part)
 {
     *part = *p;
@@ -45,16 +61,21 @@ void ca_problem_part(const struct problem *p, const struct ca_part *r, struct pr
     part->Hkv = r->h[1] - r->h[0];
     part->Hq = part->Hkv * (p->Hkv ? p->Hq / p->Hkv : 0);
     part->Nq = r->i[1] - r->i[0];
-    part->offset += (int32_t)r->i[0];
-    struct { enum ca_slot slot; struct ca_strides *at; } const given[] = { { CA_Q, &part->q }, { CA_K, &part->k }, { CA_V, &part->v }, { CA_OUT, &part->o } };
-    for (size_t n = 0; n < sizeof given / sizeof *given; n++) { /* equal parts are equal problems */
-        const struct axes x = ca_slot_axes(part, given[n].slot);
-        int64_t stride[4] = { given[n].at->b, given[n].at->h, given[n].at->s, given[n].at->d };
-        ca_axes_canonical(&x, stride);
-        *given[n].at = (struct ca_strides){ stride[0], stride[1], stride[2], stride[3] };
-    }
+    part->Nk = r->j[1] - r->j[0];
+    part->offset += (int32_t)(r->i[0] - r->j[0]); /* positions count from the part's first key */
+    part->bias.cols = ca_min(p->bias.cols, part->Nk);
+    part->mask.cols = ca_min(p->mask.cols, part->Nk);
+    canonical(part, CA_Q, &part->q); /* equal parts are equal problems */
+    canonical(part, CA_K, &part->k);
+    canonical(part, CA_V, &part->v);
+    canonical(part, CA_OUT, &part->o);
     ca_packed_strides(part, CA_KNEW, CLATTN_BHSD, &part->kn); /* there are none */
     ca_packed_strides(part, CA_VNEW, CLATTN_BHSD, &part->vn);
+}
+
+static bool has_rows_of_keys(enum ca_slot s)
+{
+    return s == CA_K || s == CA_V || s == CA_KSCALE || s == CA_VSCALE || s == CA_KZERO || s == CA_VZERO || s == CA_KCOS || s == CA_KSIN;
 }
 
 /* An axis of the part that is shorter than the whole's begins where the part does. */
@@ -63,10 +84,10 @@ size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_
     struct problem part;
     ca_problem_part(p, r, &part);
     const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(&part, s);
-    const int64_t from[3] = { r->b[0], whole.n[1] == p->Hq ? r->h[0] * (p->Hq / p->Hkv) : r->h[0], r->i[0] };
+    const int64_t from[4] = { r->b[0], whole.n[1] == p->Hq ? r->h[0] * (p->Hq / p->Hkv) : r->h[0], has_rows_of_keys(s) ? r->j[0] : r->i[0], r->j[0] };
     int64_t stride[4], at = 0;
     ca_slot_strides(p, s, &whole, stride);
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < 4; k++)
         if (some.n[k] != whole.n[k]) at += from[k] * stride[k];
     return (size_t)at * ca_slot_size(p, s);
 }

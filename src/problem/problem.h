@@ -215,11 +215,12 @@ struct problem ca_problem_expected(const struct problem *p);
 double ca_problem_flops(const struct problem *p); /* 2 pairs (D + Dv) B Hq */
 double ca_problem_bytes(const struct problem *p); /* q, k, v read once, out written once */
 
-/* part.c: a box of P, from and to: batch rows, KV heads, query rows. */
-struct ca_part { int64_t b[2], h[2], i[2]; };
+/* part.c: a box of P, from and to: batch rows, KV heads, query rows, keys.  Those of some keys are to be merged. */
+struct ca_part { int64_t b[2], h[2], i[2], j[2]; };
 const char *ca_problem_indivisible(const struct problem *p); /* NULL, or why there are no such parts of it; */
 bool ca_problem_cuts_rows(const struct problem *p);          /* else, may a part have some rows only, */
-bool ca_problem_cuts_heads(const struct problem *p);         /* or some heads? */
+bool ca_problem_cuts_heads(const struct problem *p);         /* or some heads, */
+bool ca_problem_cuts_keys(const struct problem *p);          /* or some keys? */
 /* The part as a problem of its own: its tensors begin so many bytes behind P's. */
 void ca_problem_part(const struct problem *p, const struct ca_part *r, struct problem *part);
 size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_slot s);
