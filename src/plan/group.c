@@ -167,7 +167,7 @@ static clattn_status divide(struct group *g, const struct problem *p)
 {
     for (;;) {
         struct border from = { 0, 0 };
-        double sum = 0, before = 0;
+        double sum = 0, before = 0, since = 0;
         int failed = -1;
         for (int k = 0; k < g->members; k++) {
             empty_share(&g->share[k]);
@@ -182,9 +182,10 @@ static clattn_status divide(struct group *g, const struct problem *p)
             const double till = before >= sum ? 1 : before / sum;
             const struct border to = before >= sum ? (struct border){ p->B * p->Hkv, 0 } : border_at(p, till);
             s->work = s->rate / sum;
-            const int count = g->by_keys ? keys_of(p, till - s->work, till, part) : boxes(p, from, to, part);
+            const int count = g->by_keys ? keys_of(p, since, till, part) : boxes(p, from, to, part);
             if (plan_pieces(g, p, s, part, count) != CLATTN_OK) failed = k;
             from = to;
+            since = till;
         }
         if (failed < 0) return CLATTN_OK;
         ca_log(1, "%s has no share: %s", g->share[failed].ctx->dev.name, ca_message());
@@ -232,10 +233,12 @@ static void *work(void *at)
     const double start = ca_now();
     clattn_status st = CLATTN_OK;
     ca_message_clear();
-    for (; j->begun < j->share->count; j->begun++) {
+    while (j->begun < j->share->count) {
+        const int k = j->begun;
         struct io io;
-        CA_TRY(piece_io(j, j->begun, &io));
-        CA_TRY(ca_run_begin(j->share->piece[j->begun].plan, &io, &j->run[j->begun]));
+        CA_TRY(piece_io(j, k, &io));
+        j->begun++; /* it is to be ended, also when it does not begin well */
+        CA_TRY(ca_run_begin(j->share->piece[k].plan, &io, &j->run[k]));
     }
     for (int k = 0; k < j->begun; k++) CA_TRY(ca_run_wait(&j->run[k]));
 done:
