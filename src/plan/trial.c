@@ -361,7 +361,7 @@ static unsigned wise_for(const struct test *x, int i)
         if (!legal) legal = 1u << k;
         if (place == 0 || x->t->thorough || c[place].cost_ms < WISE * c[0].cost_ms) wise |= 1u << k;
     }
-    return wise || !x->t->ask ? wise : legal;
+    return wise ? wise : legal;
 }
 
 /* Where those all failed: the others, cheapest first, until one is good. */
