@@ -95,11 +95,12 @@ clattn_status ca_cli_open(const char *selector, clattn_context **ctx, clattn_dev
     memset(info, 0, sizeof *info);
     info->size = sizeof *info;
     st = clattn_context_device(*ctx, info);
-    char together[sizeof info->selector] = "";
-    struct ca_text t = {together, sizeof together, 0};
-    for (int k = 0; k < (*ctx)->members; k++) /* the selector that names all of them */
-        if (clattn_context_device((*ctx)->member[k], info) == CLATTN_OK) ca_text_put(&t, "%s%s@", k ? "," : "", info->selector);
-    if ((*ctx)->members > 1) snprintf(info->selector, sizeof info->selector, "%s", together);
+    struct ca_text t = {info->selector, sizeof info->selector, 0};
+    for (int k = 0; k < (*ctx)->members && (*ctx)->members > 1 && st == CLATTN_OK; k++) { /* the first, with the selector that names all */
+        clattn_device_info one = {.size = sizeof one};
+        st = clattn_context_device((*ctx)->member[k], &one);
+        ca_text_put(&t, "%s%s@", k ? "," : "", one.selector);
+    }
     return st;
 }
 
