@@ -144,10 +144,11 @@ typedef struct clattn_context clattn_context;
  * name, with * and ? as in file names ("nvidia:0", "portable:*", "!*:llvmpipe,auto").
  * Items with "@" are one among them: their devices, each another, at most 8, work together ("dgpu@3,cpu@1", "igpu@,host@").
  * clattn_execute_host then divides an attention by batch rows, heads and query rows, or, in f32, where there are few of these, by
- * keys, whose results are merged; by the weights (numbers above 0; all have one or none has), else by speed, first as planned, then as measured; a device that fails is dropped and the result still
- * complete: see clattn_context_members.  What numbers heads or rows by their places (patterns with tensors by head, dropout, user functions), new keys,
- * weights as an output, shared keys, split_len (on the first) and what is small run on the fastest of them alone, the operations around
- * attention on the first; clattn_plan_explain tells the shares.
+ * keys, whose results are merged; by the weights (numbers above 0; all have one or none has), else by speed, first as planned, then
+ * as measured; a device that fails is dropped and the result still complete: see clattn_context_members.  What numbers heads or rows
+ * by their places (patterns with tensors by head, dropout, user functions), new keys, weights as an output, shared keys, split_len (on
+ * the first) and what is small run on the fastest of them alone, the operations around attention on the first; clattn_plan_explain
+ * tells the shares.
  * A device that may be chosen and was not used so far is examined: does an
  * algorithm give right answers, how fast?  That takes as long as building a
  * kernel, happens in a process of its own, and is cached per user.

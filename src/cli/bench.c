@@ -2,12 +2,14 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/linear.h"
 #include "cli/mods.h"
 #include "cli/peak.h"
 #include "cli/progress.h"
 #include "cli/sample.h"
+#include "plan/group.h"
 #include "problem/problem.h"
 
 struct options {
@@ -178,8 +180,10 @@ static clattn_status bench(const struct options *o, clattn_context *ctx, const c
     size_t n = ca_problem_print(s.p, r.problem, 512);
     snprintf(r.problem + n, sizeof r.problem - n, "%s", problem.lengths.text);
     ca_params_print(s.plan->algo, &s.plan->params, r.params, sizeof r.params);
-    clattn_plan_explain(s.plan, r.plan, sizeof r.plan);
-    r.plan[s.plan->group ? strstr(r.plan, s.plan->explain) - r.plan - 1 : (ptrdiff_t)strcspn(r.plan, "\n")] = 0; /* with the shares, without the ladder */
+    struct ca_text t = {r.plan, sizeof r.plan, 0};
+    if (s.plan->group) ca_group_explain(s.plan, &t); /* the shares that they came to have, without the ladder */
+    else ca_text_put(&t, "%.*s\n", (int)strcspn(s.plan->explain, "\n"), s.plan->explain);
+    r.plan[strlen(r.plan) - 1] = 0;
     r.algorithm = s.plan->algo->name;
     r.workspace = s.plan->workspace;
     const struct problem expected = ca_problem_expected(s.p);

@@ -4,8 +4,9 @@
  *     shares   [------ A -------)[----- B -----)[- C -)     a border may lie within a unit, between two of its rows
  *
  * A share is a few boxes of batch rows, heads and rows, or, where there are few of these, all of them and some keys; each is a problem of its own
- * on the same tensors (problem/part.c) with a plan of its own.  What comes of some keys is merged by the log-sum-exp.  All devices work at once, each in a thread; what they computed goes to the outputs only when all have it.  A device that fails
- * is dropped for good and its share computed by the others. */
+ * on the same tensors (problem/part.c) with a plan of its own.  What comes of some keys is merged by the log-sum-exp.  All devices work at once,
+ * each in a thread; what they computed goes to the outputs only when all have it.  A device that fails is dropped for good and its share computed
+ * by the others. */
 #include "plan/group.h"
 #include <math.h>
 #include <stdio.h>
@@ -198,13 +199,13 @@ static clattn_status divide(struct group *g, const struct problem *p)
 
 /* One device's part of an execution. */
 struct job {
+    const struct group *g;
     const struct problem *p;
     const struct io *io;
     const struct share *share;
     struct ca_run run[MAX_PIECES];
     float *out[MAX_PIECES];   /* of keys that are to be merged */
     float *lse[MAX_PIECES];   /* and where the piece's rows of lse do not lie together in the whole's */
-    bool by_keys;
     int begun;
     double seconds;
     clattn_status st;
@@ -220,10 +221,10 @@ static clattn_status piece_io(struct job *j, int k, struct io *io)
     const struct problem *own = &j->share->piece[k].plan->p;
     *io = (struct io){ 0 };
     for (int s = 0; s < CA_SLOTS; s++)
-        if (j->io->t[s].host) io->t[s].host = (char *)j->io->t[s].host + ca_part_offset(j->p, r, (enum ca_slot)s);
-    if (j->by_keys) io->t[CA_OUT].host = j->out[k] = malloc(ca_slot_bytes(own, CA_OUT));
-    if (j->by_keys || (io->t[CA_LSE].host && !ca_part_is_slice(j->p, r, CA_LSE))) io->t[CA_LSE].host = j->lse[k] = malloc(ca_slot_bytes(own, CA_LSE));
-    if (j->by_keys && (!j->out[k] || !j->lse[k])) return ca_no_memory(ca_slot_bytes(own, CA_OUT), "what some keys give");
+        if (j->io->t[s].host) io->t[s].host = (char *)j->io->t[s].host + ca_part_offset(j->p, own, r, (enum ca_slot)s);
+    if (j->g->by_keys) io->t[CA_OUT].host = j->out[k] = malloc(ca_slot_bytes(own, CA_OUT));
+    if (j->g->by_keys || (io->t[CA_LSE].host && !ca_part_is_slice(j->p, own, CA_LSE))) io->t[CA_LSE].host = j->lse[k] = malloc(ca_slot_bytes(own, CA_LSE));
+    if (j->g->by_keys && (!j->out[k] || !j->lse[k])) return ca_no_memory(ca_slot_bytes(own, CA_OUT), "what some keys give");
     return io->t[CA_LSE].host || !j->io->t[CA_LSE].host ? CLATTN_OK : ca_no_memory(ca_slot_bytes(own, CA_LSE), "a part of lse");
 }
 
@@ -265,7 +266,7 @@ static void finish(struct job *j, bool commit)
 {
     for (int k = 0; k < j->begun; k++) {
         ca_run_end(&j->run[k], commit);
-        if (commit && j->lse[k] && !j->by_keys) scatter_lse(j, k);
+        if (commit && j->lse[k] && !j->g->by_keys) scatter_lse(j, k);
     }
 }
 
@@ -274,15 +275,16 @@ static void merge_row(const struct job *job, int members, int64_t row, const str
 {
     float top = -INFINITY, sum = 0;
     for (int m = 0; m < members; m++)
-        if (job[m].lse[0]) top = fmaxf(top, job[m].lse[0][row]);
+        if (job[m].lse[0] && !(job[m].lse[0][row] <= top)) top = job[m].lse[0][row]; /* a NaN stays */
     for (int64_t e = 0; e < p->Dv; e++) out[e * p->o.d] = 0;
-    for (int m = 0; m < members && top > -INFINITY; m++)
+    for (int m = 0; m < members && top != -INFINITY; m++)
         if (job[m].lse[0]) sum += expf(job[m].lse[0][row] - top);
-    for (int m = 0; m < members && top > -INFINITY; m++) {
-        const float weight = job[m].lse[0] ? expf(job[m].lse[0][row] - top) / sum : 0;
-        for (int64_t e = 0; e < p->Dv && weight > 0; e++) out[e * p->o.d] += weight * job[m].out[0][row * p->Dv + e];
+    for (int m = 0; m < members && top != -INFINITY; m++) {
+        if (!job[m].lse[0] || job[m].lse[0][row] == -INFINITY) continue; /* it has no key */
+        const float weight = expf(job[m].lse[0][row] - top) / sum;
+        for (int64_t e = 0; e < p->Dv; e++) out[e * p->o.d] += weight * job[m].out[0][row * p->Dv + e];
     }
-    if (lse) *lse = sum > 0 ? top + logf(sum) : -INFINITY;
+    if (lse) *lse = top == -INFINITY ? top : top + logf(sum);
 }
 
 static void merge_keys(const struct job *job, int members, const struct problem *p, const struct io *io)
@@ -308,7 +310,7 @@ static bool is_uneven(const struct group *g, const struct job *job, double rate[
     return slowest > SMALL_MS * 1e-3 && slowest * sum > UNEVEN;
 }
 
-/* All shares at once, each in a thread of its own but the last.  What failed is told in WHY. */
+/* All shares at once, each in a thread of its own but the last. */
 static void run_all(const struct group *g, struct job *job)
 {
     int last = -1;
@@ -341,10 +343,10 @@ static clattn_status run_once(const struct group *g, const struct problem *p, co
     struct job *job = calloc((size_t)g->members, sizeof *job);
     if (!job) return ca_no_memory((size_t)g->members * sizeof *job, "an execution on several devices");
     for (int k = 0; k < g->members; k++) {
+        job[k].g = g;
         job[k].p = p;
         job[k].io = io;
         job[k].share = &g->share[k];
-        job[k].by_keys = g->by_keys;
     }
     run_all(g, job);
     *outcome = !all_did(g, job) ? FAILED : is_uneven(g, job, rate) ? UNEVENLY : DONE;
@@ -427,8 +429,8 @@ static clattn_status copy_text(const char *from, char **to)
 }
 
 /* Rates by weight, or by what each would take for the whole; NULL: it cannot. */
-static clattn_status new_group(const clattn_context *ctx, const struct problem *p, struct clattn_plan *const whole[CA_MAX_MEMBERS], const char *algorithm, const char *params,
-                               struct group **group)
+static clattn_status new_group(const clattn_context *ctx, const struct problem *p, struct clattn_plan *const whole[CA_MAX_MEMBERS],
+                               const char *algorithm, const char *params, struct group **group)
 {
     struct group *g = calloc(1, sizeof *g);
     clattn_status st;

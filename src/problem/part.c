@@ -79,11 +79,9 @@ static bool has_rows_of_keys(enum ca_slot s)
 }
 
 /* An axis of the part that is shorter than the whole's begins where the part does. */
-size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_slot s)
+size_t ca_part_offset(const struct problem *p, const struct problem *part, const struct ca_part *r, enum ca_slot s)
 {
-    struct problem part;
-    ca_problem_part(p, r, &part);
-    const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(&part, s);
+    const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(part, s);
     const int64_t from[4] = { r->b[0], whole.n[1] == p->Hq ? r->h[0] * (p->Hq / p->Hkv) : r->h[0], has_rows_of_keys(s) ? r->j[0] : r->i[0], r->j[0] };
     int64_t stride[4], at = 0;
     ca_slot_strides(p, s, &whole, stride);
@@ -92,14 +90,12 @@ size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_
     return (size_t)at * ca_slot_size(p, s);
 }
 
-bool ca_part_is_slice(const struct problem *p, const struct ca_part *r, enum ca_slot s)
+bool ca_part_is_slice(const struct problem *p, const struct problem *part, enum ca_slot s)
 {
-    struct problem part;
-    ca_problem_part(p, r, &part);
-    const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(&part, s);
+    const struct axes whole = ca_slot_axes(p, s), some = ca_slot_axes(part, s);
     int64_t mine[4], theirs[4];
     ca_slot_strides(p, s, &whole, theirs);
-    ca_slot_strides(&part, s, &some, mine);
+    ca_slot_strides(part, s, &some, mine);
     for (int k = 0; k < 4; k++)
         if (some.n[k] > 1 && mine[k] != theirs[k]) return false;
     return true;

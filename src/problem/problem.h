@@ -221,11 +221,11 @@ const char *ca_problem_indivisible(const struct problem *p); /* NULL, or why the
 bool ca_problem_cuts_rows(const struct problem *p);          /* else, may a part have some rows only, */
 bool ca_problem_cuts_heads(const struct problem *p);         /* or some heads, */
 bool ca_problem_cuts_keys(const struct problem *p);          /* or some keys? */
-/* The part as a problem of its own: its tensors begin so many bytes behind P's. */
+/* R as PART, a problem of its own: its tensors begin so many bytes behind P's. */
 void ca_problem_part(const struct problem *p, const struct ca_part *r, struct problem *part);
-size_t ca_part_offset(const struct problem *p, const struct ca_part *r, enum ca_slot s);
+size_t ca_part_offset(const struct problem *p, const struct problem *part, const struct ca_part *r, enum ca_slot s);
 /* Do its elements lie there as the part has them?  Else in rows of lse apart (lse has no strides). */
-bool ca_part_is_slice(const struct problem *p, const struct ca_part *r, enum ca_slot s);
+bool ca_part_is_slice(const struct problem *p, const struct problem *part, enum ca_slot s);
 
 /* The kernels' view of P (offsets 0). */
 void ca_problem_args(const struct problem *p, ca_args *a);
