@@ -250,14 +250,13 @@ END_TEST
 
 START_TEST(device_crashes)
 {
-    const struct inventory_entry *e = NULL;
-    char reason[256];
+    struct ca_choice c;
     setenv("FAKE_TRIAL", _i ? "fail" : "crash", 1);
     get();
     ck_assert_uint_eq(inv->count, 1);
     ck_assert(!inv->entry[0].usable && inv->entry[0].selftest == 0);
     ck_assert_msg(strstr(inv->entry[0].reason, _i ? "error 0.3" : "signal 6"), "%s", inv->entry[0].reason);
-    ck_assert_int_eq(ca_select(inv, NULL, &e, reason), CLATTN_E_NO_DEVICE);
+    ck_assert_int_eq(ca_select(inv, NULL, &c), CLATTN_E_NO_DEVICE);
 }
 END_TEST
 
@@ -462,11 +461,11 @@ static bool pocl(void)
 static void expect_live_pocl(void)
 {
     struct device live;
-    const struct inventory_entry *e = by_platform("Portable"), *chosen = NULL;
-    char reason[256];
+    const struct inventory_entry *e = by_platform("Portable");
+    struct ca_choice c;
     ck_assert_msg(e && e->usable, "no PoCL; note: %s", inv->note);
-    ck_assert_int_eq(ca_select(inv, "portable:*", &chosen, reason), CLATTN_OK);
-    ck_assert(chosen == e);
+    ck_assert_int_eq(ca_select(inv, "portable:*", &c), CLATTN_OK);
+    ck_assert(c.entry[0] == e);
     ck_assert_msg(!ca_inventory_open(e, &live), "%s", ca_message());
     ck_assert(live.id && live.platform && live.gflops == 20);
     ck_assert_str_eq(live.name, e->dev.name);

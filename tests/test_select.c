@@ -62,19 +62,20 @@ static void teardown(void) { free(inv.entry); }
 static const char *chosen(const char *text)
 {
     static char name[200];
-    const struct inventory_entry *e = NULL;
+    struct ca_choice c = { .count = 0 };
     ca_message_clear();
-    clattn_status st = ca_select(&inv, text, &e, reason);
+    clattn_status st = ca_select(&inv, text, &c);
+    snprintf(reason, sizeof reason, "%s", c.reason);
     if (st) snprintf(name, sizeof name, "error %d", (int)st);
-    else snprintf(name, sizeof name, "%s/%d", e->dev.name, e->dev.device_index);
+    else snprintf(name, sizeof name, "%s/%d", c.entry[0]->dev.name, c.entry[0]->dev.device_index);
     return name;
 }
 
 static void expect_error(const char *text, clattn_status st, const char *part)
 {
-    const struct inventory_entry *e = NULL;
+    struct ca_choice c;
     ca_message_clear();
-    ck_assert_msg(ca_select(&inv, text, &e, reason) == st, "\"%s\" gives \"%s\"", text, ca_message());
+    ck_assert_msg(ca_select(&inv, text, &c) == st, "\"%s\" gives \"%s\"", text, ca_message());
     ck_assert_msg(strstr(ca_message(), part), "\"%s\" gives \"%s\", which lacks \"%s\"", text, ca_message(), part);
 }
 
@@ -157,23 +158,21 @@ END_TEST
 static const char *together(const char *text)
 {
     static char names[1000];
-    const struct inventory_entry *e[CA_MAX_MEMBERS];
-    double weight[CA_MAX_MEMBERS];
-    int count;
+    struct ca_choice c;
     size_t n = 0;
     ca_message_clear();
-    clattn_status st = ca_select_group(&inv, text, e, weight, &count);
+    clattn_status st = ca_select(&inv, text, &c);
     names[0] = 0;
     if (st) snprintf(names, sizeof names, "error %d", (int)st);
-    for (int k = 0; !st && k < count; k++)
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s/%d %g", k ? "; " : "", e[k]->dev.name, e[k]->dev.device_index, weight[k]);
+    for (int k = 0; !st && k < c.count; k++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s/%d %g", k ? "; " : "", c.entry[k]->dev.name, c.entry[k]->dev.device_index, c.weight[k]);
     return names;
 }
 
 START_TEST(several)
 {
     static const char *const rows[][2] = {
-        {"gpu", ""}, {"gpu,host@", ""}, {"acc,host@,cpu@", "Acme CPU @ 3.0GHz/-1 0; pthread-Acme CPU @ 3.0GHz/0 0"},
+        {"gpu", "GeForce RTX, 12/0 0"}, {"gpu,host@", "GeForce RTX, 12/0 0"}, {"acc,host@,cpu@", "Acme CPU @ 3.0GHz/-1 0; pthread-Acme CPU @ 3.0GHz/0 0"},
         {"dgpu@3,cpu@1", "GeForce RTX, 12/0 3; pthread-Acme CPU @ 3.0GHz/0 1"}, {"dgpu@0.25,dgpu@12.5", "GeForce RTX, 12/0 0.25; GeForce RTX, 12/1 12.5"},
         {"host@,host@", "error 2"}, {"host@,host@?", "Acme CPU @ 3.0GHz/-1 0"}, {"host@,acc@?", "Acme CPU @ 3.0GHz/-1 0"},
         {"cpu@,cpu@,!portable:*", "error 2"}, {"cpu@,!portable:*", "Acme CPU @ 3.0GHz/0 0"}, {"host@1,cpu@", "error 1"}, {"auto@,auto@", "GeForce RTX, 12/0 0; GeForce RTX, 12/1 0"},
@@ -245,10 +244,10 @@ START_TEST(selectors_are_exact)
     add(CLATTN_CLASS_SIMULATED, 12, 0, name, name, 0);
     ca_inventory_rank(&inv);
     for (size_t i = 0; i < inv.count; i++) {
-        const struct inventory_entry *e = NULL;
+        struct ca_choice c;
         if (!inv.entry[i].usable) continue;
-        ck_assert_msg(!ca_select(&inv, inv.entry[i].selector, &e, reason), "%s", ca_message());
-        ck_assert_msg(e == &inv.entry[i], "%s selects %s", inv.entry[i].selector, e->selector);
+        ck_assert_msg(!ca_select(&inv, inv.entry[i].selector, &c), "%s", ca_message());
+        ck_assert_msg(c.entry[0] == &inv.entry[i], "%s selects %s", inv.entry[i].selector, c.entry[0]->selector);
     }
     ck_assert_str_eq(entry("NVIDIA CUDA:1")->dev.name, "GeForce RTX, 12");
     ck_assert_str_eq(entry("10:0")->dev.name, "Twin");

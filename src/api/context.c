@@ -28,27 +28,17 @@ done:
     return st;
 }
 
-/* Several devices that work together: the first is the context, and knows the others; none: *CTX stays NULL. */
-static clattn_status open_group(const struct inventory *inv, const char *selector, clattn_context **ctx)
+/* Several devices that work together: the first is the context, and knows all. */
+static clattn_status open_choice(const struct ca_choice *c, clattn_context **ctx)
 {
-    const struct inventory_entry *e[CA_MAX_MEMBERS];
-    double weight[CA_MAX_MEMBERS];
-    clattn_context *first = NULL;
+    clattn_context *first = NULL, *one;
     clattn_status st;
-    int count;
-    CA_TRY(ca_select_group(inv, selector, e, weight, &count));
-    for (int k = 0; k < count; k++) /* what was not examined yet goes first: it may turn out to be slow, or wrong */
-        if (e[k]->selftest < 0) {
-            CA_TRY(ca_inventory_look(&e[k], &inv));
-            CA_TRY(ca_select_group(inv, selector, e, weight, &count));
-            k = -1;
-        }
-    for (int k = 0; k < count; k++) {
-        clattn_context *one;
-        CA_TRY(open_entry(e[k], "named beside others", &one));
-        if (!first) first = one;
+    CA_TRY(open_entry(c->entry[0], c->reason, &first));
+    for (int k = 0; k < c->count && c->count > 1; k++) {
+        if (k == 0) one = first;
+        else CA_TRY(open_entry(c->entry[k], c->reason, &one));
         first->member[first->members] = one;
-        first->weight[first->members++] = weight[k];
+        first->weight[first->members++] = c->weight[k];
     }
     *ctx = first;
     first = NULL;
@@ -61,22 +51,19 @@ done:
 static clattn_status open_once(const char *selector, bool refresh, bool *cached, clattn_context **ctx)
 {
     const struct inventory *inv;
-    const struct inventory_entry *e;
-    char reason[256] = "";
+    struct ca_choice c;
     clattn_status st;
+    int k;
 
     *cached = false;
-    *ctx = NULL;
     CA_TRY(ca_inventory_get(ca_plan_trial, refresh, &inv));
     *cached = inv->cached;
-    CA_TRY(open_group(inv, selector, ctx));
-    if (*ctx) goto done;
-    CA_TRY(ca_select(inv, selector, &e, reason));
-    while (e->selftest < 0) { /* as above */
-        CA_TRY(ca_inventory_look(&e, &inv));
-        CA_TRY(ca_select(inv, selector, &e, reason));
-    }
-    CA_TRY(open_entry(e, reason, ctx));
+    do { /* what was not examined yet goes first: it may turn out to be slow, or wrong */
+        CA_TRY(ca_select(inv, selector, &c));
+        for (k = 0; k < c.count && c.entry[k]->selftest >= 0; k++) {}
+        if (k < c.count) CA_TRY(ca_inventory_look(&c.entry[k], &inv));
+    } while (k < c.count);
+    CA_TRY(open_choice(&c, ctx));
 done:
     return st;
 }

@@ -39,15 +39,6 @@ void ca_info_from_entry(const struct inventory_entry *e, clattn_device_info *inf
     info->selftest = e->selftest;
 }
 
-/* What an automatic context would take now: the environment may differ from when the inventory was made. */
-static const struct inventory_entry *automatic(const struct inventory *inv, char reason[256])
-{
-    const struct inventory_entry *chosen = NULL;
-    if (ca_select(inv, NULL, &chosen, reason) != CLATTN_OK) chosen = NULL;
-    ca_message_clear();
-    return chosen;
-}
-
 /* The caller's elements may be longer than ours. */
 static clattn_device_info *item(clattn_device_info *list, size_t i) { return (void *)((char *)list + i * list->size); }
 
@@ -85,7 +76,7 @@ done:
 clattn_status clattn_devices(clattn_device_info *list, size_t *count)
 {
     const struct inventory *inv;
-    char reason[256] = "";
+    struct ca_choice chosen;
     clattn_status st;
 
     CA_ENTER();
@@ -93,17 +84,17 @@ clattn_status clattn_devices(clattn_device_info *list, size_t *count)
     CA_TRY(check_list(list, *count));
     const size_t room = list ? *count : 0;
     CA_TRY(ca_inventory_all(ca_plan_trial, false, &inv));
-    const struct inventory_entry *chosen = automatic(inv, reason), *together[CA_MAX_MEMBERS];
-    double weight[CA_MAX_MEMBERS];
-    int members;
-    if (ca_select_group(inv, NULL, together, weight, &members) != CLATTN_OK) members = 0;
+    if (ca_select(inv, NULL, &chosen) != CLATTN_OK) chosen.count = 0; /* the environment may differ from when the inventory was made */
     ca_message_clear();
     for (size_t i = 0; i < inv->count && i < room; i++) {
         clattn_device_info *info = item(list, i);
         ca_info_from_entry(&inv->entry[i], info);
-        info->chosen = &inv->entry[i] == chosen;
-        if (info->chosen && reason[0]) CA_COPY(info->reason, reason);
-        for (int k = 0; k < members; k++) info->chosen |= together[k] == &inv->entry[i];
+        info->chosen = 0;
+        for (int k = 0; k < chosen.count; k++) {
+            if (chosen.entry[k] != &inv->entry[i]) continue;
+            info->chosen = 1;
+            CA_COPY(info->reason, chosen.reason);
+        }
     }
     *count = inv->count;
 done:

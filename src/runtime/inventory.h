@@ -70,13 +70,15 @@ clattn_status ca_inventory_open(const struct inventory_entry *e, struct device *
 /* The entry that describes the live device DEV, NULL when there is none. */
 const struct inventory_entry *ca_inventory_find(const struct inventory *inv, const struct device *dev);
 
-/* select.c: applies a selector (grammar in clattn.h; NULL = CLATTN_DEVICES, else "auto") to the inventory:
- * the entry that wins, and why. */
-clattn_status ca_select(const struct inventory *inv, const char *selector, const struct inventory_entry **entry,
-                        char reason[256]);
-/* Those whose items have "@", and their weights, 0 without; none where something else wins. */
-clattn_status ca_select_group(const struct inventory *inv, const char *selector, const struct inventory_entry *entry[CA_MAX_MEMBERS],
-                              double weight[CA_MAX_MEMBERS], int *members);
+/* What a selector chooses: one entry, or those whose items have "@", which work together. */
+struct ca_choice {
+    const struct inventory_entry *entry[CA_MAX_MEMBERS];
+    double weight[CA_MAX_MEMBERS]; /* 0: none was given */
+    int count;
+    char reason[256];
+};
+/* select.c: applies a selector (grammar in clattn.h; NULL = CLATTN_DEVICES, else "auto") to the inventory: what wins, and why. */
+clattn_status ca_select(const struct inventory *inv, const char *selector, struct ca_choice *c);
 /* How many entries WHAT (an item's text without "!" and "?") names; *FIRST is the best of them, -1 when none. */
 size_t ca_select_count(const struct inventory *inv, const char *what, int *first);
 

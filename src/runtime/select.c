@@ -276,13 +276,20 @@ static bool excluded(const struct inventory *inv, const struct item *items, int 
     return false;
 }
 
-/* The best usable entry of IT; *REFUSED is the best one that it names but cannot be used. */
-static const struct inventory_entry *find(const struct inventory *inv, const struct item *items, int count,
-                                          const struct item *it, const struct inventory_entry **refused)
+static bool is_taken(const struct ca_choice *c, const struct inventory_entry *e)
+{
+    for (int k = 0; k < c->count; k++)
+        if (c->entry[k] == e) return true;
+    return false;
+}
+
+/* The best usable entry of IT that C has not got yet; *REFUSED is the best one that it names but cannot be used. */
+static const struct inventory_entry *find(const struct inventory *inv, const struct item *items, int count, const struct item *it,
+                                          const struct ca_choice *c, const struct inventory_entry **refused)
 {
     for (size_t i = 0; i < inv->count; i++) {
         const struct inventory_entry *e = &inv->entry[i];
-        if (!names(it, inv, e) || excluded(inv, items, count, e)) continue;
+        if (!names(it, inv, e) || excluded(inv, items, count, e) || is_taken(c, e)) continue;
         if (e->usable || forced(it, e)) return e;
         if (!*refused) *refused = e;
     }
@@ -351,63 +358,46 @@ static clattn_status read(const char *selector, struct reader *r, struct item it
     return CLATTN_OK;
 }
 
-clattn_status ca_select(const struct inventory *inv, const char *selector, const struct inventory_entry **entry,
-                        char reason[256])
+/* All items with "@", each another device. */
+static clattn_status take_together(const struct inventory *inv, const struct reader *r, const struct item *items, int count, struct ca_choice *c)
+{
+    int weighted = 0;
+    for (int i = 0; i < count; i++) {
+        const struct inventory_entry *refused = NULL, *e;
+        if (!items[i].together || items[i].exclude) continue;
+        e = find(inv, items, count, &items[i], c, &refused);
+        if (!e && items[i].optional) continue;
+        if (!e) return nothing(inv, r, &items[i], 1, refused);
+        CA_REQUIRE(c->count < CA_MAX_MEMBERS, CLATTN_E_ARGUMENT, "%s \"%s\" names more than %d devices that work together", r->origin, r->start,
+                   CA_MAX_MEMBERS);
+        weighted += items[i].weight > 0;
+        c->weight[c->count] = items[i].weight;
+        c->entry[c->count++] = e;
+    }
+    CA_REQUIRE(!weighted || weighted == c->count, CLATTN_E_ARGUMENT, "%s \"%s\" gives some of the devices a weight and not others", r->origin, r->start);
+    return CLATTN_OK;
+}
+
+clattn_status ca_select(const struct inventory *inv, const char *selector, struct ca_choice *c)
 {
     struct item items[MAX_ITEMS + 1];
     const struct inventory_entry *refused = NULL;
     struct reader r;
     int count;
     clattn_status st = read(selector, &r, items, &count);
+    c->count = 0;
     for (int i = 0; i < count && !st; i++) {
         if (items[i].exclude) continue;
-        *entry = find(inv, items, count, &items[i], &refused);
-        if (!*entry) continue;
-        tell(&r, &items[i], *entry, refused, reason);
+        if (items[i].together) {
+            st = take_together(inv, &r, items, count, c);
+        } else if ((c->entry[0] = find(inv, items, count, &items[i], c, &refused))) {
+            c->weight[0] = 0;
+            c->count = 1;
+        }
+        if (st || !c->count) continue;
+        tell(&r, &items[i], c->entry[0], refused, c->reason);
+        if (c->count > 1) snprintf(c->reason, sizeof c->reason, "works together with others: %s \"%.100s\"", r.origin, r.start);
         return CLATTN_OK;
     }
     return st ? st : nothing(inv, &r, items, count, refused);
-}
-
-static bool is_taken(const struct inventory_entry *const entry[], int count, const struct inventory_entry *e)
-{
-    for (int i = 0; i < count; i++)
-        if (entry[i] == e) return true;
-    return false;
-}
-
-clattn_status ca_select_group(const struct inventory *inv, const char *selector, const struct inventory_entry *entry[CA_MAX_MEMBERS],
-                              double weight[CA_MAX_MEMBERS], int *members)
-{
-    struct item items[MAX_ITEMS + 1];
-    struct reader r;
-    int count, first = 0, weighted = 0;
-    clattn_status st = read(selector, &r, items, &count);
-    *members = 0;
-    while (first < count && !st && (items[first].exclude || !items[first].together)) first++;
-    for (int i = 0; i < first && !st; i++) { /* somebody before them wins alone */
-        const struct inventory_entry *refused = NULL;
-        if (!items[i].exclude && find(inv, items, count, &items[i], &refused)) return CLATTN_OK;
-    }
-    for (int i = first; i < count && !st; i++) {
-        struct item one[MAX_ITEMS + 1];
-        const struct inventory_entry *refused = NULL, *e = NULL;
-        if (!items[i].together || items[i].exclude) continue;
-        for (size_t k = 0; k < inv->count && !e; k++) { /* the best that is not taken yet */
-            const struct inventory_entry *f = &inv->entry[k];
-            if (!names(&items[i], inv, f) || excluded(inv, items, count, f) || is_taken(entry, *members, f)) continue;
-            if (f->usable || forced(&items[i], f)) e = f;
-            else if (!refused) refused = f;
-        }
-        if (!e && items[i].optional) continue;
-        one[0] = items[i];
-        if (!e) return nothing(inv, &r, one, 1, refused);
-        CA_REQUIRE(*members < CA_MAX_MEMBERS, CLATTN_E_ARGUMENT, "%s \"%s\" names more than %d devices that work together", r.origin, r.start,
-                   CA_MAX_MEMBERS);
-        weighted += items[i].weight > 0;
-        weight[*members] = items[i].weight;
-        entry[(*members)++] = e;
-    }
-    CA_REQUIRE(st || !weighted || weighted == *members, CLATTN_E_ARGUMENT, "%s \"%s\" gives some of the devices a weight and not others", r.origin, r.start);
-    return st;
 }
